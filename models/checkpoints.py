@@ -1,0 +1,196 @@
+"""Checkpoint files: reading them safely, and the two layouts they come in.
+
+native    state_dict with `encoder.*` (timm's Swin names) and `decoder.siren.*`, plus `format: sem2nerf`
+official  as the 2022 release writes them: Microsoft's Swin names, `encoder.module.*` from multi-GPU runs
+
+Everything else in a file (opts, latent_avg, global_step, optimiser states ...) is the same in both.
+"""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.config import ModelConfig
+from models.encoders import swin_keys
+from models.encoders.swin_encoder import SwinEncoder
+from models.pigan.codes import Codes
+from models.pigan.siren import FILM_LAYERS
+from utils.errors import UserError
+from utils.files import atomic_path
+
+FORMAT = "sem2nerf"
+# numpy scalars (a validation loss, say) are harmless and do occur in published files, under numpy 1's module name
+_NUMPY_SCALARS = [
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType,
+]
+
+
+def read_file(path: str | Path) -> Any:
+    """Load a file that holds tensors and plain values only; nothing in it is executed.
+
+    Raises:
+        UserError: missing, truncated, not a PyTorch file, or it holds code or foreign objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint file; see pretrained_models/README.md for where to get weights")
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error) or "Unsupported operand" in str(error):
+            raise UserError(f"{path}: refused, since loading it would run code stored in the file; a checkpoint must "
+                            "hold only tensors and plain values. Get it again from its source") from error
+        raise UserError(f"{path}: not a PyTorch checkpoint; get the file again") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: damaged or incomplete, it cannot be read as a PyTorch checkpoint; "
+                        "get the file again") from error
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load a Sem2NeRF checkpoint of either layout and give it in the native one (float32 weights).
+
+    Raises:
+        UserError: see `read_file`; or the file is something else than a Sem2NeRF checkpoint.
+    """
+    contents = read_file(path)
+    if not isinstance(contents, dict) or not isinstance(contents.get("state_dict"), dict):
+        raise UserError(f"{path}: holds no `state_dict`, so it is not a Sem2NeRF checkpoint; if it is a pi-GAN or Swin "
+                        "weight file, give it to train3d.py with --pigan_weights or --swin_weights")
+    if not isinstance(contents.get("opts"), dict):
+        raise UserError(f"{path}: holds no `opts`, so its architecture is unknown; save it again with train3d.py")
+    contents = to_native(contents)
+    contents["state_dict"] = {key: value.float() if value.is_floating_point() else value
+                              for key, value in contents["state_dict"].items()}
+    return contents
+
+
+def save_checkpoint(path: str | Path, contents: Mapping[str, Any]) -> None:
+    """Write a checkpoint atomically: an older file of the same name stays whole until the new one is complete.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written to.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(dict(contents), temporary)
+        except RuntimeError as error:  # how torch reports a failed write
+            raise UserError(f"{path}: writing the checkpoint failed ({str(error).splitlines()[0]}); "
+                            "is the disk full?") from error
+
+
+def is_official(contents: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint's contents are in the official layout."""
+    return contents.get("format") != FORMAT and swin_keys.is_official(_part(_plain(contents["state_dict"]), "encoder."))
+
+
+def to_native(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Contents of either layout -> native layout. Tensors are shared, not copied."""
+    out = {**contents, "state_dict": _plain(contents["state_dict"]), "format": FORMAT}
+    if is_official(contents):
+        encoder = swin_keys.from_official(_part(out["state_dict"], "encoder."))
+        out["state_dict"] = _join(encoder, out["state_dict"])
+        if "optimizer" in out:
+            order = np.argsort(swin_keys.official_parameter_order(_encoder_parameters(out["opts"])))
+            out["optimizer"] = _reorder_optimizer(out["optimizer"], order)
+    return out
+
+
+def to_official(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Contents of either layout -> official layout (without DDP prefixes), complete with its constant buffers."""
+    native = to_native(contents)
+    config = ModelConfig.from_opts(native["opts"])
+    encoder = swin_keys.to_official(_part(native["state_dict"], "encoder."), config.encoder_type, config.input_size)
+    out = {**native, "state_dict": _join(encoder, native["state_dict"])}
+    del out["format"]
+    if "optimizer" in out:
+        names = _encoder_parameters(out["opts"])
+        out["optimizer"] = _reorder_optimizer(out["optimizer"], swin_keys.official_parameter_order(names))
+    return out
+
+
+def latent_avg_of(contents: Mapping[str, Any], source: str | Path) -> Codes | None:
+    """The mean code of a checkpoint: a list or tuple of two tensors, or None where the file has none.
+
+    Raises:
+        UserError: it has another form.
+    """
+    value = contents.get("latent_avg")
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(isinstance(v, Tensor) for v in value):
+        raise UserError(f"{source}: `latent_avg` should be two tensors (frequencies, phase shifts); get the file again")
+    width = value[0].numel() // FILM_LAYERS
+    return Codes(*(v.float().reshape(1, FILM_LAYERS * width) for v in value))
+
+
+def read_pigan_weights(path: str | Path) -> dict[str, Tensor]:
+    """A pretrained pi-GAN generator -> state dict with `siren.*` names.
+
+    Raises:
+        UserError: see `read_file`; or it holds no field.
+    """
+    state = read_file(path)
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    state = {key.removeprefix("module.").removeprefix("decoder."): value for key, value in state.items()}
+    state = {key: value for key, value in state.items() if key.startswith("siren.")}
+    if not state:
+        raise UserError(f"{path}: holds no `siren.*` weights; expected a pi-GAN generator's state dict such as "
+                        "pigan-celeba-pretrained.pth (see pretrained_models/README.md)")
+    return state
+
+
+def read_swin_weights(path: str | Path) -> dict[str, Tensor]:
+    """A Swin classifier -> timm names, without patch embedding and head (mask channels and codes differ).
+
+    Raises:
+        UserError: see `read_file`; or it holds no Swin.
+    """
+    state = read_file(path)
+    state = state.get("model", state) if isinstance(state, dict) else {}
+    if "layers.0.blocks.0.attn.qkv.weight" not in state:
+        raise UserError(f"{path}: holds no Swin transformer; expected swin_tiny_patch4_window7_224.pth "
+                        "(see pretrained_models/README.md)")
+    if swin_keys.is_official(state):
+        state = swin_keys.from_official(state)
+    return {key: value for key, value in state.items() if not key.startswith(("patch_embed.", "head."))}
+
+
+def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the `module.` that DDP puts behind encoder and decoder."""
+    out = {}
+    for key, value in state.items():
+        first, _, rest = key.partition(".")
+        out[f"{first}.{rest.removeprefix('module.')}"] = value
+    return out
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _join(encoder: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put a converted encoder in the place of the one in `state`."""
+    rest = {key: value for key, value in state.items() if not key.startswith("encoder.")}
+    return {**{f"encoder.{key}": value for key, value in encoder.items()}, **rest}
+
+
+def _encoder_parameters(opts: Mapping[str, Any]) -> list[str]:
+    config = ModelConfig.from_opts(opts)
+    with torch.device("meta"):
+        encoder = SwinEncoder(config.encoder_type, config.input_nc, config.input_size, config.code_dim)
+    return [name for name, _ in encoder.named_parameters()]
+
+
+def _reorder_optimizer(state: Mapping[str, Any], order: Any) -> dict[str, Any]:
+    """Per-parameter states in another order: new position i takes what stood at `order[i]` (further ones stay)."""
+    count = len(state["state"])
+    source = [int(i) for i in order] + list(range(len(order), count))
+    moved = {i: state["state"][source[i]] for i in range(count) if source[i] in state["state"]}
+    return {**state, "state": moved}

@@ -1,0 +1,57 @@
+"""What a model is made of: the one place where options become architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.encoders.swin_encoder import SWIN_SIZES
+from models.pigan.curriculums import Curriculum, get_curriculum
+from models.pigan.siren import FILM_LAYERS
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of encoder and decoder; defaults are the published model's for faces."""
+
+    encoder_type: str = "SwinEncoder"  # a key of SWIN_SIZES
+    input_nc: int = 18  # channels: merged labels + contour + distance map
+    input_size: int = 224  # pixels of the network input
+    width: int = 256  # hidden units of the field
+    z_dim: int = 256  # input of the mapping network
+    curriculum: str = "CelebAMask_HQ"  # camera and compositing constants
+    encoder_predicts_z: bool = False  # the encoder gives one z, the mapping network makes the codes
+    start_from_latent_avg: bool = True  # the encoder predicts an offset from the decoder's mean code
+
+    @classmethod
+    def from_opts(cls, opts: Mapping[str, Any]) -> ModelConfig:
+        """From training options, as argparse gives them or as a checkpoint holds them under `opts`.
+
+        Raises:
+            UserError: an option names an encoder or curriculum that does not exist.
+        """
+        default = cls()
+        config = cls(
+            encoder_type=opts.get("encoder_type", default.encoder_type),
+            input_nc=int(opts.get("input_nc", default.input_nc)),
+            input_size=int(opts.get("src_input_size", default.input_size)),
+            width=int(opts.get("pigan_hidden_dim", default.width)),
+            z_dim=int(opts.get("pigan_zdim", default.z_dim)),
+            curriculum=get_curriculum(opts.get("pigan_curriculum_type", default.curriculum)).name,
+            encoder_predicts_z=bool(opts.get("encoder_not_zplus", default.encoder_predicts_z)),
+            start_from_latent_avg=bool(opts.get("start_from_latent_avg", default.start_from_latent_avg)),
+        )
+        if config.encoder_type not in SWIN_SIZES:
+            raise UserError(f"--encoder_type {config.encoder_type}: not known; choose one of {', '.join(SWIN_SIZES)}")
+        return config
+
+    @property
+    def code_dim(self) -> int:
+        """Outputs of the encoder: one z, or frequencies and phase shifts of all FiLM layers."""
+        return self.z_dim if self.encoder_predicts_z else 2 * FILM_LAYERS * self.width
+
+    @property
+    def geometry(self) -> Curriculum:
+        return get_curriculum(self.curriculum)

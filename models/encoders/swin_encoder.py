@@ -1,0 +1,51 @@
+"""The mask encoder: a Swin transformer (Liu et al., ICCV 2021; timm's implementation) with a linear head for codes."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from timm.models.swin_transformer import SwinTransformer
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SwinSize:
+    """Hyper-parameters of one Swin variant."""
+
+    patch_size: int  # pixels
+    embed_dim: int  # channels after the patch embedding; doubles at each stage
+    depths: tuple[int, ...]  # blocks per stage
+    num_heads: tuple[int, ...]  # attention heads per stage
+    drop_path_rate: float  # stochastic depth of the last block
+
+
+WINDOW = 7
+SWIN_SIZES = {
+    "SwinEncoder": SwinSize(4, 96, (2, 2, 6, 2), (3, 6, 12, 24), 0.2),  # Swin-T, the published model
+    "SwinEncoderSmall": SwinSize(4, 96, (2, 2, 18, 2), (3, 6, 12, 24), 0.3),
+    "SwinEncoderNano": SwinSize(8, 48, (2, 4, 2), (2, 4, 8), 0.05),  # 2 M parameters, for laptops
+}
+
+
+class SwinEncoder(SwinTransformer):
+    """(batch, channels, size, size) masks -> (batch, out_dim) raw codes.
+
+    Args:
+        encoder_type: a key of SWIN_SIZES.
+        input_nc: channels of the network input (labels + contour + distance map).
+        input_size: pixels along each side; a multiple of 7 * patch size * 2^(stages - 1).
+        out_dim: outputs of the head, which starts at zero so that training starts at the decoder's mean code.
+    """
+
+    def __init__(self, encoder_type: str, input_nc: int, input_size: int, out_dim: int,
+                 drop_path_rate: float | None = None) -> None:
+        size = SWIN_SIZES[encoder_type]
+        super().__init__(
+            img_size=input_size, patch_size=size.patch_size, in_chans=input_nc, num_classes=out_dim, window_size=WINDOW,
+            embed_dim=size.embed_dim, depths=size.depths, num_heads=size.num_heads,
+            drop_path_rate=size.drop_path_rate if drop_path_rate is None else drop_path_rate,
+        )
+        nn.init.zeros_(self.head.fc.weight)
+        nn.init.zeros_(self.head.fc.bias)
+
+    def forward(self, masks: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out"]:
+        return super().forward(masks)

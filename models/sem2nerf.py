@@ -1,0 +1,128 @@
+"""The whole model: mask -> codes -> scene.
+
+    net = Sem2NeRF.from_checkpoint("pretrained_models/sem2nerf_demo.pt")
+    scene = net.scene(mask)                                    # mask: network input, (channels, size, size)
+    scene = net.scene(mask, style_seed=92, style_layers=[8])   # colours of a random style
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.checkpoints import latent_avg_of, read_checkpoint
+from models.config import ModelConfig
+from models.encoders.swin_encoder import SwinEncoder
+from models.pigan.codes import Codes
+from models.pigan.siren import FilmSiren, mean_code, style_code
+from models.scene import Scene
+from utils.errors import UserError
+
+
+class Decoder(nn.Module):
+    """Holds the field under the name that published weights use for it."""
+
+    def __init__(self, width: int, z_dim: int) -> None:
+        super().__init__()
+        self.siren = FilmSiren(width, z_dim)
+
+
+class Sem2NeRF(nn.Module):
+    """Encoder, decoder and the decoder's mean code."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = SwinEncoder(config.encoder_type, config.input_nc, config.input_size, config.code_dim)
+        self.decoder = Decoder(config.width, config.z_dim)
+        self.set_latent_avg(mean_code(self.siren, samples=1))
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> Sem2NeRF:
+        """Build a model from a checkpoint of either layout, ready for inference.
+
+        Raises:
+            UserError: the file cannot be used (see `models.checkpoints.read_checkpoint`), or its weights do not fit the
+                architecture that its options name.
+        """
+        return cls.from_contents(read_checkpoint(path), path).to(device)
+
+    @classmethod
+    def from_contents(cls, contents: Mapping[str, Any], source: str | Path) -> Sem2NeRF:
+        """The same from a file already read; `source` is named in errors."""
+        net = cls(ModelConfig.from_opts(contents["opts"]))
+        net.load_weights(contents["state_dict"], source)
+        net.set_latent_avg(latent_avg_of(contents, source) or mean_code(net.siren))
+        return net.eval().requires_grad_(False)
+
+    @property
+    def siren(self) -> FilmSiren:
+        return self.decoder.siren
+
+    @property
+    def latent_avg(self) -> Codes:
+        """The decoder's mean code, a batch of one."""
+        return Codes(self._mean_frequencies, self._mean_phase_shifts)
+
+    def set_latent_avg(self, codes: Codes) -> None:
+        # kept out of the state dict: checkpoints hold it beside the weights
+        self.register_buffer("_mean_frequencies", codes.frequencies, persistent=False)
+        self.register_buffer("_mean_phase_shifts", codes.phase_shifts, persistent=False)
+
+    def load_weights(self, state: Mapping[str, Tensor], source: str | Path) -> None:
+        """Load native-layout weights; every one must be there and fit.
+
+        Raises:
+            UserError: naming the first weight that is missing, left over, or of another shape.
+        """
+        own = self.state_dict()
+        for problem, keys in (("lacks", own.keys() - state.keys()), ("has an unknown", state.keys() - own.keys())):
+            if keys:
+                raise UserError(f"{source}: {problem} weight {min(keys)} ({len(keys)} such); it does not fit the "
+                                f"architecture its options name ({self.config.encoder_type}, field width "
+                                f"{self.config.width}); use the checkpoint with its own options")
+        for key, value in own.items():
+            if value.shape != state[key].shape:
+                raise UserError(f"{source}: weight {key} has shape {tuple(state[key].shape)}, but its options call for "
+                                f"{tuple(value.shape)}; use the checkpoint with its own options")
+        self.load_state_dict(state)
+
+    def encode(self, masks: Float[Tensor, "batch channels height width"]) -> Codes:
+        """Codes of a batch of masks (network input)."""
+        out = self.encoder(masks)
+        codes = self.siren.mapping_network(out) if self.config.encoder_predicts_z else Codes(*out.chunk(2, dim=-1))
+        return codes + self.latent_avg if self.config.start_from_latent_avg else codes
+
+    def styled(self, codes: Codes, style: int | Codes, layers: Iterable[int], alpha: float = 1.0) -> Codes:
+        """Codes with those of some layers taken (or, with alpha < 1, blended) from a style: a seed or codes."""
+        style = style_code(self.siren, style) if isinstance(style, int) else style
+        return codes.with_layers_from(style, layers, self.siren.width, alpha)
+
+    @torch.no_grad()
+    def scene(
+        self,
+        mask: Float[Tensor, "channels height width"],
+        style_seed: int | None = None,
+        style_layers: Iterable[int] = (8,),
+        alpha: float = 1.0,
+    ) -> Scene:
+        """Decode one mask into a scene.
+
+        Args:
+            mask: network input, e.g. of `datasets.masks`.
+            style_seed: draws the style that replaces the codes of `style_layers`; None keeps the mask's own.
+            alpha: 1 replaces those codes, less blends them.
+        """
+        codes = self.encode(mask[None].to(self.latent_avg.frequencies))
+        if style_seed is not None:
+            codes = self.styled(codes, style_seed, style_layers, alpha)
+        return self.scene_of(codes)
+
+    def scene_of(self, codes: Codes, max_block: int | None = None) -> Scene:
+        """A scene from codes of a batch of one."""
+        return Scene(self.siren, codes, self.config.geometry, max_block)
