@@ -18,6 +18,7 @@ from models.pigan.curriculums import Curriculum
 from models.pigan.folded import FoldedField
 from models.pigan.generator import Pixels, RayNoise, Workspace, render_block
 from models.pigan.siren import FilmSiren
+from utils.blocks import map_blocks
 
 # Points per block. On a CPU a block's features should stay in the second-level cache; a GPU wants many at once.
 CPU_BLOCK, GPU_BLOCK = 4096, 262_144
@@ -101,20 +102,24 @@ class Scene:
         noise = noise or RayNoise()
         device = self.field.device
         rays = min(max(self.block // samples, 1), len(directions))
-        workspace = Workspace(self.field, rays, samples)
         origin = origin.to(device)
-        blocks = []
-        for start in range(0, len(directions), rays):
+
+        def block(start: int, workspace: Workspace) -> Pixels:
             part = slice(start, start + rays)
-            block = render_block(
+            return render_block(
                 self.field, origin, directions[part].to(device), workspace,
                 near=self.curriculum.ray_start, far=self.curriculum.ray_end,
                 last_back=self.curriculum.eval_last_back, clamp=self.curriculum.clamp_mode,
                 noise=RayNoise(*(None if value is None else value[part].to(device) for value in noise)),
             )
-            blocks.append(block)
+
+        blocks = []
+        workers = torch.get_num_threads() if device.type == "cpu" else 1
+        for pixels in map_blocks(block, range(0, len(directions), rays), workers,
+                                 lambda: Workspace(self.field, rays, samples)):
+            blocks.append(pixels)
             if on_rays is not None:
-                on_rays(len(block.depth))
+                on_rays(len(pixels.depth))
         return Pixels(*(torch.cat(values).cpu() for values in zip(*blocks, strict=True)))
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from utils.errors import UserError
+from configs.data_configs import canonical_curriculum
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ CURRICULUMS = {
         Curriculum("CatMask", fov_deg=18, ray_start=0.8, ray_end=1.2, last_back=False, eval_last_back=True),
     )
 }
-OLD_NAMES = {"PseudoCats": "CatMask"}
 
 
 def get_curriculum(name: str) -> Curriculum:
@@ -34,7 +33,4 @@ def get_curriculum(name: str) -> Curriculum:
     Raises:
         UserError: there is none of that name.
     """
-    try:
-        return CURRICULUMS[OLD_NAMES.get(name, name)]
-    except KeyError:
-        raise UserError(f"--pigan_curriculum_type {name}: not known; choose one of {', '.join(CURRICULUMS)}") from None
+    return CURRICULUMS[canonical_curriculum(name)]

@@ -44,7 +44,7 @@ class PatchConfig:
 
 
 def min_scale_at(config: PatchConfig, iteration: int) -> float:
-    """Smallest patch scale at an iteration: it falls, every 1000 iterations, from `max_scale` (or .9) to `min_scale`."""
+    """Smallest patch scale at an iteration: it falls, every 1000 iterations, from `max_scale` (or .9) on."""
     if config.scale_anneal <= 0:
         return config.min_scale
     decayed = config.max_scale * math.exp(-3 * (iteration // 1000) * config.scale_anneal)

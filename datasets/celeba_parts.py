@@ -1,0 +1,119 @@
+"""CelebAMask-HQ as it is downloaded (one picture for every part of every face) -> one label mask for every face.
+
+Parts lie at `<0..14>/<id, five digits>_<part>.png`, white on black. No torch here: the workers start quickly.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from configs.label_spaces import LABEL_SPACES
+from utils.errors import UserError
+from utils.files import atomic_path, write_text
+
+HELD_OUT = 2_000     # of the 30,000 faces; smaller sets hold out the same share
+FULL_SET = 30_000
+VIS = 16             # masks in vis_paths.txt
+
+_SPACE = LABEL_SPACES["CelebAMask_HQ"]
+PART_LABELS: dict[str, int] = {part: label for label, part in enumerate(_SPACE.labels) if label}
+
+
+def find_parts(folder: Path) -> dict[int, dict[int, Path]]:
+    """Image id -> {label: part picture}, for the pictures in `folder` and in its folders, sorted by id.
+
+    Raises:
+        UserError: the folder is missing or holds no parts, a part has an unknown name, or one lies there twice.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--in_dir {folder}: there is no such folder; give CelebAMask-HQ-mask-anno of the downloaded "
+                        "data set")
+    places = [folder, *sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())]
+    parts: dict[int, dict[int, Path]] = {}
+    for place in places:
+        for entry in os.scandir(place):
+            if not entry.name.lower().endswith(".png") or entry.name.startswith("."):
+                continue
+            match = re.fullmatch(r"([0-9]+)_(\w+)\.png", entry.name, flags=re.IGNORECASE)
+            if match is None or match[2] not in PART_LABELS:
+                raise UserError(f"{entry.path}: this is no part of a face, as in 00419_hair.png (parts: "
+                                f"{', '.join(PART_LABELS)}); move it elsewhere")
+            labels = parts.setdefault(int(match[1]), {})
+            label = PART_LABELS[match[2]]
+            if label in labels:
+                raise UserError(f"{entry.path}: {labels[label]} is the same part of the same face; keep one")
+            labels[label] = Path(entry.path)
+    if not parts:
+        raise UserError(f"--in_dir {folder}: no part pictures such as 0/00000_skin.png; give CelebAMask-HQ-mask-anno "
+                        "of the downloaded data set")
+    return dict(sorted(parts.items()))
+
+
+def combine_parts(parts: Mapping[int, Path]) -> UInt8[np.ndarray, "height width"]:
+    """One label mask from part pictures {label: file}; where parts overlap, the largest label wins.
+
+    Raises:
+        UserError: a picture is damaged, or the sizes differ.
+    """
+    labels: UInt8[np.ndarray, "height width"] | None = None
+    for label, path in sorted(parts.items()):
+        inside = _read_part(path)
+        if labels is None:
+            labels = np.zeros(inside.shape, np.uint8)
+        if inside.shape != labels.shape:
+            raise UserError(f"{path}: {inside.shape[1]}x{inside.shape[0]} pixels, where other parts of this face have "
+                            f"{labels.shape[1]}x{labels.shape[0]}; extract the data set again")
+        labels[inside] = label
+    if labels is None:
+        raise ValueError("no parts to combine")
+    return labels
+
+
+def build_mask(job: tuple[Mapping[int, Path], Path]) -> None:
+    """Combine `job[0]` (see `combine_parts`) into the file `job[1]`, which appears whole or not at all."""
+    parts, path = job
+    labels = combine_parts(parts)
+    with atomic_path(path) as temporary:
+        Image.fromarray(labels).save(temporary)  # mode L: every reader gets the labels, none a palette's colours
+
+
+def split_ids(ids: Sequence[int]) -> dict[str, list[int]]:
+    """Sorted ids -> {'train', 'val', 'test', 'vis'}: by number, so that every machine has the same split.
+
+    The first 28,000 of the 30,000 faces train; the last 2,000 are held out, as validation and as test set (the data set
+    has no third part). A smaller set holds out the same share, at least one face. `vis` is 16 of the held-out faces,
+    evenly spread. A single face is in every list.
+    """
+    ids = sorted(ids)
+    held_out = max(1, round(len(ids) * HELD_OUT / FULL_SET))
+    train, test = ids[:-held_out] or ids, ids[-held_out:]
+    vis = [test[i * len(test) // VIS] for i in range(VIS)] if len(test) > VIS else test
+    return {"train": train, "val": test, "test": test, "vis": vis}
+
+
+def write_lists(folder: Path, ids: Sequence[int]) -> list[Path]:
+    """Write `<split>_paths.txt` (one `<id>.png` a line) where it is missing; returns what was written."""
+    written = []
+    for name, members in split_ids(ids).items():
+        path = folder / f"{name}_paths.txt"
+        if not path.exists():
+            write_text(path, "".join(f"{number}.png\n" for number in members))
+            written.append(path)
+    return written
+
+
+def _read_part(path: Path) -> Bool[np.ndarray, "height width"]:
+    """Where a part picture of any kind (RGB, palette, grey, bilevel) is not black."""
+    try:
+        with Image.open(path) as picture:
+            if picture.mode in ("P", "LA", "RGBA", "PA"):  # what counts is the colour, not its number or its alpha
+                picture = picture.convert("RGB")
+            pixels = np.asarray(picture) != 0
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: this part cannot be read ({error}); extract the data set again") from error
+    return pixels.any(axis=-1) if pixels.ndim == 3 else pixels

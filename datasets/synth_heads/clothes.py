@@ -1,0 +1,33 @@
+"""Clothes: the body below a neckline, pushed outwards."""
+
+import numpy as np
+from jaxtyping import Float
+
+from datasets.synth_heads.asset import BODY, Asset
+from datasets.synth_heads.labels import M_CLOTH
+from datasets.synth_heads.latent import Latent
+from datasets.synth_heads.mesh import Mesh
+from datasets.synth_heads.raster import vertex_normals
+
+
+def clothes_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], z: Latent) -> Mesh:
+    """A shirt with a round, V-shaped or standing collar (attributes: the resting coordinates)."""
+    rest = asset.vertices
+    high, vee = np.tanh(0.7 * z("clothes", "neckline")), np.tanh(z("clothes", "vee"))
+    collar = float(np.clip(0.9 * (z("clothes", "collar") - 0.3), 0, 1))
+    front = np.clip((rest[:, 2] - 0.1) / 0.6, 0, 1)
+    edge = 5.74 + 0.14 * high + 0.30 * np.clip(0.75 - rest[:, 2], 0, 1.2)
+    edge = edge - (0.14 + 0.16 * vee) * np.clip(1 - np.abs(rest[:, 0]) / 0.42, 0, 1) * front * (1 - 0.7 * collar)
+    edge = edge + 0.22 * collar
+    cut = edge - rest[:, 1]
+
+    faces = asset.faces[asset.part == BODY]
+    faces = faces[(cut[faces].max(1) > -0.05) & (rest[faces][:, :, 1].max(1) < 6.6)]
+    used = np.unique(faces)
+    new = np.zeros(len(rest), np.int32)
+    new[used] = np.arange(len(used))
+    normals = vertex_normals(points, asset.faces[asset.part == BODY])[used]
+    away = 0.035 + 0.05 * np.clip(cut[used] / 0.5, 0, 1) + 0.05 * collar * np.clip(1 - np.abs(cut[used] - 0.05) / 0.3, 0, 1)
+    shell = points[used] + normals * away[:, None].astype(np.float32)
+    attributes = np.concatenate([rest[used], np.zeros((len(used), 5))], 1)
+    return Mesh.plain(shell, new[faces], M_CLOTH, attributes, cut[used])

@@ -1,0 +1,70 @@
+"""Argument types and helpers that the command lines share."""
+
+import argparse
+from collections.abc import Sequence
+
+from utils.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose mistakes are one line, like all of our errors."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError(f"{message}; see --help")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the examples of a description as they are written and shows every default."""
+
+
+def boolean(text: str) -> bool:
+    """'true', '1', 'yes' ... as a real boolean."""
+    if text.lower() in ("true", "t", "yes", "y", "1", "on"):
+        return True
+    if text.lower() in ("false", "f", "no", "n", "0", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+def add_flag(parser: argparse._ActionsContainer, name: str, help: str) -> None:
+    """A flag that can be given bare (`--flag`) or with a value (`--flag False`)."""
+    parser.add_argument(name, type=boolean, nargs="?", const=True, default=False, metavar="BOOL", help=help)
+
+
+def positive(text: str) -> int:
+    """An integer of at least one."""
+    return _bounded_integer(text, 1)
+
+
+def natural(text: str) -> int:
+    """An integer of at least zero."""
+    return _bounded_integer(text, 0)
+
+
+def layer_list(text: str) -> tuple[int, ...]:
+    """'6,7,8' -> (6, 7, 8); '' -> (). Layers of the field are 0 to 8."""
+    layers = tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))
+    return tuple(sorted(layers))
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
+    """Parse, and say which options the command line gave itself; the parser has no defaults any more afterwards.
+
+    Raises:
+        UserError: the arguments are wrong.
+    """
+    opts = parser.parse_args(argv)
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return opts, set(vars(parser.parse_args(argv)))
+
+
+def _bounded_integer(text: str, low: int, high: int | None = None) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < low or (high is not None and value > high):
+        raise argparse.ArgumentTypeError(f"{value} is out of range, give " +
+                                         (f"{low} or more" if high is None else f"{low} to {high}"))
+    return value

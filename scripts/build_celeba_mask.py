@@ -1,0 +1,69 @@
+"""Join the part pictures of CelebAMask-HQ into one label mask for every face.
+
+    python scripts/build_celeba_mask.py --in_dir data/CelebAMask-HQ/CelebAMask-HQ-mask-anno --workers 4
+
+Writes <out_dir>/<id>.png (single-channel, pixel value = label) and, beside that folder, train_paths.txt, val_paths.txt,
+test_paths.txt and vis_paths.txt where they are missing. Run it again after an interruption: finished masks are kept.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import argparse
+import os
+import signal
+from collections.abc import Sequence
+
+from utils.cli import run
+from utils.errors import UserError
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--in_dir", type=Path, default=Path("data/CelebAMask-HQ/CelebAMask-HQ-mask-anno"),
+                        help="folder of the part pictures, <0..14>/<id>_<part>.png (default: %(default)s)")
+    parser.add_argument("--out_dir", type=Path, default=Path("data/CelebAMask-HQ/mask"),
+                        help="folder for the masks (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
+                        help="processes (default: one for each core, here %(default)s)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Find the parts, build the missing masks, write the missing lists."""
+    args = parse(argv)
+    if args.workers < 1:
+        raise UserError(f"--workers {args.workers}: give at least 1")
+
+    from concurrent.futures import ProcessPoolExecutor
+
+    from tqdm import tqdm
+
+    from datasets.celeba_parts import build_mask, find_parts, write_lists
+    from utils.files import make_folder
+
+    parts = find_parts(args.in_dir)
+    make_folder(args.out_dir)
+    done = {path.name for path in args.out_dir.iterdir()}
+    jobs = [(files, args.out_dir / f"{number}.png") for number, files in parts.items() if f"{number}.png" not in done]
+    if len(jobs) < len(parts):
+        print(f"{len(parts) - len(jobs)} of {len(parts)} masks are there already")
+    ignore_ctrl_c = (signal.SIGINT, signal.SIG_IGN)  # in the workers: the parent ends them in order
+    with ProcessPoolExecutor(min(args.workers, max(1, len(jobs))), initializer=signal.signal,
+                             initargs=ignore_ctrl_c) as pool:
+        try:
+            for _ in tqdm(pool.map(build_mask, jobs, chunksize=8), total=len(jobs), unit="mask", disable=not jobs):
+                pass
+        except BaseException:  # the first error, or Ctrl-C, is enough: do not start the rest
+            pool.shutdown(cancel_futures=True)
+            raise
+    lists = write_lists(args.out_dir.parent, list(parts))
+    print(f"{len(jobs)} masks written to {args.out_dir}" + (f"; lists: {', '.join(map(str, lists))}" if lists else ""))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,208 @@
+"""One training step as a function of a batch and explicit random draws.
+
+    step = TrainStep(net, discriminator, perceptual, weights, rendering)
+    generator = step.generator_losses(batch, draws)      # generator.total.backward(), step the encoder
+    judge = step.discriminator_losses(generator)         # judge.total.backward(), step the discriminator
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from criteria.adversarial import fake_loss, r1_penalty, real_loss
+from criteria.w_norm import w_norm
+from models.pigan.codes import Codes
+from models.pigan.generator import RayNoise, render_rays
+from models.pigan.patches import sample_image
+from models.sem2nerf import Sem2NeRF
+from training.rays import patch_rays
+
+R1_WEIGHT = 10.0
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Factors of the terms of the loss; a term of weight 0 is not computed."""
+
+    l2: float = 1.0
+    l1: float = 0.0
+    lpips: float = 0.8
+    w_norm: float = 0.005
+    dis: float = 0.08  # the adversarial term; also the factor of the discriminator's own loss
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How training renders."""
+
+    samples: int = 28  # points a ray
+    hierarchical: bool = False  # a second pass with as many samples where the first one saw something
+    lock_view_dependence: bool = False
+    chunk: int = 0  # evaluate the field for so many points at a time and again in the backward pass; 0: all at once
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step learns from, on the training device."""
+
+    masks: Float[Tensor, "batch channels size size"]  # network input
+    images: Float[Tensor, "batch 3 height width"]  # photographs in [-1, 1]
+    poses: Float[Tensor, "batch 2"]  # yaw, pitch of the photographs, radians
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random part of a step, on the training device."""
+
+    grid: Float[Tensor, "batch rows columns 2"]  # which rays of the picture are rendered
+    noise: RayNoise  # (batch, rows * columns, samples) each
+    extreme_poses: Float[Tensor, "batch 2"] | None = None  # in place of the photographs' poses; None: their own
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The weighted sum to differentiate, and its terms (detached) by the name they are logged under."""
+
+    total: Float[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]]
+
+
+@dataclass(frozen=True)
+class GeneratorLosses(Losses):
+    """With the pictures, for the discriminator and for looking at."""
+
+    rendered: Float[Tensor, "batch 3 rows columns"]  # in [-1, 1], detached
+    target: Float[Tensor, "batch 3 rows columns"]
+    condition: Float[Tensor, "batch channels rows columns"] | None  # of a conditional discriminator
+
+
+class PatchGenerator(nn.Module):
+    """Masks and rays -> pictures and codes: everything that trains, in one forward pass (what DDP wraps)."""
+
+    def __init__(self, net: Sem2NeRF, rendering: Rendering) -> None:
+        super().__init__()
+        self.net, self.rendering = net, rendering
+
+    def forward(
+        self,
+        masks: Float[Tensor, "batch channels size size"],
+        origins: Float[Tensor, "batch 3"],
+        directions: Float[Tensor, "batch rays 3"],
+        noise: RayNoise,
+    ) -> tuple[Float[Tensor, "batch rays 3"], Float[Tensor, "batch codes"], Float[Tensor, "batch codes"]]:
+        """Colours in [0, 1], and the codes (frequencies, phase shifts)."""
+        codes = self.net.encode(masks)
+        with torch.autocast(masks.device.type, enabled=False):
+            codes = codes.to(torch.float32)
+            return self._render(codes, origins, directions, noise), codes.frequencies, codes.phase_shifts
+
+    def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
+        settings, geometry = self.rendering, self.net.config.geometry
+
+        def render(frequencies: Tensor, phase_shifts: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
+            return render_rays(
+                self.net.siren, Codes(frequencies, phase_shifts), origins, directions,
+                near=geometry.ray_start, far=geometry.ray_end, samples=settings.samples,
+                hierarchical=settings.hierarchical, lock_view_dependence=settings.lock_view_dependence,
+                last_back=geometry.last_back, clamp=geometry.clamp_mode, noise=noise,
+            ).rgb
+
+        conditioning = (codes.frequencies, codes.phase_shifts)
+        if settings.chunk <= 0:
+            return render(*conditioning, directions, noise)
+        rays = max(1, settings.chunk // (len(codes) * settings.samples))
+        parts = [
+            checkpoint(render, *conditioning, directions[:, start:start + rays],
+                       RayNoise(*(None if n is None else n[:, start:start + rays] for n in noise)),
+                       use_reentrant=False, preserve_rng_state=False)
+            for start in range(0, directions.shape[1], rays)
+        ]
+        return torch.cat(parts, 1)
+
+
+class DiscriminatorPass(nn.Module):
+    """The discriminator's loss in one forward pass (what DDP wraps)."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+        """Loss on photographs, weighted R1 penalty on them, loss on renderings."""
+        real = real.detach().requires_grad_()
+        logits = self.discriminator(real, condition)
+        penalty = R1_WEIGHT * r1_penalty(logits, real).mean()
+        return real_loss(logits), penalty, fake_loss(self.discriminator(fake, condition))
+
+
+class TrainStep:
+    """Computes the losses of both sides. It holds no state of its own: modules, weights and settings only.
+
+    Args:
+        generator: a `PatchGenerator`, or one wrapped for training in parallel.
+        net: the model inside it.
+        discriminator: None if `weights.dis` is 0.
+        discriminator_pass: a `DiscriminatorPass` on the same discriminator, or one wrapped.
+        perceptual: (picture, target) -> distance; None if `weights.lpips` is 0.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        net: Sem2NeRF,
+        weights: LossWeights,
+        *,
+        discriminator: nn.Module | None = None,
+        discriminator_pass: nn.Module | None = None,
+        perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+        conditional: bool = False,
+    ) -> None:
+        self.generator, self.net, self.weights = generator, net, weights
+        self.discriminator, self.discriminator_pass = discriminator, discriminator_pass
+        self.perceptual, self.conditional = perceptual, conditional
+
+    def generator_losses(self, batch: Batch, draws: Draws, picture_size: int) -> GeneratorLosses:
+        """Losses of encoder (and decoder).
+
+        At an extreme pose there is no photograph to compare with: only the discriminator and the code norm speak.
+
+        Args:
+            picture_size: side of the whole picture that the patch is a part of, in pixels.
+        """
+        poses = batch.poses if draws.extreme_poses is None else draws.extreme_poses
+        origins, directions = patch_rays(poses, draws.grid, picture_size, self.net.config.geometry.fov_deg)
+        rgb, frequencies, phase_shifts = self.generator(batch.masks, origins, directions, draws.noise)
+        rendered = (rgb * 2 - 1).transpose(1, 2).unflatten(2, draws.grid.shape[1:3])
+        target = sample_image(batch.images, draws.grid)
+        condition = sample_image(batch.masks, draws.grid) if self.conditional else None
+
+        weights, terms = self.weights, {}
+        if draws.extreme_poses is None:
+            if weights.l2:
+                terms["l2"] = weights.l2, F.mse_loss(rendered, target)
+            if weights.l1:
+                terms["l1"] = weights.l1, F.l1_loss(rendered, target)
+            if weights.lpips:
+                terms["lpips"] = weights.lpips, self.perceptual(rendered, target)
+        if weights.w_norm:
+            terms["w_norm"] = weights.w_norm, w_norm(Codes(frequencies, phase_shifts), self.net.latent_avg)
+        if weights.dis:
+            terms["g"] = weights.dis, real_loss(self.discriminator(rendered, condition))
+        total = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        named = {f"loss_{name}": term.detach() for name, (_, term) in terms.items()}
+        return GeneratorLosses(total, {**named, "loss": total.detach()}, rendered.detach(), target, condition)
+
+    def discriminator_losses(self, generated: GeneratorLosses) -> Losses:
+        """Losses of the discriminator on the patches of the same step."""
+        real, penalty, fake = self.discriminator_pass(generated.target, generated.rendered, generated.condition)
+        terms = {"d_loss_real": real, "d_loss_reg": penalty, "d_loss_fake": fake, "d_loss": real + fake}
+        return Losses(self.weights.dis * (real + fake + penalty), {name: x.detach() for name, x in terms.items()})
