@@ -44,7 +44,7 @@ def read_file(path: str | Path) -> Any:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "Unsupported operand" in str(error):
+        if "GLOBAL" in str(error):  # the file names a class or function
             raise UserError(f"{path}: refused, since loading it would run code stored in the file; a checkpoint must "
                             "hold only tensors and plain values. Get it again from its source") from error
         raise UserError(f"{path}: not a PyTorch checkpoint; get the file again") from error
@@ -57,6 +57,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Load a Sem2NeRF checkpoint of either layout and give it in the native one (float32 weights).
 
     Raises:
+        UserError: see `read_contents`.
+    """
+    contents = to_native(read_contents(path))
+    contents["state_dict"] = {key: value.float() if value.is_floating_point() else value
+                              for key, value in contents["state_dict"].items()}
+    return contents
+
+
+def read_contents(path: str | Path) -> dict[str, Any]:
+    """Load a Sem2NeRF checkpoint as it is stored.
+
+    Raises:
         UserError: see `read_file`; or the file is something else than a Sem2NeRF checkpoint.
     """
     contents = read_file(path)
@@ -65,9 +77,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
                         "weight file, give it to train3d.py with --pigan_weights or --swin_weights")
     if not isinstance(contents.get("opts"), dict):
         raise UserError(f"{path}: holds no `opts`, so its architecture is unknown; save it again with train3d.py")
-    contents = to_native(contents)
-    contents["state_dict"] = {key: value.float() if value.is_floating_point() else value
-                              for key, value in contents["state_dict"].items()}
     return contents
 
 

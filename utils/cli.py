@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from utils.errors import UserError
@@ -13,6 +14,7 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     With `--debug` among the arguments the full traceback is shown instead. Ctrl-C ends with code 130, as in a shell.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         main(argv)
     except UserError as error:

@@ -131,8 +131,8 @@ def _peak(azimuth: np.ndarray, kind: float) -> np.ndarray:
     if kind <= 0:
         return np.zeros_like(azimuth)
     if kind <= 1:
-        return 0.62 * np.clip(np.cos(azimuth * 1.55), 0, 1) ** 0.6 * (np.abs(azimuth) < np.pi / 3.1)
-    return np.full_like(azimuth, 0.42)
+        return 0.46 * np.clip(np.cos(azimuth * 1.55), 0, 1) ** 0.6 * (np.abs(azimuth) < np.pi / 3.1)
+    return np.full_like(azimuth, 0.34)
 
 
 def _earrings(asset: Asset, points: np.ndarray, size: float) -> Mesh:

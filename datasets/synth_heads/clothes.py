@@ -16,7 +16,7 @@ def clothes_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], z: Latent) -> M
     high, vee = np.tanh(0.7 * z("clothes", "neckline")), np.tanh(z("clothes", "vee"))
     collar = float(np.clip(0.9 * (z("clothes", "collar") - 0.3), 0, 1))
     front = np.clip((rest[:, 2] - 0.1) / 0.6, 0, 1)
-    edge = 5.74 + 0.14 * high + 0.30 * np.clip(0.75 - rest[:, 2], 0, 1.2)
+    edge = 5.66 + 0.14 * high + 0.30 * np.clip(0.75 - rest[:, 2], 0, 1.2)
     edge = edge - (0.14 + 0.16 * vee) * np.clip(1 - np.abs(rest[:, 0]) / 0.42, 0, 1) * front * (1 - 0.7 * collar)
     edge = edge + 0.22 * collar
     cut = edge - rest[:, 1]

@@ -51,13 +51,13 @@ def hair_style(z: Latent, traits: Traits, hat_rim: float, brow: float) -> HairSt
     afro = smoothstep(0.8, 1.6, curly) * (1 - 0.6 * long)
     fringe = smoothstep(0.3, 1.1, h("fringe")) * smoothstep(0.35, 0.6, length)
     return HairStyle(
-        length=length, volume=(0.13 + 0.07 * math.tanh(h("volume"))) * (0.45 + 0.55 * smoothstep(0.2, 0.9, length)) + 0.20 * afro * smoothstep(.2, .6, length),
-        fringe=fringe, part=0.33 * math.tanh(1.2 * h("part")), curl=0.012 + 0.055 * min(curly, 2.0) * (0.5 + 0.5 * long),
+        length=length, volume=(0.17 + 0.08 * math.tanh(h("volume"))) * (0.45 + 0.55 * smoothstep(0.2, 0.9, length)) + 0.20 * afro * smoothstep(.2, .6, length),
+        fringe=fringe, part=0.33 * math.tanh(1.2 * h("part")), curl=0.012 + 0.042 * min(curly, 2.0) * (0.5 + 0.5 * long),
         turns=0.8 + 1.1 * min(curly, 2.5), recede=smoothstep(0.2, 2.4, h("recede") + 0.9 * traits.old * traits.male) * (0.35 + 0.65 * traits.male),
         back=smoothstep(0.2, 1.3, h("back")) * (1 - fringe), taper=smoothstep(-0.4, 1.2, h("taper")) * (1 - long),
         lift=max(0.12 + 0.30 * h("lift"), 0.0) * (1 - 0.7 * long) + 0.8 * afro, lean=0.25 * math.tanh(h("asymmetry")),
         tousle=0.10 * math.exp(0.4 * h("tousle")), gravity=1.0 - 0.75 * afro, brow=brow, hat=hat_rim,
-        width=0.048 + 0.016 * long)
+        width=0.048 + 0.016 * long + 0.016 * min(curly, 1.5))
 
 
 @lru_cache(maxsize=1)
@@ -173,6 +173,8 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):  # noqa: ANN001, AN
             px += ox * push
             py += oy * push
             pz += oz * push
+            if falls < 0.4 and abs(az) < 0.55 and station > 0.66 + 0.1 * noise[i, 5]:  # no stray strands over the forehead
+                last = k + 1
             if abs(az) < 0.62 and py < s.brow + 0.10 * noise[i, 5] and pz > centre[2]:
                 last = k + 1
         # waves, then the ribbon's two edges
@@ -253,3 +255,10 @@ def hair_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], guide: Guide, styl
     attributes[..., 4:7] = tangents[:, :, None]
     return Mesh(ribbons.reshape(-1, 3), _ribbon_faces(count), np.full(len(_ribbon_faces(count)), M_HAIR, np.uint8),
                 attributes.reshape(-1, 8), normals.reshape(-1, 3), np.ones(count * POINTS * 2, np.float32))
+
+
+def every_second_strand(first: int, faces: np.ndarray, material: np.ndarray) -> np.ndarray:
+    """(t,) bool: faces of hair that belong to every second strand of each half; vertex `first` begins the hair."""
+    strand = (faces[:, 0] - first) // (2 * POINTS)
+    half = max(np.count_nonzero(material == M_HAIR) // (4 * (POINTS - 1)), 1)
+    return strand % half % 2 == 0

@@ -11,7 +11,7 @@ from datasets.synth_heads.accessories import accessories
 from datasets.synth_heads.asset import Asset, load_asset
 from datasets.synth_heads.clothes import clothes_mesh
 from datasets.synth_heads.guide import guide_map
-from datasets.synth_heads.hair import HairStyle, hair_margin, hair_mesh, hair_style
+from datasets.synth_heads.hair import HairStyle, every_second_strand, hair_margin, hair_mesh, hair_style
 from datasets.synth_heads.labels import M_EYE_LEFT, M_EYE_RIGHT, M_HAIR, M_LASHES, M_LENS, M_SKIN, M_TEETH, M_TONGUE
 from datasets.synth_heads.latent import Latent
 from datasets.synth_heads.light import head_light, light_vertices
@@ -81,7 +81,7 @@ def _build(z: Latent) -> Head:
     lens_start = len(mesh.faces) - sum(len(lens.faces) for lens in extras.lenses)
     scalp = 1.0
     look = head_look(z, traits, scalp)
-    light = _light(asset, mesh, guide.centre, z)
+    light = _light(asset, mesh, lens_start, guide.centre, z)
     scale, origin = _frame(eyes)
     return Head(((mesh.points - origin) * scale).astype(np.float32), mesh.faces, mesh.material, mesh.attributes, asset.uv, light,
                 mesh.cut, look, lens_start)
@@ -93,7 +93,7 @@ def _shrug(points: np.ndarray, asset: Asset) -> np.ndarray:
     t = np.clip((6.55 - y) / 0.75, 0, 1)
     behind = np.clip((1.15 - asset.vertices[:, 2]) / 0.5, 0, 1)  # not the chin
     points = points.copy()
-    points[:, 1] += (0.22 * t * t * (3 - 2 * t) * behind).astype(np.float32)
+    points[:, 1] += (0.30 * t * t * (3 - 2 * t) * behind).astype(np.float32)
     return points
 
 
@@ -123,7 +123,7 @@ def _base_mesh(asset: Asset, points: np.ndarray, eyes: list[np.ndarray], style: 
     return Mesh(points, asset.faces, _MATERIALS[asset.part], attributes, normals, cut)
 
 
-def _light(asset: Asset, mesh: Mesh, centre: np.ndarray, z: Latent) -> np.ndarray:
+def _light(asset: Asset, mesh: Mesh, lens_start: int, centre: np.ndarray, z: Latent) -> np.ndarray:
     count = len(mesh.points)
     material = np.zeros(count, np.uint8)
     material[mesh.faces.ravel()] = np.repeat(mesh.material, 3)
@@ -137,7 +137,9 @@ def _light(asset: Asset, mesh: Mesh, centre: np.ndarray, z: Latent) -> np.ndarra
     shiny = np.zeros(count, np.float32)
     shiny[material == M_SKIN] = 0.055
     shiny[material == M_HAIR] = 0.02
-    return light_vertices(mesh, centre, head_light(z), soft, openness, shiny)
+    casting = mesh.faces[:lens_start]
+    sparse = (mesh.material[:lens_start] != M_HAIR) | every_second_strand(len(asset.vertices), casting, mesh.material)
+    return light_vertices(mesh, casting, sparse, centre, head_light(z), soft, openness, shiny)
 
 
 def _frame(eyes: list[np.ndarray]) -> tuple[float, np.ndarray]:

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from numba import njit
 
 from datasets.synth_heads.latent import Latent
 from datasets.synth_heads.mesh import Mesh
-from datasets.synth_heads.raster import rasterise_depth
+from datasets.synth_heads.raster import rasterise_depth, transform
 
 _SPAN = 4.6  # what a shadow map covers (MakeHuman units)
 _SKY_SIZE, _KEY_SIZE = 100, 160
@@ -38,71 +38,89 @@ def _sky_directions() -> np.ndarray:
     azimuth, height, weight = np.array(rows).T
     azimuth, height = np.radians(azimuth), np.radians(height)
     unit = np.stack([np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)], 1)
-    return np.concatenate([unit, weight[:, None] / weight.sum()], 1)
+    return np.concatenate([unit, 2 * weight[:, None] / weight.sum()], 1).astype(np.float32)
 
 
 _SKY = _sky_directions()
 
 
-def _frame(towards: np.ndarray) -> np.ndarray:
-    """Rows: right, up, towards the light."""
+def _frame(towards: np.ndarray, size: int) -> np.ndarray:
+    """Rows: right and up in texels of a shadow map, and away from the light in MakeHuman units."""
     right = np.array([towards[2], 0.0, -towards[0]])
     right /= max(np.linalg.norm(right), 1e-9)
-    return np.stack([right, np.cross(towards, right), towards])
+    texels = size / _SPAN
+    return np.stack([texels * right, texels * np.cross(towards, right), -towards]).astype(np.float32)
 
 
 def _shadow_map(points: np.ndarray, faces: np.ndarray, cut: np.ndarray, frame: np.ndarray, size: int) -> np.ndarray:
-    local = points @ frame.T.astype(np.float32)
-    screen = np.stack([local[:, 0] * (size / _SPAN) + size / 2, local[:, 1] * (size / _SPAN) + size / 2, -local[:, 2]], 1)
+    """Depths along the light; `frame` is the light's frame, in texels."""
+    local = transform(points, frame, np.array([size / 2, size / 2, 0], np.float32))
     depth = np.full((size, size), 1e9, np.float32)
-    rasterise_depth(np.ascontiguousarray(screen, np.float32), faces, cut, depth)
+    rasterise_depth(local, faces, cut, depth)
     return depth
 
 
 @njit(cache=True, fastmath=True)
-def _gather(points, normals, frame, depth, span, bias, lift, out):  # noqa: ANN001, ANN202
-    """out[i] = share of the shadow map's 2 x 2 texels around point i (bilinear) that do not hide it."""
+def _gather(points, normals, frame, depth, bias, lift, reach, direction, soft, out):  # noqa: ANN001, ANN202
+    """Add direction[3] * (wrapped cosine) * (share of the map around the point that does not hide it) to out[i].
+
+    The share is bilinear over (2 reach) x (2 reach) texels. direction: towards the light and a weight.
+    """
     size = depth.shape[0]
-    scale = size / span
     for i in range(len(points)):
+        facing = normals[i, 0] * direction[0] + normals[i, 1] * direction[1] + normals[i, 2] * direction[2]
+        facing = (facing + soft) / (1 + soft)
+        if facing <= 0:
+            continue
         x = points[i, 0] + lift * normals[i, 0]
         y = points[i, 1] + lift * normals[i, 1]
         z = points[i, 2] + lift * normals[i, 2]
-        u = (frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z) * scale + size / 2
-        v = (frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z) * scale + size / 2
-        d = -(frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z) - bias
-        if u < 0 or v < 0 or u >= size - 1 or v >= size - 1:
-            out[i] = 1.0
+        u = frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z + size / 2
+        v = frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z + size / 2
+        d = frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z - bias
+        p, q = int(np.floor(u)), int(np.floor(v))
+        if p < reach or q < reach or p >= size - reach or q >= size - reach:
+            out[i] += direction[3] * facing
             continue
-        p, q = int(u), int(v)
         fu, fv = u - p, v - q
-        out[i] = (((d < depth[q, p]) * (1 - fu) + (d < depth[q, p + 1]) * fu) * (1 - fv)
-                  + ((d < depth[q + 1, p]) * (1 - fu) + (d < depth[q + 1, p + 1]) * fu) * fv)
+        total, weight = 0.0, 0.0
+        for b in range(1 - reach, 1 + reach):
+            wv = 1 - fv if b == 1 - reach else (fv if b == reach else 1.0)
+            for a in range(1 - reach, 1 + reach):
+                wu = 1 - fu if a == 1 - reach else (fu if a == reach else 1.0)
+                weight += wu * wv
+                if d < depth[q + b, p + a]:
+                    total += wu * wv
+        out[i] += direction[3] * facing * total / weight
 
 
-def light_vertices(mesh: Mesh, centre: Float[np.ndarray, "3"], light: Light, soft: Float[np.ndarray, "n 3"],
-                   openness: Float[np.ndarray, " n"], shiny: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
+def light_vertices(mesh: Mesh, casting: Int[np.ndarray, "t 3"],
+                   sparse: Bool[np.ndarray, " t"], centre: Float[np.ndarray, "3"], light: Light, soft: Float[np.ndarray, "n 3"], openness: Float[np.ndarray, " n"],
+                   shiny: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
     """Light that reaches each vertex (r, g, b) and a sheen (seen from the front, so that no view changes it).
 
     Args:
+        casting: the faces that cast shadows. sparse: those among them that are enough for the sky's soft ones.
+        centre: the middle of the head.
         soft: how far light wraps around the terminator, per colour (skin: more red).
         openness: a baked factor for small cavities.
         shiny: strength of the sheen.
     """
-    points = (mesh.points - centre).astype(np.float32)
-    normals = mesh.normals
+    points, normals = (mesh.points - centre).astype(np.float32), mesh.normals
     sky = np.zeros(len(points), np.float32)
-    seen = np.empty(len(points), np.float32)
-    for x, y, z, weight in _SKY:
-        frame = _frame(np.array([x, y, z]))
-        depth = _shadow_map(points, mesh.faces, mesh.cut, frame, _SKY_SIZE)
-        _gather(points, normals, frame, depth, _SPAN, 0.035, 0.05, seen)
-        sky += np.float32(2.0 * weight) * seen * np.clip(0.25 + 0.75 * (normals @ np.array([x, y, z], np.float32)), 0, 1)
-    frame = _frame(light.towards)
-    depth = _shadow_map(points, mesh.faces, mesh.cut, frame, _KEY_SIZE)
-    _gather(points, normals, frame, depth, _SPAN, 0.03, 0.035, seen)
-    facing = normals @ light.towards.astype(np.float32)
-    lit = np.clip((facing[:, None] + soft) / (1 + soft), 0, 1) * (0.06 + 0.94 * seen[:, None])
+    thin = casting[sparse]
+    for direction in _SKY:
+        frame = _frame(direction[:3], _SKY_SIZE)
+        depth = _shadow_map(points, thin, mesh.cut, frame, _SKY_SIZE)
+        _gather(points, normals, frame, depth, np.float32(0.035), np.float32(0.05), 1, direction, np.float32(0.33), sky)
+    towards = light.towards.astype(np.float32)
+    frame = _frame(towards, _KEY_SIZE)
+    depth = _shadow_map(points, casting, mesh.cut, frame, _KEY_SIZE)
+    seen = np.zeros(len(points), np.float32)
+    _gather(points, np.zeros_like(points), frame, depth, np.float32(0.05), np.float32(0.0), 3, np.append(towards, np.float32(1)),
+            np.float32(1e6), seen)
+    facing = normals @ towards
+    lit = np.clip((facing[:, None] + soft) / (1 + soft), 0, 1) * (0.10 + 0.90 * seen[:, None])
     half = light.towards + np.array([0, 0, 1.0])
     half /= np.linalg.norm(half)
     sheen = shiny * np.clip(normals @ half.astype(np.float32), 0, 1) ** 14 * (0.25 + 0.75 * seen)

@@ -53,7 +53,7 @@ def brow_field(x, y, thickness, arch):  # noqa: ANN001, ANN201
     if t < -0.1 or t > 1.1:
         return -1.0, t
     u = min(max(t, 0.0), 1.0)
-    spine = 7.515 + 0.085 * math.sin(2.3 * u) - 0.075 * u * u + arch * 0.10 * (math.sin(2.6 * u) - 0.4)
+    spine = 7.462 + 0.075 * math.sin(2.3 * u) - 0.075 * u * u + arch * 0.10 * (math.sin(2.6 * u) - 0.4)
     half = 0.046 * thickness * (1 - 0.72 * u * u) * (0.72 + 0.28 * min(u / 0.2, 1.0))
     ends = min(t / 0.10 + 0.5, 1.0, (1.06 - t) / 0.12)
     return min(1 - abs(y - spine) / half, ends), u
@@ -103,8 +103,8 @@ def _skin(a, u, v, masks, look, out):  # noqa: ANN001, ANN202
     throat = 6.28 - 0.30 * (z - 1.45) + 0.55 * max(0.0, 0.9 - z) if z > 0.2 else 7.0
     if (neck > 0.5 and ear < 0.3 and y < min(throat, 7.2)) or y < 5.95:
         label = NECK
-    bridge = 0.070 + 0.075 * step(7.12, 6.92, y)
-    if z > 1.3 and 6.81 < y < 7.27 and ax < bridge and (nose > 0.45 or y > 7.1):
+    bridge = 0.075 + 0.095 * step(7.14, 6.90, y)
+    if z > 1.3 and 6.795 < y < 7.28 and ax < bridge and (nose > 0.30 or y > 7.1):
         label = NOSE
     if _sample(masks, u, v, 1) > 0.5:
         label = L_EAR if x > 0 else R_EAR
@@ -120,7 +120,7 @@ def _skin(a, u, v, masks, look, out):  # noqa: ANN001, ANN202
         if cover > 0.5:
             label = HAIR
 
-    if label == SKIN and z > 0.75 and 7.3 < y < 7.85:
+    if label == SKIN and z > 0.75 and 7.3 < y < 7.8:
         near, along = brow_field(ax, y, look[BROW_THICKNESS], look[BROW_ARCH])
         if near > -0.3:
             hairs = noise3(ax * 70 + y * 55 * (1 - along), y * 30 - ax * 24, 3.7)

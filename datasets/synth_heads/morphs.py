@@ -6,7 +6,6 @@ from jaxtyping import Float
 from datasets.synth_heads.asset import Asset
 from datasets.synth_heads.latent import SLIDERS, Latent
 
-_EYE_LEVEL, _STRETCH = 7.28, 0.02  # MakeHuman's faces are short for the distance between their eyes
 ANCESTRIES = ("african", "asian", "caucasian")
 _SIDED = ("mouthSmile", "cheekSquint", "mouthUpperUp", "mouthLowerDown", "eyeBlink", "eyeWide", "browDown", "browOuterUp",
           "eyeLookUp", "eyeLookDown")
@@ -86,5 +85,4 @@ def morph(asset: Asset, weights: dict[str, float]) -> Float[np.ndarray, "vertice
         if weight:
             indices, deltas = asset.target(name)
             points[indices] += np.float32(weight) * deltas
-    points[:, 1] += (points[:, 1] - _EYE_LEVEL) * np.float32(_STRETCH)
     return points

@@ -69,6 +69,17 @@ def rasterise(points, faces, cut, nearness, face_id, weights):  # noqa: ANN001, 
 
 
 @njit(cache=True, fastmath=True)
+def transform(points, rows, shift):  # noqa: ANN001, ANN201
+    """points (n, 3) float32 times the transpose of `rows` (3, 3), plus `shift` (3,); without a thread pool's cost."""
+    out = np.empty_like(points)
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        for k in range(3):
+            out[i, k] = rows[k, 0] * x + rows[k, 1] * y + rows[k, 2] * z + shift[k]
+    return out
+
+
+@njit(cache=True, fastmath=True)
 def rasterise_depth(points, faces, cut, depth):  # noqa: ANN001, ANN201
     """Draw only depths, orthographic: for shadow maps. `depth` starts at a far value; other arguments as `rasterise`.
 

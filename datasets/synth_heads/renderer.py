@@ -11,7 +11,7 @@ from datasets.synth_heads.asset import load_asset
 from datasets.synth_heads.head import Head
 from datasets.synth_heads.labels import EYE_G, M_LENS
 from datasets.synth_heads.materials import BACKGROUND_COLOUR, TINT, shade_point
-from datasets.synth_heads.raster import rasterise
+from datasets.synth_heads.raster import rasterise, transform
 
 FOV = math.radians(12)
 MARGIN = 1.25  # CelebAMask-HQ pictures on disk are this much wider than what the loaders crop for the camera
@@ -53,13 +53,11 @@ def render(head: Head, yaw: float, pitch: float, size: int, supersample: int = 2
     if size < 2 or supersample < 1:
         raise ValueError(f"size must be at least 2 and supersample at least 1, not {size} and {supersample}")
     place, axes = camera_axes(yaw, pitch)
-    local = (head.points - place) @ axes.T
-    depth_axis = -local[:, 2]
+    local = transform(head.points, axes, -axes @ place)
     half = margin * math.tan(FOV / 2)
     scale = supersample * (size - 1) / (2 * half)
     middle = supersample * (size - 1) / 2 + (supersample - 1) / 2
-    screen = np.stack([middle + scale * local[:, 0] / depth_axis, middle - scale * local[:, 1] / depth_axis, depth_axis], 1)
-    screen = np.ascontiguousarray(screen, np.float32)
+    screen = _project(local, scale, middle)
 
     fine = supersample * size
     near = np.zeros((fine, fine), np.float32)
@@ -76,6 +74,18 @@ def render(head: Head, yaw: float, pitch: float, size: int, supersample: int = 2
     _resolve(near, face_id, weights, lens, head.faces, head.material, head.attributes, head.light, head.uv,
              load_asset().masks, head.look.pack(), supersample, middle, scale, _GAMMA, rgb, labels, far)
     return HeadView(rgb, labels, far)
+
+
+@njit(cache=True, fastmath=True)
+def _project(local, scale, middle):  # noqa: ANN001, ANN202
+    """Pixels x (right), y (down) and depth along the view axis of points in the camera's frame."""
+    out = np.empty_like(local)
+    for i in range(len(local)):
+        depth = -local[i, 2]
+        out[i, 0] = middle + scale * local[i, 0] / depth
+        out[i, 1] = middle - scale * local[i, 1] / depth
+        out[i, 2] = depth
+    return out
 
 
 @njit(cache=True, fastmath={"contract", "arcp", "nsz", "afn", "reassoc"})  # infinite depths must survive

@@ -1,0 +1,49 @@
+"""Convert a Sem2NeRF checkpoint between our layout and the official release's, without loss."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from options.arguments import HelpFormatter, Parser, add_flag
+from utils.cli import run
+from utils.errors import UserError
+
+DESCRIPTION = """Convert a checkpoint between layouts; weights, optimiser states and all else are kept bit by bit.
+
+  # ours -> official: the 2022 code and its descendants can read it
+  python scripts/convert_checkpoint.py out/my_run/checkpoints/best_model.pt best_model_official.pt
+
+  # official -> ours (reading official files needs no conversion; this is for tools that expect our names)
+  python scripts/convert_checkpoint.py pretrained_models/sem2nerf_celebahq_pretrained.pt native.pt
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser.add_argument("input", help="checkpoint of either layout")
+    parser.add_argument("output", help="file to write")
+    parser.add_argument("--to", choices=["official", "native", "other"], default="other",
+                        help="layout to write; other: the one that the input is not in")
+    add_flag(parser, "--overwrite", "replace an existing output")
+    add_flag(parser, "--debug", "show the full traceback of an error")
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    args = build_parser().parse_args(argv)
+    if Path(args.output).exists() and not args.overwrite:
+        raise UserError(f"{args.output}: exists already; choose another name or add --overwrite")
+
+    from models.checkpoints import is_official, read_contents, save_checkpoint, to_native, to_official
+
+    contents = read_contents(args.input)
+    target = args.to if args.to != "other" else "native" if is_official(contents) else "official"
+    save_checkpoint(args.output, to_official(contents) if target == "official" else to_native(contents))
+    print(f"wrote {args.output} ({target} layout, {len(contents['state_dict'])} weights read)")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,206 @@
+"""Reading and writing checkpoint files: both layouts, start weights, and files that must be refused."""
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import GOLDEN, ROOT
+
+from models.checkpoints import (
+    is_official,
+    read_checkpoint,
+    read_pigan_weights,
+    read_swin_weights,
+    save_checkpoint,
+    to_native,
+    to_official,
+)
+from models.config import ModelConfig
+from models.encoders import swin_keys
+from models.sem2nerf import Sem2NeRF
+from scripts.convert_checkpoint import main as convert
+from utils.errors import UserError
+
+DEMO = ROOT / "pretrained_models/sem2nerf_demo.pt"
+OPTS = {"encoder_type": "SwinEncoderNano", "input_nc": 5, "src_input_size": 224, "pigan_hidden_dim": 8, "pigan_zdim": 4,
+        "start_from_latent_avg": True, "pigan_curriculum_type": "CelebAMask_HQ"}
+
+
+@pytest.fixture(scope="module")
+def contents():
+    """A small model in the native layout, with an optimiser's state for each encoder parameter."""
+    torch.manual_seed(0)
+    net = Sem2NeRF(ModelConfig.from_opts(OPTS))
+    torch.nn.init.normal_(net.encoder.head.fc.weight)
+    parameters = list(net.encoder.parameters())
+    states = {i: {"step": 3, "exp_avg": torch.randn_like(p)} for i, p in enumerate(parameters)}
+    return {"format": "sem2nerf", "state_dict": net.state_dict(), "opts": OPTS, "global_step": 7, "best_val_loss": None,
+            "latent_avg": [net.latent_avg.frequencies, net.latent_avg.phase_shifts],
+            "optimizer": {"state": states, "param_groups": [{"lr": 1e-4, "params": list(range(len(parameters)))}]}}
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+def test_round_trip_is_lossless(contents, tmp_path):
+    save_checkpoint(tmp_path / "native.pt", contents)
+    convert([str(tmp_path / "native.pt"), str(tmp_path / "official.pt")])
+    convert([str(tmp_path / "official.pt"), str(tmp_path / "back.pt")])
+    official = torch.load(tmp_path / "official.pt", weights_only=True)
+    assert is_official(official)
+    assert "encoder.layers.0.downsample.norm.weight" in official["state_dict"]
+    assert equal(torch.load(tmp_path / "back.pt", weights_only=True), contents)
+
+
+def test_half_precision_survives_conversion(tmp_path):
+    convert([str(DEMO), str(tmp_path / "official.pt")])
+    convert([str(tmp_path / "official.pt"), str(tmp_path / "back.pt")])
+    assert equal(torch.load(tmp_path / "back.pt", weights_only=True), torch.load(DEMO, weights_only=True))
+
+
+def test_convert_does_not_overwrite(contents, tmp_path):
+    save_checkpoint(tmp_path / "a.pt", contents)
+    with pytest.raises(UserError, match="--overwrite"):
+        convert([str(tmp_path / "a.pt"), str(tmp_path / "a.pt")])
+
+
+def test_optimiser_state_moves_with_its_parameter(contents):
+    """Each state is as large as the parameter it belongs to, in either order."""
+    official = to_official(contents)
+    buffers = swin_keys.CONSTANT_BUFFERS
+    shapes = [value.shape for key, value in official["state_dict"].items()
+              if key.startswith("encoder.") and not key.endswith(buffers)]
+    states = official["optimizer"]["state"]
+    assert [states[i]["exp_avg"].shape for i in range(len(shapes))] == shapes
+    assert equal(to_native(official)["optimizer"], contents["optimizer"])
+
+
+@pytest.mark.parametrize("as_tuple", [False, True])
+def test_ddp_prefixes(contents, tmp_path, as_tuple):
+    """A multi-GPU run of the official code saves `encoder.module.*` and a tuple as mean code."""
+    official = to_official(contents)
+    official["state_dict"] = {key.replace("coder.", "coder.module.", 1): value
+                              for key, value in official["state_dict"].items()}
+    official["latent_avg"] = (tuple if as_tuple else list)(official["latent_avg"])
+    torch.save(official, tmp_path / "ddp.pt")
+    net = Sem2NeRF.from_checkpoint(tmp_path / "ddp.pt")
+    assert equal(dict(net.state_dict()), dict(contents["state_dict"]))
+    assert torch.equal(net.latent_avg.frequencies, contents["latent_avg"][0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ddp", [False, True])
+def test_reference_checkpoint_files(tmp_path, ddp):
+    """Whole files in the official layout, as the reference's generator writes them (144 MB)."""
+    if not GOLDEN.is_dir():
+        pytest.skip("reference data not present")
+    import make_checkpoint
+
+    official = make_checkpoint.build("celebahq", ddp)
+    torch.save(official, tmp_path / "official.pt")
+    net = Sem2NeRF.from_checkpoint(tmp_path / "official.pt")
+    key = "encoder.layers.1.downsample.reduction.weight"
+    source = f"encoder.{'module.' if ddp else ''}layers.0.downsample.reduction.weight"
+    assert torch.equal(net.state_dict()[key], official["state_dict"][source])
+
+
+def test_pigan_start_weights(contents, tmp_path):
+    siren = {key.removeprefix("decoder."): value for key, value in contents["state_dict"].items()
+             if key.startswith("decoder.")}
+    torch.save(siren, tmp_path / "pigan.pth")
+    net = Sem2NeRF(ModelConfig.from_opts(OPTS))
+    net.decoder.load_state_dict(read_pigan_weights(tmp_path / "pigan.pth"))
+    assert equal(dict(net.decoder.state_dict()), siren)
+    torch.save({"something": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="siren"):
+        read_pigan_weights(tmp_path / "other.pth")
+
+
+def test_swin_start_weights(tmp_path):
+    """Microsoft's classifier file: everything but patch embedding and head is taken over."""
+    from models.encoders.swin_encoder import SwinEncoder
+
+    encoder = SwinEncoder("SwinEncoder", 3, 224, 1000)
+    torch.save({"model": swin_keys.to_official(encoder.state_dict(), "SwinEncoder", 224)}, tmp_path / "swin.pth")
+    taken = read_swin_weights(tmp_path / "swin.pth")
+    target = SwinEncoder("SwinEncoder", 18, 224, 64)
+    missing, unexpected = target.load_state_dict(taken, strict=False)
+    assert not unexpected
+    assert {key.partition(".")[0] for key in missing} == {"patch_embed", "head"}
+    assert torch.equal(target.layers[2].downsample.reduction.weight, encoder.layers[2].downsample.reduction.weight)
+
+
+class Exploit:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/should-never-exist",)
+
+
+def damaged(path, contents, kind):
+    if kind == "missing":
+        return
+    if kind == "text":
+        path.write_text("not a checkpoint")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "pickle":
+        torch.save({**contents, "opts": Exploit()}, path)
+    elif kind == "plain pickle":
+        path.write_bytes(pickle.dumps(Exploit()))
+    elif kind == "truncated":
+        save_checkpoint(path, contents)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif kind == "no weights":
+        torch.save({"opts": OPTS}, path)
+    elif kind == "no opts":
+        torch.save({"state_dict": contents["state_dict"]}, path)
+    elif kind == "other width":
+        torch.save({**contents, "opts": {**OPTS, "pigan_hidden_dim": 16}}, path)
+    elif kind == "missing weight":
+        torch.save({**contents, "state_dict": dict(list(contents["state_dict"].items())[1:])}, path)
+    elif kind == "unknown encoder":
+        torch.save({**contents, "opts": {**OPTS, "encoder_type": "Transformer9000"}}, path)
+    elif kind == "mean code":
+        torch.save({**contents, "latent_avg": 3}, path)
+
+
+@pytest.mark.parametrize("kind, words", [
+    ("missing", "no such"), ("text", "not a PyTorch checkpoint|damaged"), ("empty", "damaged"), ("pickle", "run code"),
+    ("plain pickle", "run code|not a PyTorch"), ("truncated", "damaged"), ("no weights", "state_dict"),
+    ("no opts", "opts"), ("other width", "shape"), ("missing weight", "lacks"),
+    ("unknown encoder", "Transformer9000"), ("mean code", "latent_avg")])
+def test_unusable_files(contents, tmp_path, kind, words):
+    path = tmp_path / "model.pt"
+    damaged(path, contents, kind)
+    with pytest.raises(UserError, match=words) as error:
+        Sem2NeRF.from_checkpoint(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value) or kind == "unknown encoder"
+    assert not Path("/tmp/should-never-exist").exists()
+
+
+def test_failed_write_leaves_the_old_file(contents, tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "model.pt", contents)
+    before = (tmp_path / "model.pt").read_bytes()
+
+    def full(*_):
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match="disk full"):
+        save_checkpoint(tmp_path / "model.pt", contents)
+    assert (tmp_path / "model.pt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_loading_is_exact(contents, tmp_path):
+    save_checkpoint(tmp_path / "model.pt", contents)
+    assert equal(read_checkpoint(tmp_path / "model.pt"), contents)

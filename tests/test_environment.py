@@ -1,0 +1,47 @@
+"""The three ways to install name the same packages, and what the code imports is among them."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+PACKAGE_OF_MODULE = {
+    "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "imageio_ffmpeg": "imageio-ffmpeg"}
+FOLDERS = ["configs", "criteria", "datasets", "models", "options", "scripts", "training", "utils"]
+
+
+def names(lines):
+    lines = (line.partition("#")[0].strip() for line in lines)
+    return {re.split(r"[<>=!~ \[]", line)[0].lower() for line in lines if line and not line.startswith("-")}
+
+
+def read(name):
+    return (ROOT / "environment" / name).read_text().splitlines()
+
+
+def test_conda_and_pip_agree():
+    conda = yaml.safe_load((ROOT / "environment/sem2nerf.yml").read_text())
+    pip = next(entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict))
+    assert sorted(pip) == sorted(line for line in read("requirements.txt") if line and not line.startswith("#"))
+
+
+def modules_imported_by(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name.partition(".")[0], path) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                yield node.module.partition(".")[0], path
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_import_is_a_requirement(folder):
+    own = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    known = names(read("requirements.txt")) | own | set(sys.stdlib_module_names)
+    for module, path in modules_imported_by(folder):
+        package = PACKAGE_OF_MODULE.get(module, module).lower()
+        assert package in known, f"{Path(path).relative_to(ROOT)} imports {module}"
