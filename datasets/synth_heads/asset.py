@@ -11,7 +11,8 @@ ASSET_PATH = Path(__file__).with_name("head.npz")
 
 # Parts of the base mesh, in `Asset.part`.
 BODY, EYE_LEFT, EYE_RIGHT, TEETH, TONGUE, LASHES = range(6)
-# Columns of `Asset.fields` (0..1 a vertex): weights of rig regions (for lashes the first is 1 at their tips), baked openness.
+# Columns of `Asset.fields` (0..1 a vertex): weights of rig regions (for lashes the first is 1 at their tips), and the
+# share of the sky that the vertex sees.
 FIELD_NOSE, FIELD_UPPER_LIP, FIELD_LOWER_LIP, FIELD_NECK, FIELD_EAR, FIELD_OPEN = range(6)
 # Channels of `Asset.masks`.
 MASK_LIPS, MASK_EARS, MASK_LIDS, MASK_MOUTH = range(4)

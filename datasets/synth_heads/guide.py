@@ -34,7 +34,7 @@ def guide_map(asset: Asset, points: Float[np.ndarray, "v 3"]) -> Guide:
 
 
 @njit(cache=True, fastmath=True)
-def locate(centre, x, y, z):  # noqa: ANN001, ANN201
+def locate(centre, x, y, z):
     """Azimuth, station and radius of a point, and the unit vector outwards."""
     dx, dy, dz = x - centre[0], y - centre[1], z - centre[2]
     flat = math.sqrt(dx * dx + dz * dz) + 1e-9
@@ -46,7 +46,7 @@ def locate(centre, x, y, z):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, fastmath=True)
-def radius_at(radius, azimuth, station):  # noqa: ANN001, ANN201
+def radius_at(radius, azimuth, station):
     """The map's radius at an azimuth and a station, bilinear, clamped at its ends."""
     rows, columns = radius.shape
     u = (azimuth / (2 * math.pi) + 0.5) * (rows - 1)
@@ -72,7 +72,7 @@ def guide_points(guide: Guide, azimuth: Float[np.ndarray, "*any"], station: Floa
 
 
 @njit(cache=True)
-def _radii(radius, azimuth, station):  # noqa: ANN001, ANN202
+def _radii(radius, azimuth, station):
     out = np.empty(len(azimuth))
     for k in range(len(azimuth)):
         out[k] = radius_at(radius, azimuth[k], station[k])

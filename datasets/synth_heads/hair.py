@@ -12,9 +12,9 @@ from datasets.synth_heads.accessories import HAT_SLOPE
 from datasets.synth_heads.asset import Asset
 from datasets.synth_heads.guide import Guide, locate, radius_at
 from datasets.synth_heads.hairline import hairline_polar
+from datasets.synth_heads.labels import M_HAIR
 from datasets.synth_heads.latent import Latent
 from datasets.synth_heads.mesh import Mesh
-from datasets.synth_heads.labels import M_HAIR
 from datasets.synth_heads.morphs import Traits, smoothstep
 
 POINTS = 13  # points along a strand
@@ -43,17 +43,23 @@ class HairStyle(NamedTuple):
 
 def hair_style(z: Latent, traits: Traits, hat_rim: float, brow: float) -> HairStyle:
     """The style that a latent code asks for."""
-    h = lambda name: z("hair", name)
-    grow = h("length") + 1.0 * (1 - 2 * traits.male) + 0.15
+    def h(name: str) -> float:
+        return z("hair", name)
+
+    grow = h("length") + 1.0 * (1 - 2 * traits.male) + 0.35
     long = smoothstep(-0.35, 0.55, grow)
     length = 0.16 + 0.42 * smoothstep(-2.4, -0.2, grow) + long * (1.15 + 0.75 * min(max(grow, 0.0), 2.4))
     curly = max(h("curl") + 0.8 * float(traits.ancestry[0]) - 0.1, 0.0)
     afro = smoothstep(0.8, 1.6, curly) * (1 - 0.6 * long)
     fringe = smoothstep(0.3, 1.1, h("fringe")) * smoothstep(0.35, 0.6, length)
     return HairStyle(
-        length=length, volume=(0.17 + 0.08 * math.tanh(h("volume"))) * (0.45 + 0.55 * smoothstep(0.2, 0.9, length)) + 0.20 * afro * smoothstep(.2, .6, length),
-        fringe=fringe, part=0.33 * math.tanh(1.2 * h("part")), curl=0.012 + 0.042 * min(curly, 2.0) * (0.5 + 0.5 * long),
-        turns=0.8 + 1.1 * min(curly, 2.5), recede=smoothstep(0.2, 2.4, h("recede") + 0.9 * traits.old * traits.male) * (0.35 + 0.65 * traits.male),
+        length=length,
+        volume=((0.19 + 0.08 * math.tanh(h("volume"))) * (0.45 + 0.55 * smoothstep(0.2, 0.9, length))
+                + 0.20 * afro * smoothstep(0.2, 0.6, length)),
+        fringe=fringe, part=0.33 * math.tanh(1.2 * h("part")),
+        curl=0.012 + 0.042 * min(curly, 2.0) * (0.5 + 0.5 * long),
+        turns=0.8 + 1.1 * min(curly, 2.5),
+        recede=smoothstep(0.2, 2.4, h("recede") + 0.9 * traits.old * traits.male) * (0.35 + 0.65 * traits.male),
         back=smoothstep(0.2, 1.3, h("back")) * (1 - fringe), taper=smoothstep(-0.4, 1.2, h("taper")) * (1 - long),
         lift=max(0.12 + 0.30 * h("lift"), 0.0) * (1 - 0.7 * long) + 0.8 * afro, lean=0.25 * math.tanh(h("asymmetry")),
         tousle=0.10 * math.exp(0.4 * h("tousle")), gravity=1.0 - 0.75 * afro, brow=brow, hat=hat_rim,
@@ -79,12 +85,11 @@ def _ribbon_faces(count: int) -> np.ndarray:
 
 
 @njit(cache=True, fastmath=True)
-def _grow(roots, azimuth, margin, noise, centre, radius, s):  # noqa: ANN001, ANN202
-    """Ribbon vertices (n, POINTS, 2, 3), outward normals of the same shape and tangents (n, POINTS, 3)."""
+def _grow(roots, azimuth, margin, noise, centre, radius, s):
+    """Ribbon vertices (n, POINTS, 2, 3) and outward normals of the same shape."""
     count = len(roots)
     points = np.zeros((count, POINTS, 2, 3), np.float32)
     normals = np.zeros((count, POINTS, 2, 3), np.float32)
-    tangents = np.zeros((count, POINTS, 3), np.float32)
     path = np.zeros((POINTS, 3))
     for i in range(count):
         az0, m = azimuth[i], margin[i]
@@ -98,8 +103,8 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):  # noqa: ANN001, AN
         side_burn = math.exp(-(((abs(az0) - 1.30) / 0.16) ** 2)) * min(max((0.22 - m) / 0.1, 0.0), 1.0)
         length = length * (1 - side_burn) + min(length, 0.16) * side_burn
         lean = 1 + s.lean * math.sin(az0)
-        height = (0.012 + s.volume * lean * (0.18 + 0.82 * layer)) * (0.30 + 0.70 * edge) * (1 - 0.65 * s.taper * low)
-        step = length / (POINTS - 1)
+        height = 0.012 + s.volume * lean * (0.18 + 0.82 * math.sqrt(layer))
+        height *= (0.30 + 0.70 * edge) * (1 - 0.65 * s.taper * low)
         px, py, pz = roots[i, 0], roots[i, 1], roots[i, 2]
         _, _, _, ox, oy, oz = locate(centre, px, py, pz)
         # combing direction at the root, away from the parting; jitter by cluster and by strand
@@ -129,15 +134,16 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):  # noqa: ANN001, AN
             path[k, 0], path[k, 1], path[k, 2] = px, py, pz
             if k >= last:
                 continue
-            arc = (k + 1) * step
+            arc = length * ((k + 1) / (POINTS - 1)) ** 1.4  # shorter steps near the root
+            step = arc - length * (k / (POINTS - 1)) ** 1.4
             az, station, r, ox, oy, oz = locate(centre, px, py, pz)
             fall = s.gravity * min(arc / 0.9, 1.0) ** 1.2
             keep = math.exp(-arc / 0.8)
             up = s.lift * math.exp(-arc / 0.35) * (0.4 + 0.6 * max(front, 0.3))
-            tx = cx * keep + ox * up + jx * 2.2
+            tx = cx * keep + ox * up + jx * 1.6 * keep
             ty = cy * keep + oy * up - (0.25 + 1.6 * fall) * s.gravity
-            tz = cz * keep + oz * up + jz * 2.2
-            over = math.exp(-((az / 0.75) ** 2)) * (1 - falls)  # above the face, hair without a fringe keeps to its combing
+            tz = cz * keep + oz * up + jz * 1.6 * keep
+            over = math.exp(-((az / 0.75) ** 2)) * (1 - falls)  # above the face, without a fringe: keeps to its combing
             ty += over * (1.3 * fall * s.gravity + 0.2)
             tx += over * 0.9 * sweep * (1 - b)
             if s.back > 0.3 and station > 0.7:
@@ -158,7 +164,7 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):  # noqa: ANN001, AN
             py += dy / size_d * step
             pz += dz / size_d * step
             az, station, r, ox, oy, oz = locate(centre, px, py, pz)
-            rise = min(arc / 0.22, 1.0)
+            rise = min(arc / (0.20 + 0.35 * layer), 1.0)
             inner = radius_at(radius, az, station) + 0.008 + height * rise * (2 - rise)
             hang = min(max((station - 1.05) / 0.5, 0.0), 1.0)
             outer = inner + (0.02 + 0.5 * s.lift * s.volume + 0.5 * s.tousle * s.volume) + 0.35 * hang
@@ -173,8 +179,8 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):  # noqa: ANN001, AN
             px += ox * push
             py += oy * push
             pz += oz * push
-            if falls < 0.4 and abs(az) < 0.55 and station > 0.66 + 0.1 * noise[i, 5]:  # no stray strands over the forehead
-                last = k + 1
+            if falls < 0.4 and abs(az) < 0.55 and station > 0.66 + 0.1 * noise[i, 5]:
+                last = k + 1  # no stray strands over the forehead
             if abs(az) < 0.62 and py < s.brow + 0.10 * noise[i, 5] and pz > centre[2]:
                 last = k + 1
         # waves, then the ribbon's two edges
@@ -195,14 +201,14 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):  # noqa: ANN001, AN
             nx, ny, nz = by * tz - bz * ty, bz * tx - bx * tz, bx * ty - by * tx
             if nx * ox + ny * oy + nz * oz < 0:
                 nx, ny, nz = -nx, -ny, -nz
-            t = min(k / last, 1.0)
+            t = min((k / last) ** 1.4, 1.0)
             wave = s.curl * min(t * s.length / 0.15, 1.0)
             az, station, _, _, _, _ = locate(centre, x, y, z)
             ceiling = 1e9
             if s.hat > 0 and station < s.hat + HAT_SLOPE * (0.5 - 0.5 * math.cos(az)) + 0.05:
                 wave = 0.0
                 ceiling = radius_at(radius, az, station) + 0.11
-            angle = 6.283 * s.turns * k * step + phase
+            angle = 6.283 * s.turns * length * (k / (POINTS - 1)) ** 1.4 + phase
             sway, swell = wave * math.sin(angle) * side, wave * (0.6 + 0.6 * math.cos(angle))
             x += bx * sway + nx * swell
             y += by * sway + ny * swell
@@ -210,21 +216,25 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):  # noqa: ANN001, AN
             roll = (noise[i, 6] - 0.5) * 1.1 * side
             cr, sr = math.cos(roll), math.sin(roll)
             ex, ey, ez = bx * cr + nx * sr, by * cr + ny * sr, bz * cr + nz * sr
-            half = 0.5 * s.width * (1 - 0.30 * front) * (0.7 + 0.6 * noise[i, 7]) * (0.65 + 0.35 * min(t * 4, 1.0)) * min((1.0 - t) * 2.2 + 0.06, 1.0)
-            tangents[i, k, 0], tangents[i, k, 1], tangents[i, k, 2] = tx, ty, tz
+            half = 0.5 * s.width * (1 - 0.30 * front) * (0.7 + 0.6 * noise[i, 7])
+            half *= (0.65 + 0.35 * min(t * 4, 1.0)) * min((1.0 - t) * 2.2 + 0.06, 1.0)
             for e in range(2):
                 sign = 2 * e - 1
-                points[i, k, e, 0], points[i, k, e, 1], points[i, k, e, 2] = x + sign * ex * half, y + sign * ey * half, z + sign * ez * half
+                points[i, k, e, 0] = x + sign * ex * half
+                points[i, k, e, 1] = y + sign * ey * half
+                points[i, k, e, 2] = z + sign * ez * half
                 if ceiling < 1e8:
                     _, _, r, ux, uy, uz = locate(centre, points[i, k, e, 0], points[i, k, e, 1], points[i, k, e, 2])
                     over = max(r - ceiling, 0.0)
                     points[i, k, e, 0] -= ux * over
                     points[i, k, e, 1] -= uy * over
                     points[i, k, e, 2] -= uz * over
-                qx, qy, qz = nx + 0.5 * ox + sign * 0.45 * ex, ny + 0.5 * oy + sign * 0.45 * ey, nz + 0.5 * oz + sign * 0.45 * ez
+                qx = nx + 0.5 * ox + sign * 0.45 * ex  # between the ribbon's normal and the head's, rounded across
+                qy = ny + 0.5 * oy + sign * 0.45 * ey
+                qz = nz + 0.5 * oz + sign * 0.45 * ez
                 size = math.sqrt(qx * qx + qy * qy + qz * qz) + 1e-6
                 normals[i, k, e, 0], normals[i, k, e, 1], normals[i, k, e, 2] = qx / size, qy / size, qz / size
-    return points, normals, tangents
+    return points, normals
 
 
 def hair_margin(azimuth: Float[np.ndarray, "*any"], polar: Float[np.ndarray, "*any"],
@@ -234,7 +244,7 @@ def hair_margin(azimuth: Float[np.ndarray, "*any"], polar: Float[np.ndarray, "*a
 
 
 def hair_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], guide: Guide, style: HairStyle) -> Mesh:
-    """All strands of a head as one mesh; attributes: across, along, strand's noise, layer, tangent xyz."""
+    """All strands of a head as one mesh; attributes: across, along, the strand's own number, layer."""
     roots = (points[asset.root_vertices] * asset.root_weights[..., None]).sum(1)
     margin = hair_margin(asset.root_azimuth, asset.root_polar, style).astype(np.float32)
     noise = _noise(len(roots))
@@ -242,8 +252,8 @@ def hair_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], guide: Guide, styl
     if not grown.any():
         return Mesh.empty()
     noise = noise[grown]
-    ribbons, normals, tangents = _grow(np.ascontiguousarray(roots[grown]), asset.root_azimuth[grown], margin[grown], noise,
-                                       guide.centre, guide.radius, style)
+    ribbons, normals = _grow(np.ascontiguousarray(roots[grown]), asset.root_azimuth[grown], margin[grown], noise,
+                             guide.centre, guide.radius, style)
     count = len(ribbons)
     attributes = np.zeros((count, POINTS, 2, 8), np.float32)
     left = roots[grown, 0] >= 0
@@ -252,8 +262,8 @@ def hair_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], guide: Guide, styl
     attributes[..., 1] = np.linspace(0, 1, POINTS, dtype=np.float32)[:, None]
     attributes[..., 2] = noise[:, 4, None, None]
     attributes[..., 3] = noise[:, 0, None, None]
-    attributes[..., 4:7] = tangents[:, :, None]
-    return Mesh(ribbons.reshape(-1, 3), _ribbon_faces(count), np.full(len(_ribbon_faces(count)), M_HAIR, np.uint8),
+    faces = _ribbon_faces(count)
+    return Mesh(ribbons.reshape(-1, 3), faces, np.full(len(faces), M_HAIR, np.uint8),
                 attributes.reshape(-1, 8), normals.reshape(-1, 3), np.ones(count * POINTS * 2, np.float32))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 
-# Degrees: azimuth from the front, polar angle from the top of the head; side burn at 74, above the ear at 92, nape at 180.
+# Degrees: azimuth from the front, polar angle from the top of the head. 74: side burn, 92: above the ear, 180: nape.
 _AZIMUTH = [0, 22, 38, 50, 60, 67, 74, 81, 88, 96, 106, 116, 130, 150, 180]
 _POLAR = [52, 54, 58, 63, 72, 86, 99, 99, 88, 86, 92, 112, 127, 133, 135]
 _CURVE = PchipInterpolator(np.radians([-a for a in _AZIMUTH[:0:-1]] + _AZIMUTH), np.radians(_POLAR[:0:-1] + _POLAR))

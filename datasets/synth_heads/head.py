@@ -12,7 +12,7 @@ from datasets.synth_heads.asset import Asset, load_asset
 from datasets.synth_heads.clothes import clothes_mesh
 from datasets.synth_heads.guide import guide_map
 from datasets.synth_heads.hair import HairStyle, every_second_strand, hair_margin, hair_mesh, hair_style
-from datasets.synth_heads.labels import M_EYE_LEFT, M_EYE_RIGHT, M_HAIR, M_LASHES, M_LENS, M_SKIN, M_TEETH, M_TONGUE
+from datasets.synth_heads.labels import M_EYE_LEFT, M_EYE_RIGHT, M_HAIR, M_LASHES, M_SKIN, M_TEETH, M_TONGUE
 from datasets.synth_heads.latent import Latent
 from datasets.synth_heads.light import head_light, light_vertices
 from datasets.synth_heads.look import Look, head_look
@@ -32,9 +32,9 @@ _TURN_Z = 0.50  # the world's origin, about which views turn, in MakeHuman units
 class Head:
     """A head, ready to be drawn from any side (`datasets.synth_heads.render`).
 
-    points: (n, 3) float32, world units of pi-GAN: the camera lies on the unit sphere; y up, z to the frontal camera, x to
-        the person's left. faces: (t, 3); the lenses of glasses come last, from `lens_start`. material: a face's material
-        (labels.M_*). attributes, uv: what the materials read. light: light (r, g, b) and sheen at each vertex.
+    points: (n, 3) float32, world units of pi-GAN: the camera lies on the unit sphere; y up, z to the frontal camera, x
+        to the person's left. faces: (t, 3); the lenses of glasses come last, from `lens_start`. material: a face's
+        material (labels.M_*). attributes, uv: what the materials read. light: light (r, g, b) and sheen at each vertex.
         cut: where its interpolation is negative, nothing is drawn. look: the head's colours.
     """
 
@@ -69,22 +69,21 @@ def _build(z: Latent) -> Head:
     points = morph(asset, target_weights(z, traits))
     points = _shrug(points, asset)
     teeth = np.unique(asset.faces[asset.part == parts.TEETH])
-    points[teeth] *= np.array([0.90, 1, 1], np.float32)  # narrower, so that they stay behind a smiling mouth's corners
+    points[teeth] *= np.array([0.94, 1, 1], np.float32)  # narrower, so that they stay behind a smiling mouth's corners
     points[teeth, 2] -= 0.02
     guide = guide_map(asset, points)
     eyes = [points[np.unique(asset.faces[asset.part == p])].mean(0) for p in (parts.EYE_LEFT, parts.EYE_RIGHT)]
     extras = accessories(asset, points, guide, z, traits, eyes)
     style = hair_style(z, traits, extras.hat_rim, brow=float(eyes[0][1]) + 0.24)
     base = _base_mesh(asset, points, eyes, style, traits.male)
-    pieces = [base, hair_mesh(asset, points, guide, style), clothes_mesh(asset, points, z), *extras.solid, *extras.lenses]
-    mesh = Mesh.join(pieces)
+    hair, clothes = hair_mesh(asset, points, guide, style), clothes_mesh(asset, points, z)
+    mesh = Mesh.join([base, hair, clothes, *extras.solid, *extras.lenses])
     lens_start = len(mesh.faces) - sum(len(lens.faces) for lens in extras.lenses)
-    scalp = 1.0
-    look = head_look(z, traits, scalp)
+    look = head_look(z, traits)
     light = _light(asset, mesh, lens_start, guide.centre, z)
     scale, origin = _frame(eyes)
-    return Head(((mesh.points - origin) * scale).astype(np.float32), mesh.faces, mesh.material, mesh.attributes, asset.uv, light,
-                mesh.cut, look, lens_start)
+    world = ((mesh.points - origin) * scale).astype(np.float32)
+    return Head(world, mesh.faces, mesh.material, mesh.attributes, asset.uv, light, mesh.cut, look, lens_start)
 
 
 def _shrug(points: np.ndarray, asset: Asset) -> np.ndarray:
@@ -93,7 +92,7 @@ def _shrug(points: np.ndarray, asset: Asset) -> np.ndarray:
     t = np.clip((6.55 - y) / 0.75, 0, 1)
     behind = np.clip((1.15 - asset.vertices[:, 2]) / 0.5, 0, 1)  # not the chin
     points = points.copy()
-    points[:, 1] += (0.30 * t * t * (3 - 2 * t) * behind).astype(np.float32)
+    points[:, 1] += (0.27 * t * t * (3 - 2 * t) * behind).astype(np.float32)
     return points
 
 
@@ -106,8 +105,8 @@ def _base_mesh(asset: Asset, points: np.ndarray, eyes: list[np.ndarray], style: 
     fields = asset.fields
     lip = fields[:, parts.FIELD_UPPER_LIP] - fields[:, parts.FIELD_LOWER_LIP]
     margin = hair_margin(np.arctan2(offset[:, 0], offset[:, 2]), polar, style)
-    attributes = np.stack([*rest.T, fields[:, parts.FIELD_NOSE], lip, fields[:, parts.FIELD_NECK], fields[:, parts.FIELD_EAR],
-                           margin], 1).astype(np.float32)
+    attributes = np.stack([*rest.T, fields[:, parts.FIELD_NOSE], lip, fields[:, parts.FIELD_NECK],
+                           fields[:, parts.FIELD_EAR], margin], 1).astype(np.float32)
     for part, middle in zip((parts.EYE_LEFT, parts.EYE_RIGHT), eyes, strict=True):
         own = np.unique(asset.faces[asset.part == part])
         attributes[own, :3] = points[own] - middle
@@ -134,12 +133,17 @@ def _light(asset: Asset, mesh: Mesh, lens_start: int, centre: np.ndarray, z: Lat
     openness[:len(asset.vertices)] = np.clip(1.15 * asset.fields[:, parts.FIELD_OPEN] ** 0.6, 0.05, 1.0)
     for part in (M_EYE_LEFT, M_EYE_RIGHT, M_LASHES):
         openness[material == part] = 0.8
+    openness[material == M_TEETH] = 0.9
     shiny = np.zeros(count, np.float32)
     shiny[material == M_SKIN] = 0.055
     shiny[material == M_HAIR] = 0.02
     casting = mesh.faces[:lens_start]
     sparse = (mesh.material[:lens_start] != M_HAIR) | every_second_strand(len(asset.vertices), casting, mesh.material)
-    return light_vertices(mesh, casting, sparse, centre, head_light(z), soft, openness, shiny)
+    light = light_vertices(mesh, casting, sparse, len(asset.vertices), centre, head_light(z), soft, openness, shiny)
+    mouth = (material == M_TEETH) | (material == M_TONGUE)
+    floor = np.where(material[mouth] == M_TEETH, 0.85, 0.4)[:, None]  # lips let light in
+    light[mouth, :3] = np.maximum(light[mouth, :3], floor)
+    return light
 
 
 def _frame(eyes: list[np.ndarray]) -> tuple[float, np.ndarray]:

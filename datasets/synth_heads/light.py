@@ -33,8 +33,8 @@ def head_light(z: Latent) -> Light:
 
 def _sky_directions() -> np.ndarray:
     """Mirror-symmetric directions (12, 3) over the front and upper sky, and one from below (a bounce)."""
-    rows = [(0.0, 20, 1.2), (45, 12, 1.0), (-45, 12, 1.0), (95, 15, 0.7), (-95, 15, 0.7), (180, 25, 0.5), (25, 55, 1.1), (-25, 55, 1.1),
-            (120, 55, 0.7), (-120, 55, 0.7), (0, 88, 1.0), (0, -40, 0.5)]
+    rows = [(0.0, 20, 1.2), (45, 12, 1.0), (-45, 12, 1.0), (95, 15, 0.7), (-95, 15, 0.7), (180, 25, 0.5),
+            (25, 55, 1.1), (-25, 55, 1.1), (120, 55, 0.7), (-120, 55, 0.7), (0, 88, 1.0), (0, -40, 0.5)]
     azimuth, height, weight = np.array(rows).T
     azimuth, height = np.radians(azimuth), np.radians(height)
     unit = np.stack([np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)], 1)
@@ -61,7 +61,7 @@ def _shadow_map(points: np.ndarray, faces: np.ndarray, cut: np.ndarray, frame: n
 
 
 @njit(cache=True, fastmath=True)
-def _gather(points, normals, frame, depth, bias, lift, reach, direction, soft, out):  # noqa: ANN001, ANN202
+def _gather(points, normals, frame, depth, bias, lift, reach, direction, soft, out):
     """Add direction[3] * (wrapped cosine) * (share of the map around the point that does not hide it) to out[i].
 
     The share is bilinear over (2 reach) x (2 reach) texels. direction: towards the light and a weight.
@@ -94,14 +94,14 @@ def _gather(points, normals, frame, depth, bias, lift, reach, direction, soft, o
         out[i] += direction[3] * facing * total / weight
 
 
-def light_vertices(mesh: Mesh, casting: Int[np.ndarray, "t 3"],
-                   sparse: Bool[np.ndarray, " t"], centre: Float[np.ndarray, "3"], light: Light, soft: Float[np.ndarray, "n 3"], openness: Float[np.ndarray, " n"],
-                   shiny: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
+def light_vertices(mesh: Mesh, casting: Int[np.ndarray, "t 3"], sparse: Bool[np.ndarray, " t"], smooth: int,
+                   centre: Float[np.ndarray, "3"], light: Light, soft: Float[np.ndarray, "n 3"],
+                   openness: Float[np.ndarray, " n"], shiny: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
     """Light that reaches each vertex (r, g, b) and a sheen (seen from the front, so that no view changes it).
 
     Args:
         casting: the faces that cast shadows. sparse: those among them that are enough for the sky's soft ones.
-        centre: the middle of the head.
+        smooth: the first vertices, up to this one, get a softer shadow. centre: the middle of the head.
         soft: how far light wraps around the terminator, per colour (skin: more red).
         openness: a baked factor for small cavities.
         shiny: strength of the sheen.
@@ -117,8 +117,9 @@ def light_vertices(mesh: Mesh, casting: Int[np.ndarray, "t 3"],
     frame = _frame(towards, _KEY_SIZE)
     depth = _shadow_map(points, casting, mesh.cut, frame, _KEY_SIZE)
     seen = np.zeros(len(points), np.float32)
-    _gather(points, np.zeros_like(points), frame, depth, np.float32(0.05), np.float32(0.0), 3, np.append(towards, np.float32(1)),
-            np.float32(1e6), seen)
+    for part, reach in ((slice(0, smooth), 3), (slice(smooth, None), 1)):
+        _gather(points[part], normals[part], frame, depth, np.float32(0.05), np.float32(0.0), reach,
+                np.append(towards, np.float32(1)), np.float32(1e6), seen[part])  # so soft that it is the bare share
     facing = normals @ towards
     lit = np.clip((facing[:, None] + soft) / (1 + soft), 0, 1) * (0.10 + 0.90 * seen[:, None])
     half = light.towards + np.array([0, 0, 1.0])

@@ -6,28 +6,55 @@ eyes at (+-.31, 7.28), tip of the nose at (0, 6.94, 1.68), chin at y 6.3.
 
 import math
 
+import numpy as np
 from numba import njit
 
 from datasets.synth_heads.labels import (
-    CLOTH, EAR_R, EYE_G, HAIR, HAT, L_BROW, L_EAR, L_EYE, L_LIP, M_CLOTH, M_EARRING, M_EYE_LEFT, M_EYE_RIGHT, M_FRAME,
-    M_HAIR, M_HAT, M_LASHES, M_LENS, M_NECKLACE, M_SKIN, M_TEETH, M_TONGUE, MOUTH, NECK, NECK_L, NOSE, R_BROW, R_EAR, R_EYE,
-    SKIN, U_LIP)
-
+    CLOTH,
+    EAR_R,
+    EYE_G,
+    HAIR,
+    HAT,
+    L_BROW,
+    L_EAR,
+    L_EYE,
+    L_LIP,
+    M_CLOTH,
+    M_EARRING,
+    M_EYE_LEFT,
+    M_EYE_RIGHT,
+    M_HAIR,
+    M_HAT,
+    M_LASHES,
+    M_NECKLACE,
+    M_SKIN,
+    M_TEETH,
+    M_TONGUE,
+    MOUTH,
+    NECK,
+    NECK_L,
+    NOSE,
+    R_BROW,
+    R_EAR,
+    R_EYE,
+    SKIN,
+    U_LIP,
+)
 
 # Where the fields of a packed `Look` begin (compiled code reads a plain array much faster than a tuple of arrays).
 SKIN_COLOUR, LIPS, HAIR_COLOUR, IRIS, CLOTH_COLOUR, HAT_COLOUR, METAL, FRAME, BACKGROUND_COLOUR = range(0, 27, 3)
-TINT, FRECKLES, BEARD, SCALP, BROW_THICKNESS, BROW_ARCH, MAKE_UP, GAZE_X, GAZE_Y = range(27, 36)
+TINT, FRECKLES, BEARD, BROW_THICKNESS, BROW_ARCH, MAKE_UP, GAZE_X, GAZE_Y = range(27, 35)
 
 
 @njit(cache=True, fastmath=True)
-def step(low, high, x):  # noqa: ANN001, ANN201
+def step(low, high, x):
     """Smooth step from 0 at `low` to 1 at `high`."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
 @njit(cache=True, fastmath=True)
-def _hash(i, j, k):  # noqa: ANN001, ANN202
+def _hash(i, j, k):
     h = (i * 73856093) ^ (j * 19349663) ^ (k * 83492791)
     h = (h ^ (h >> 13)) * 1274126177
     h = h ^ (h >> 16)
@@ -35,20 +62,22 @@ def _hash(i, j, k):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, fastmath=True)
-def noise3(x, y, z):  # noqa: ANN001, ANN201
+def noise3(x, y, z):
     """Value noise in 0..1 with unit cells."""
     i, j, k = math.floor(x), math.floor(y), math.floor(z)
     u, v, w = x - i, y - j, z - k
     u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
     i, j, k = int(i), int(j), int(k)
-    a = (_hash(i, j, k) * (1 - u) + _hash(i + 1, j, k) * u) * (1 - v) + (_hash(i, j + 1, k) * (1 - u) + _hash(i + 1, j + 1, k) * u) * v
-    b = (_hash(i, j, k + 1) * (1 - u) + _hash(i + 1, j, k + 1) * u) * (1 - v) + (_hash(i, j + 1, k + 1) * (1 - u) + _hash(i + 1, j + 1, k + 1) * u) * v
-    return a * (1 - w) + b * w
+    a = _hash(i, j, k) * (1 - u) + _hash(i + 1, j, k) * u
+    b = _hash(i, j + 1, k) * (1 - u) + _hash(i + 1, j + 1, k) * u
+    c = _hash(i, j, k + 1) * (1 - u) + _hash(i + 1, j, k + 1) * u
+    d = _hash(i, j + 1, k + 1) * (1 - u) + _hash(i + 1, j + 1, k + 1) * u
+    return (a * (1 - v) + b * v) * (1 - w) + (c * (1 - v) + d * v) * w
 
 
 @njit(cache=True, fastmath=True)
-def brow_field(x, y, thickness, arch):  # noqa: ANN001, ANN201
-    """Signed closeness to a brow: 1 on its spine, 0 at its rim; and the position along it, 0 at the nose to 1 outside."""
+def brow_field(x, y, thickness, arch):
+    """Signed closeness to a brow: 1 on its spine, 0 at its rim; and the place along it, 0 inside to 1 outside."""
     t = (x - 0.115) / 0.50
     if t < -0.1 or t > 1.1:
         return -1.0, t
@@ -60,7 +89,7 @@ def brow_field(x, y, thickness, arch):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, fastmath=True)
-def _sample(masks, u, v, channel):  # noqa: ANN001, ANN202
+def _sample(masks, u, v, channel):
     """Bilinear value 0..1 of one mask channel at texture coordinates (v up)."""
     size = masks.shape[0]
     x, y = min(max(u * size - 0.5, 0.0), size - 1.001), min(max((1 - v) * size - 0.5, 0.0), size - 1.001)
@@ -72,7 +101,7 @@ def _sample(masks, u, v, channel):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, fastmath=True)
-def _skin(a, u, v, masks, look, out):  # noqa: ANN001, ANN202
+def _skin(a, u, v, masks, look, out):
     """attributes: rest x, y, z; nose, upper minus lower lip, neck, ear weights; hair margin in radians."""
     x, y, z, nose, lip, neck, ear, margin = a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
     ax = abs(x)
@@ -103,16 +132,16 @@ def _skin(a, u, v, masks, look, out):  # noqa: ANN001, ANN202
     throat = 6.28 - 0.30 * (z - 1.45) + 0.55 * max(0.0, 0.9 - z) if z > 0.2 else 7.0
     if (neck > 0.5 and ear < 0.3 and y < min(throat, 7.2)) or y < 5.95:
         label = NECK
-    bridge = 0.075 + 0.095 * step(7.14, 6.90, y)
+    bridge = 0.082 + 0.100 * step(7.14, 6.90, y)
     if z > 1.3 and 6.795 < y < 7.28 and ax < bridge and (nose > 0.30 or y > 7.1):
         label = NOSE
     if _sample(masks, u, v, 1) > 0.5:
         label = L_EAR if x > 0 else R_EAR
         g *= 0.93
         b *= 0.93
-    if margin > -0.12 and look[SCALP] > 0 and label == SKIN:
+    if margin > -0.12 and label == SKIN:
         ragged = margin + 0.07 * (noise3(ax * 16, y * 5, z * 5) - 0.5) + 0.05 * (noise3(ax * 40, y * 14, z * 14) - 0.5)
-        cover = step(-0.05, 0.07, ragged) * look[SCALP]
+        cover = step(-0.05, 0.07, ragged)
         shade = 0.55
         r += (look[HAIR_COLOUR] * shade - r) * cover
         g += (look[HAIR_COLOUR + 1] * shade - g) * cover
@@ -139,10 +168,11 @@ def _skin(a, u, v, masks, look, out):  # noqa: ANN001, ANN202
         b += (look[LIPS + 2] * fine - b) * cover
         if lips > 0.5:
             label = U_LIP if lip > 0 else L_LIP
-    if look[BEARD] > 0.02 and z > 0.1 and y < 7.05 and (label == SKIN or label == NECK):
+    if look[BEARD] > 0.02 and z > 0.1 and y < 7.05 and label in (SKIN, NECK):
         cheek = step(0.10, -0.14, y - (6.66 + 0.42 * step(0.35, 0.85, ax)))
         under = step(6.02, 6.22, y)
-        tash = step(0.085, 0.03, abs(y - (6.745 - 0.5 * max(ax - 0.15, 0.0)))) * step(0.46, 0.34, ax) * (0.7 + 0.3 * step(0.02, 0.06, ax)) * step(1.2, 1.35, z)
+        tash = step(0.085, 0.03, abs(y - (6.745 - 0.5 * max(ax - 0.15, 0.0)))) * step(1.2, 1.35, z)
+        tash *= step(0.46, 0.34, ax) * (0.7 + 0.3 * step(0.02, 0.06, ax))
         chin = step(6.60, 6.50, y) * step(0.5, 0.2, ax)
         density = max(max(cheek, chin) * under, tash) * look[BEARD]
         grain = 0.55 + 0.9 * (noise3(ax * 60, y * 26, z * 40) - 0.25)
@@ -158,7 +188,7 @@ def _skin(a, u, v, masks, look, out):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, fastmath=True)
-def _eye(a, look, left, out):  # noqa: ANN001, ANN202
+def _eye(a, look, left, out):
     """attributes: direction from the eye's middle (x to the person's left, y up, z to the front)."""
     size = math.sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]) + 1e-9
     x, y, z = a[0] / size - look[GAZE_X], a[1] / size - look[GAZE_Y], a[2] / size
@@ -182,7 +212,7 @@ def _eye(a, look, left, out):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, fastmath=True)
-def _hair(a, look, out):  # noqa: ANN001, ANN202
+def _hair(a, look, out):
     """attributes: across, along, the strand's own number, layer (0 inside, 1 outside)."""
     across, along, own, layer = a[0], a[1], a[2], a[3]
     fine = noise3(across * 6 + own * 97, along * 2.5, own * 31) - 0.5
@@ -195,7 +225,7 @@ def _hair(a, look, out):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, fastmath=True)
-def shade_point(material, a, u, v, masks, look, out):  # noqa: ANN001, ANN201
+def shade_point(material, a, u, v, masks, look, out):
     """Write the linear colour of a point to `out` and return its label.
 
     Args:
@@ -206,18 +236,21 @@ def shade_point(material, a, u, v, masks, look, out):  # noqa: ANN001, ANN201
         return _skin(a, u, v, masks, look, out)
     if material == M_HAIR:
         return _hair(a, look, out)
-    if material == M_EYE_LEFT or material == M_EYE_RIGHT:
+    if material in (M_EYE_LEFT, M_EYE_RIGHT):
         return _eye(a, look, material == M_EYE_LEFT, out)
     if material == M_CLOTH:
-        weave = 1 + 0.16 * (noise3(abs(a[0]) * 60, a[1] * 60, a[2] * 60) - 0.5) + 0.16 * (noise3(abs(a[0]) * 5, a[1] * 5, a[2] * 5) - 0.5)
-        out[0], out[1], out[2] = look[CLOTH_COLOUR] * weave, look[CLOTH_COLOUR + 1] * weave, look[CLOTH_COLOUR + 2] * weave
+        ax = abs(a[0])
+        weave = 0.84 + 0.16 * (noise3(ax * 60, a[1] * 60, a[2] * 60) + noise3(ax * 5, a[1] * 5, a[2] * 5))
+        for k in range(3):
+            out[k] = look[CLOTH_COLOUR + k] * weave
         return CLOTH
     if material == M_HAT:
         rib = 1 + a[3] * math.sin(a[0]) + 0.12 * (noise3(a[4] * 40, a[5] * 40, a[6] * 40) - 0.5)
         out[0], out[1], out[2] = look[HAT_COLOUR] * rib, look[HAT_COLOUR + 1] * rib, look[HAT_COLOUR + 2] * rib
         return HAT
     if material == M_TEETH:
-        out[0], out[1], out[2] = 0.62, 0.59, 0.52
+        line = 1 - 0.35 * step(0.75, 1.0, abs(2 * ((abs(a[0]) * 9) % 1) - 1))
+        out[0], out[1], out[2] = 0.72 * line, 0.69 * line, 0.60 * line
         return MOUTH
     if material == M_TONGUE:
         out[0], out[1], out[2] = 0.30, 0.09, 0.09
@@ -225,8 +258,75 @@ def shade_point(material, a, u, v, masks, look, out):  # noqa: ANN001, ANN201
     if material == M_LASHES:
         out[0], out[1], out[2] = 0.020, 0.014, 0.012
         return L_EYE if a[0] > 0 else R_EYE
-    if material == M_EARRING or material == M_NECKLACE:
+    if material in (M_EARRING, M_NECKLACE):
         out[0], out[1], out[2] = look[METAL], look[METAL + 1], look[METAL + 2]
         return EAR_R if material == M_EARRING else NECK_L
     out[0], out[1], out[2] = look[FRAME], look[FRAME + 1], look[FRAME + 2]
     return EYE_G
+
+
+@njit(cache=True, fastmath={"contract", "arcp", "nsz", "afn", "reassoc"})  # not the flags that forbid infinities
+def resolve(near, face_id, weights, lens, faces, material, attributes, light, uv, masks, look, n, middle, scale, gamma,
+            rgb, labels, far):
+    """Shade the n x n samples of every pixel and fill rgb, labels and far (the distance along the ray).
+
+    near, face_id, weights: what `raster.rasterise` left; lens: the nearness of lenses. middle, scale: the camera's
+    principal point and focal length in samples. gamma: display values of 4096 linear ones. The label is the samples'
+    majority (the nearer one of equals), the distance the mean over the samples that carry it.
+    """
+    size = labels.shape[0]
+    votes = np.zeros(19, np.int64)
+    reach = np.zeros(19, np.float64)
+    a = np.zeros(8, np.float32)
+    colour = np.zeros(3, np.float64)
+    tint = look[TINT]
+    for i in range(size):
+        for j in range(size):
+            votes[:] = 0
+            reach[:] = 0
+            sr, sg, sb = 0.0, 0.0, 0.0
+            for y in range(n * i, n * i + n):
+                for x in range(n * j, n * j + n):
+                    t = face_id[y, x]
+                    z = 1 / near[y, x] if t >= 0 else 0.0
+                    if t < 0:
+                        label = 0
+                        cr, cg, cb = look[BACKGROUND_COLOUR], look[BACKGROUND_COLOUR + 1], look[BACKGROUND_COLOUR + 2]
+                    else:
+                        wa, wb = weights[y, x, 0], weights[y, x, 1]
+                        wc = 1 - wa - wb
+                        fa, fb, fc = faces[t, 0], faces[t, 1], faces[t, 2]
+                        for k in range(8):
+                            a[k] = wa * attributes[fa, k] + wb * attributes[fb, k] + wc * attributes[fc, k]
+                        u, v = 0.0, 0.0
+                        if t < uv.shape[0]:
+                            u = wa * uv[t, 0, 0] + wb * uv[t, 1, 0] + wc * uv[t, 2, 0]
+                            v = wa * uv[t, 0, 1] + wb * uv[t, 1, 1] + wc * uv[t, 2, 1]
+                        label = shade_point(material[t], a, u, v, masks, look, colour)
+                        sheen = wa * light[fa, 3] + wb * light[fb, 3] + wc * light[fc, 3]
+                        cr = colour[0] * (wa * light[fa, 0] + wb * light[fb, 0] + wc * light[fc, 0]) + sheen
+                        cg = colour[1] * (wa * light[fa, 1] + wb * light[fb, 1] + wc * light[fc, 1]) + sheen
+                        cb = colour[2] * (wa * light[fa, 2] + wb * light[fb, 2] + wc * light[fc, 2]) + sheen
+                    if lens[y, x] > near[y, x]:
+                        label = EYE_G
+                        keep = 1 - tint
+                        cr, cg, cb = cr * keep + 0.010 * tint, cg * keep + 0.010 * tint, cb * keep + 0.012 * tint
+                        if t < 0 or tint > 0.5:
+                            z = 1 / lens[y, x]
+                    votes[label] += 1
+                    if label > 0:
+                        px, py = (x - middle) / scale, (y - middle) / scale
+                        reach[label] += z * math.sqrt(1 + px * px + py * py)
+                    sr += gamma[int(min(max(cr, 0.0), 1.0) * 4095)]
+                    sg += gamma[int(min(max(cg, 0.0), 1.0) * 4095)]
+                    sb += gamma[int(min(max(cb, 0.0), 1.0) * 4095)]
+            best = 0
+            for k in range(1, 19):
+                if votes[k] > votes[best] or (votes[k] == votes[best] and votes[k] > 0
+                                              and (best == 0 or reach[k] < reach[best])):
+                    best = k
+            labels[i, j] = best
+            far[i, j] = np.inf if best == 0 else reach[best] / votes[best]
+            rgb[i, j, 0] = int(sr / (n * n) * 255 + 0.5)
+            rgb[i, j, 1] = int(sg / (n * n) * 255 + 0.5)
+            rgb[i, j, 2] = int(sb / (n * n) * 255 + 0.5)

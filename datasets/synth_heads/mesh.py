@@ -26,7 +26,7 @@ class Mesh:
     def empty() -> "Mesh":
         """A mesh of nothing."""
         none = np.zeros((0, 3), np.float32)
-        return Mesh(none, none.astype(np.int32), np.zeros(0, np.uint8), np.zeros((0, 8), np.float32), none, np.zeros(0, np.float32))
+        return Mesh(none, none.astype(np.int32), np.zeros(0, np.uint8), np.zeros((0, 8), np.float32), none, none[:, 0])
 
     @staticmethod
     def plain(points: np.ndarray, faces: np.ndarray, material: int, attributes: np.ndarray | None = None,
@@ -43,9 +43,9 @@ class Mesh:
     def join(pieces: "list[Mesh]") -> "Mesh":
         """All pieces in one, in order."""
         starts = np.cumsum([0] + [len(piece.points) for piece in pieces[:-1]])
-        return Mesh(np.concatenate([p.points for p in pieces]),
-                    np.concatenate([p.faces + start for p, start in zip(pieces, starts, strict=True)]).astype(np.int32),
-                    *[np.concatenate([getattr(p, name) for p in pieces]) for name in ("material", "attributes", "normals", "cut")])
+        faces = np.concatenate([p.faces + start for p, start in zip(pieces, starts, strict=True)])
+        rest = [np.concatenate([getattr(p, name) for p in pieces]) for name in ("material", "attributes", "normals", "cut")]
+        return Mesh(np.concatenate([p.points for p in pieces]), faces.astype(np.int32), *rest)
 
 
 def grid_faces(rows: int, columns: int, wrap: bool = False) -> np.ndarray:
@@ -53,4 +53,4 @@ def grid_faces(rows: int, columns: int, wrap: bool = False) -> np.ndarray:
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns if wrap else columns - 1), indexing="ij")
     k = (j + 1) % columns
     a, b, c, d = i * columns + j, i * columns + k, (i + 1) * columns + k, (i + 1) * columns + j
-    return np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)]).astype(np.int32)
+    return np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))]).astype(np.int32)

@@ -7,8 +7,8 @@ from datasets.synth_heads.asset import Asset
 from datasets.synth_heads.latent import SLIDERS, Latent
 
 ANCESTRIES = ("african", "asian", "caucasian")
-_SIDED = ("mouthSmile", "cheekSquint", "mouthUpperUp", "mouthLowerDown", "eyeBlink", "eyeWide", "browDown", "browOuterUp",
-          "eyeLookUp", "eyeLookDown")
+_SIDED = ("mouthSmile", "cheekSquint", "mouthUpperUp", "mouthLowerDown", "eyeBlink", "eyeWide", "browDown",
+          "browOuterUp", "eyeLookUp", "eyeLookDown")
 _UNSIDED = ("jawOpen", "browInnerUp", "mouthPucker")
 
 
@@ -37,7 +37,8 @@ class Traits:
     """What several parts of a head depend on: ancestry shares (3,), male in 0..1, old in 0..1."""
 
     def __init__(self, z: Latent) -> None:
-        shares = np.exp(1.7 * np.array([z("ancestry", "african") - 0.1, z("ancestry", "asian"), z("ancestry", "european") + 0.25]))
+        wishes = np.array([z("ancestry", "african") - 0.1, z("ancestry", "asian"), z("ancestry", "european") + 0.25])
+        shares = np.exp(1.7 * wishes)
         self.ancestry = shares / shares.sum()
         self.male = 1 / (1 + np.exp(-3.0 * z("gender", "male")))
         self.old = 0.8 * smoothstep(0.0, 2.4, z("age", "old"))
@@ -46,7 +47,7 @@ class Traits:
 def target_weights(z: Latent, traits: Traits) -> dict[str, float]:
     """Target name -> weight in 0..1."""
     weights: dict[str, float] = {}
-    heavy = float(np.tanh(0.7 * z("weight", "heavy")))
+    heavy = float(0.75 * np.tanh(0.6 * z("weight", "heavy") - 0.35))
     for gender, share in (("female", 1 - traits.male), ("male", traits.male)):
         for age, part in (("young", 1 - traits.old), ("old", traits.old)):
             for ancestry, portion in zip(ANCESTRIES, traits.ancestry, strict=True):
@@ -64,11 +65,12 @@ def target_weights(z: Latent, traits: Traits) -> dict[str, float]:
     smile, smirk = z("expression", "smile"), float(np.tanh(0.5 * z("expression", "smirk")))
     lids, brows, gaze = z("expression", "lids"), z("expression", "brow_raise"), z("expression", "gaze_y")
     for side, lean in (("Left", smirk), ("Right", -smirk)):
-        corner = float(np.clip((0.32 + 0.40 * smile) * (1 + 0.3 * lean), 0, 0.95))
+        corner = float(np.clip((0.45 + 0.45 * smile) * (1 + 0.3 * lean), 0, 0.95))
         apart = corner * smoothstep(-0.9, 0.8, z("expression", "teeth"))
         unit = {"mouthSmile": corner, "cheekSquint": 0.4 * corner, "mouthUpperUp": 0.75 * apart,
                 "mouthLowerDown": 0.8 * apart, "eyeBlink": float(np.clip(0.10 * lids + 0.04, 0, 0.5)),
-                "eyeWide": float(np.clip(-0.10 * lids - 0.04, 0, 0.35)), "browDown": float(np.clip(-0.3 * brows - 0.1, 0, 0.7)),
+                "eyeWide": float(np.clip(-0.10 * lids - 0.04, 0, 0.35)),
+                "browDown": float(np.clip(-0.3 * brows - 0.1, 0, 0.7)),
                 "browOuterUp": float(np.clip(0.2 * brows, 0, 0.5)), "eyeLookUp": float(np.clip(0.12 * gaze, 0, 0.4)),
                 "eyeLookDown": float(np.clip(-0.12 * gaze, 0, 0.4))}
         weights |= {f"faceunits/{name}{side}": value for name, value in unit.items()}

@@ -1,11 +1,16 @@
-"""A z-buffer on the CPU, and smooth vertex normals (compiled with numba)."""
+"""A z-buffer on the CPU, and smooth vertex normals.
+
+Compiled functions carry no annotations: numba infers types from the call, the docstrings give shapes.
+"""
 
 import numpy as np
 from numba import njit
 
+_CRACK = 2e-3  # pixels that triangles reach beyond their edges, so that rounding opens no cracks between neighbours
+
 
 @njit(cache=True, fastmath=True, inline="always")
-def _edges(ax, ay, bx, by, cx, cy):  # noqa: ANN001, ANN202
+def _edges(ax, ay, bx, by, cx, cy):
     """Barycentric weights of the first two corners as planes over the picture: w = p x + q y + r."""
     inv = 1.0 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
     return ((by - cy) * inv, (cx - bx) * inv, (bx * cy - by * cx) * inv,
@@ -13,7 +18,7 @@ def _edges(ax, ay, bx, by, cx, cy):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def _narrow(slope, value, low, high):  # noqa: ANN001, ANN202
+def _narrow(slope, value, low, high):
     """Keep the part of the row [low, high] where slope x + value >= 0."""
     if slope > 0:
         low = max(low, -value / slope)
@@ -25,7 +30,7 @@ def _narrow(slope, value, low, high):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, fastmath=True)
-def rasterise(points, faces, cut, nearness, face_id, weights):  # noqa: ANN001, ANN201 (compiled: types follow the call)
+def rasterise(points, faces, cut, nearness, face_id, weights):
     """Draw triangles in perspective, nearest one first; the last three arrays are changed in place.
 
     Args:
@@ -40,7 +45,9 @@ def rasterise(points, faces, cut, nearness, face_id, weights):  # noqa: ANN001, 
         ia, ib, ic = faces[t, 0], faces[t, 1], faces[t, 2]
         if cut[ia] < 0 and cut[ib] < 0 and cut[ic] < 0:
             continue
-        ax, ay, bx, by, cx, cy = points[ia, 0], points[ia, 1], points[ib, 0], points[ib, 1], points[ic, 0], points[ic, 1]
+        ax, ay = points[ia, 0], points[ia, 1]
+        bx, by = points[ib, 0], points[ib, 1]
+        cx, cy = points[ic, 0], points[ic, 1]
         y0, y1 = max(0, int(np.ceil(min(ay, by, cy)))), min(height - 1, int(np.floor(max(ay, by, cy))))
         x0, x1 = max(0.0, min(ax, bx, cx)), min(width - 1.0, max(ax, bx, cx))
         if y0 > y1 or np.ceil(x0) > x1 or abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)) < 1e-9:
@@ -53,7 +60,7 @@ def rasterise(points, faces, cut, nearness, face_id, weights):  # noqa: ANN001, 
             low, high = _narrow(pa, a, x0, x1)
             low, high = _narrow(pb, b, low, high)
             low, high = _narrow(-pa - pb, 1 - a - b, low, high)
-            for x in range(int(np.ceil(low)), int(np.floor(high)) + 1):
+            for x in range(int(np.ceil(low - _CRACK)), int(np.floor(high + _CRACK)) + 1):
                 wa, wb = pa * x + a, pb * x + b
                 near = wa * na + wb * nb + (1 - wa - wb) * nc
                 if near <= nearness[y, x]:
@@ -69,7 +76,7 @@ def rasterise(points, faces, cut, nearness, face_id, weights):  # noqa: ANN001, 
 
 
 @njit(cache=True, fastmath=True)
-def transform(points, rows, shift):  # noqa: ANN001, ANN201
+def transform(points, rows, shift):
     """points (n, 3) float32 times the transpose of `rows` (3, 3), plus `shift` (3,); without a thread pool's cost."""
     out = np.empty_like(points)
     for i in range(points.shape[0]):
@@ -80,7 +87,7 @@ def transform(points, rows, shift):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, fastmath=True)
-def rasterise_depth(points, faces, cut, depth):  # noqa: ANN001, ANN201
+def rasterise_depth(points, faces, cut, depth):
     """Draw only depths, orthographic: for shadow maps. `depth` starts at a far value; other arguments as `rasterise`.
 
     Triangles whose corners are all cut away are left out; the others are drawn whole.
@@ -90,7 +97,9 @@ def rasterise_depth(points, faces, cut, depth):  # noqa: ANN001, ANN201
         ia, ib, ic = faces[t, 0], faces[t, 1], faces[t, 2]
         if cut[ia] < 0 and cut[ib] < 0 and cut[ic] < 0:
             continue
-        ax, ay, bx, by, cx, cy = points[ia, 0], points[ia, 1], points[ib, 0], points[ib, 1], points[ic, 0], points[ic, 1]
+        ax, ay = points[ia, 0], points[ia, 1]
+        bx, by = points[ib, 0], points[ib, 1]
+        cx, cy = points[ic, 0], points[ic, 1]
         y0, y1 = max(0, int(np.ceil(min(ay, by, cy)))), min(height - 1, int(np.floor(max(ay, by, cy))))
         x0, x1 = max(0.0, min(ax, bx, cx)), min(width - 1.0, max(ax, bx, cx))
         if y0 > y1 or np.ceil(x0) > x1 or abs((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)) < 1e-9:
@@ -110,7 +119,7 @@ def rasterise_depth(points, faces, cut, depth):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, fastmath=True)
-def vertex_normals(points, faces):  # noqa: ANN001, ANN201
+def vertex_normals(points, faces):
     """Unit normals (n, 3) float32: the area-weighted mean of the normals of the faces around each vertex."""
     normals = np.zeros((points.shape[0], 3), np.float32)
     for t in range(faces.shape[0]):

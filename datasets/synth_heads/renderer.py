@@ -9,8 +9,7 @@ from numba import njit
 
 from datasets.synth_heads.asset import load_asset
 from datasets.synth_heads.head import Head
-from datasets.synth_heads.labels import EYE_G, M_LENS
-from datasets.synth_heads.materials import BACKGROUND_COLOUR, TINT, shade_point
+from datasets.synth_heads.materials import resolve
 from datasets.synth_heads.raster import rasterise, transform
 
 FOV = math.radians(12)
@@ -66,18 +65,18 @@ def render(head: Head, yaw: float, pitch: float, size: int, supersample: int = 2
     rasterise(screen, head.faces[:head.lens_start], head.cut, near, face_id, weights)
     lens = np.zeros((fine, fine), np.float32)
     if head.lens_start < len(head.faces):
-        rasterise(screen, head.faces[head.lens_start:], head.cut, lens, np.full_like(face_id, -1), np.zeros_like(weights))
+        rasterise(screen, head.faces[head.lens_start:], head.cut, lens, face_id.copy(), weights.copy())
 
     rgb = np.empty((size, size, 3), np.uint8)
     labels = np.empty((size, size), np.uint8)
     far = np.empty((size, size), np.float32)
-    _resolve(near, face_id, weights, lens, head.faces, head.material, head.attributes, head.light, head.uv,
+    resolve(near, face_id, weights, lens, head.faces, head.material, head.attributes, head.light, head.uv,
              load_asset().masks, head.look.pack(), supersample, middle, scale, _GAMMA, rgb, labels, far)
     return HeadView(rgb, labels, far)
 
 
 @njit(cache=True, fastmath=True)
-def _project(local, scale, middle):  # noqa: ANN001, ANN202
+def _project(local, scale, middle):
     """Pixels x (right), y (down) and depth along the view axis of points in the camera's frame."""
     out = np.empty_like(local)
     for i in range(len(local)):
@@ -86,64 +85,3 @@ def _project(local, scale, middle):  # noqa: ANN001, ANN202
         out[i, 1] = middle - scale * local[i, 1] / depth
         out[i, 2] = depth
     return out
-
-
-@njit(cache=True, fastmath={"contract", "arcp", "nsz", "afn", "reassoc"})  # infinite depths must survive
-def _resolve(near, face_id, weights, lens, faces, material, attributes, light, uv, masks, look, n, middle, scale, gamma,  # noqa: ANN001, ANN202
-             rgb, labels, far):
-    size = labels.shape[0]
-    votes = np.zeros(19, np.int64)
-    reach = np.zeros(19, np.float64)
-    a = np.zeros(8, np.float32)
-    colour = np.zeros(3, np.float64)
-    tint = look[TINT]
-    for i in range(size):
-        for j in range(size):
-            votes[:] = 0
-            reach[:] = 0
-            sr, sg, sb = 0.0, 0.0, 0.0
-            for y in range(n * i, n * i + n):
-                for x in range(n * j, n * j + n):
-                    t = face_id[y, x]
-                    z = 1 / near[y, x] if t >= 0 else 0.0
-                    if t < 0:
-                        label = 0
-                        cr, cg, cb = look[BACKGROUND_COLOUR], look[BACKGROUND_COLOUR + 1], look[BACKGROUND_COLOUR + 2]
-                    else:
-                        wa, wb = weights[y, x, 0], weights[y, x, 1]
-                        wc = 1 - wa - wb
-                        fa, fb, fc = faces[t, 0], faces[t, 1], faces[t, 2]
-                        for k in range(8):
-                            a[k] = wa * attributes[fa, k] + wb * attributes[fb, k] + wc * attributes[fc, k]
-                        u, v = 0.0, 0.0
-                        if t < uv.shape[0]:
-                            u = wa * uv[t, 0, 0] + wb * uv[t, 1, 0] + wc * uv[t, 2, 0]
-                            v = wa * uv[t, 0, 1] + wb * uv[t, 1, 1] + wc * uv[t, 2, 1]
-                        label = shade_point(material[t], a, u, v, masks, look, colour)
-                        sheen = wa * light[fa, 3] + wb * light[fb, 3] + wc * light[fc, 3]
-                        cr = colour[0] * (wa * light[fa, 0] + wb * light[fb, 0] + wc * light[fc, 0]) + sheen
-                        cg = colour[1] * (wa * light[fa, 1] + wb * light[fb, 1] + wc * light[fc, 1]) + sheen
-                        cb = colour[2] * (wa * light[fa, 2] + wb * light[fb, 2] + wc * light[fc, 2]) + sheen
-                    if lens[y, x] > near[y, x]:
-                        label = EYE_G
-                        keep = 1 - tint
-                        cr, cg, cb = cr * keep + 0.010 * tint, cg * keep + 0.010 * tint, cb * keep + 0.012 * tint
-                        if t < 0 or tint > 0.5:
-                            z = 1 / lens[y, x]
-                    votes[label] += 1
-                    if label > 0:
-                        px, py = (x - middle) / scale, (y - middle) / scale
-                        reach[label] += z * math.sqrt(1 + px * px + py * py)
-                    sr += gamma[int(min(max(cr, 0.0), 1.0) * 4095)]
-                    sg += gamma[int(min(max(cg, 0.0), 1.0) * 4095)]
-                    sb += gamma[int(min(max(cb, 0.0), 1.0) * 4095)]
-            best = 0
-            for k in range(1, 19):
-                if votes[k] > votes[best] or (votes[k] == votes[best] and votes[k] > 0
-                                              and (best == 0 or reach[k] < reach[best])):
-                    best = k
-            labels[i, j] = best
-            far[i, j] = np.inf if best == 0 else reach[best] / votes[best]
-            rgb[i, j, 0] = int(sr / (n * n) * 255 + 0.5)
-            rgb[i, j, 1] = int(sg / (n * n) * 255 + 0.5)
-            rgb[i, j, 2] = int(sb / (n * n) * 255 + 0.5)

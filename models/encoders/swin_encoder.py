@@ -17,6 +17,11 @@ class SwinSize:
     num_heads: tuple[int, ...]  # attention heads per stage
     drop_path_rate: float  # stochastic depth of the last block
 
+    @property
+    def total_stride(self) -> int:
+        """Input pixels per position of the last stage."""
+        return self.patch_size * 2 ** (len(self.depths) - 1)
+
 
 WINDOW = 7
 SWIN_SIZES = {
@@ -32,7 +37,7 @@ class SwinEncoder(SwinTransformer):
     Args:
         encoder_type: a key of SWIN_SIZES.
         input_nc: channels of the network input (labels + contour + distance map).
-        input_size: pixels along each side; a multiple of 7 * patch size * 2^(stages - 1).
+        input_size: pixels along each side; a multiple of the encoder's total stride.
         out_dim: outputs of the head, which starts at zero so that training starts at the decoder's mean code.
     """
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.encoders.swin_encoder import SWIN_SIZES, WINDOW
+from utils.errors import UserError
 
 CONSTANT_BUFFERS = ("attn_mask", "relative_position_index")
 DOWNSAMPLE_OFFICIAL_ORDER = ("reduction.weight", "norm.weight", "norm.bias")
@@ -30,8 +31,15 @@ def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_official(state: Mapping[str, Tensor], encoder_type: str, input_size: int) -> dict[str, Tensor]:
-    """timm's names -> Microsoft's, constant buffers added, in the order of an official file."""
+    """timm's names -> Microsoft's, constant buffers added, in the order of an official file.
+
+    Raises:
+        UserError: the windows do not fit the input size, for which Microsoft's code has no layout.
+    """
     size = SWIN_SIZES[encoder_type]
+    if input_size % (WINDOW * size.total_stride):
+        raise UserError(f"--src_input_size {input_size}: the official layout needs windows that fit, a multiple of "
+                        f"{WINDOW * size.total_stride}; keep this model in its own layout")
     out = {key: value for key, value in state.items() if key.startswith("patch_embed.")}
     resolution = input_size // size.patch_size
     for stage, depth in enumerate(size.depths):

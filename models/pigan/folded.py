@@ -58,7 +58,7 @@ class FoldedField:
     @torch.no_grad()
     def density(self, features: Float[Tensor, "points width"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
-        return torch.addmv(self.density_bias, features, self.density_weight)
+        return features @ self.density_weight + self.density_bias
 
     @torch.no_grad()
     def colour(self, features: Float[Tensor, "points width"]) -> Float[Tensor, "points 3"]:

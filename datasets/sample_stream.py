@@ -1,0 +1,66 @@
+"""The order in which training samples are read: an endless stream, shuffled anew each epoch.
+
+What stands at a position of the stream is a function of the seed and the position alone. A run that stopped goes on from
+its position, and processes that share a batch take neighbouring positions, without talking to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int
+from torch.utils.data import Sampler
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which positions of every step belong to one process."""
+
+    batch: int  # samples of one micro-batch of one process
+    rank: int = 0
+    world: int = 1
+    micro_batches: int = 1  # a step's, one after the other
+
+    @property
+    def step_samples(self) -> int:
+        """Samples of one step, over all processes and micro-batches."""
+        return self.batch * self.world * self.micro_batches
+
+    def positions(self, start: int, micro_batch: int) -> list[int]:
+        """This process's positions in one micro-batch of the step whose first sample stands at `start`."""
+        first = start + (micro_batch * self.world + self.rank) * self.batch
+        return list(range(first, first + self.batch))
+
+
+def index_at(position: int, length: int, seed: int) -> int:
+    """Which of `length` samples stands at a position of the stream; each once an epoch."""
+    epoch, within = divmod(position, length)
+    return int(_order(length, seed, epoch)[within])
+
+
+@lru_cache(maxsize=4)
+def _order(length: int, seed: int, epoch: int) -> Int[np.ndarray, " length"]:
+    return np.random.default_rng(np.random.SeedSequence((seed, epoch))).permutation(length)
+
+
+class SampleStream(Sampler[list[int]]):
+    """Batch sampler of one process, without end.
+
+    Args:
+        length: samples of the data set.
+        start: position of the first sample of the first step (of all processes).
+    """
+
+    def __init__(self, length: int, seed: int, share: Share, start: int = 0) -> None:
+        self.length, self.seed, self.share, self.start = length, seed, share, start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        start = self.start
+        while True:
+            for micro_batch in range(self.share.micro_batches):
+                positions = self.share.positions(start, micro_batch)
+                yield [index_at(position, self.length, self.seed) for position in positions]
+            start += self.share.step_samples

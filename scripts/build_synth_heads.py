@@ -1,0 +1,75 @@
+"""Make SynthHeads, a data set of computer-made heads with masks, poses and depth, in the layout of CelebAMask-HQ.
+
+    python scripts/build_synth_heads.py --num_heads 2500 --views 4 --size 256          # then build_celeba_mask.py
+    python scripts/build_synth_heads.py --num_heads 20 --size 512 --merged --depth --out /tmp/heads
+
+Run the same command again after an interruption: it continues, and ends the same. More --num_heads extend a data set.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from configs.data_configs import DATA_CONFIGS
+from utils.cli import run
+from utils.errors import UserError
+
+DEFAULT_OUT = DATA_CONFIGS["synthheads_seg_to_3dface"].data_root
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to make (default: %(default)s)")
+    parser.add_argument("--num_heads", type=int, default=2500, help="different heads (default: %(default)s)")
+    parser.add_argument("--views", type=int, default=4, help="pictures of each head, 1 to 100 (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=512, help="pixels a side, 128 to 512 (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other heads (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
+                        help="processes; no byte depends on it (default: one for each core, here %(default)s)")
+    parser.add_argument("--merged", action="store_true",
+                        help="write the label masks to mask/ at once, instead of one picture a part")
+    parser.add_argument("--depth", action="store_true", help="write depth/ too")
+    parser.add_argument("--palette", choices=["free", "fixed"], default="free",
+                        help="fixed: all heads share their colours and light, so that a mask says how its picture "
+                             "looks (default: %(default)s)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Render the missing heads and write everything that goes with them."""
+    args = parse(argv)
+    if args.workers < 1:
+        raise UserError(f"--workers {args.workers}: give at least 1")
+    try:
+        from tqdm import tqdm
+
+        from datasets.synth_heads.dataset import build_dataset
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed; pip install {error.name}") from error
+    from datasets.synth_heads.record import Settings
+
+    settings = Settings(args.num_heads, args.views, args.size, args.seed, args.palette, args.merged, args.depth)
+
+    def track(heads: Iterator[int], before: int) -> Iterator[int]:
+        if before:
+            print(f"{before} of {args.num_heads} heads are there already")
+        with tqdm(total=args.num_heads * args.views, initial=before * args.views, unit="picture") as bar:
+            for head in heads:
+                bar.update(args.views)
+                yield head
+
+    build_dataset(args.out, settings, args.workers, track)
+    print(f"{args.num_heads} heads x {args.views} views in {args.out}; dataset_card.md says what they are")
+    if not args.merged:
+        print(f"label masks: python scripts/build_celeba_mask.py --in_dir {args.out / 'CelebAMask-HQ-mask-anno'} "
+              f"--out_dir {args.out / 'mask'}")
+
+
+if __name__ == "__main__":
+    run(main)

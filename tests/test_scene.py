@@ -1,0 +1,140 @@
+"""Scenes and codes: the fast path equals the definition, whatever the blocks, threads and batch."""
+
+import math
+
+import pytest
+import torch
+from tiny import tiny_model
+
+from models.pigan.cameras import Camera, camera_origins, camera_to_world, pixel_directions, rotate
+from models.pigan.codes import Codes
+from models.pigan.generator import RayNoise, render_rays
+from models.pigan.siren import style_code
+from models.scene import Scene
+
+SIZE, SAMPLES = 12, 8
+
+
+@pytest.fixture(scope="module")
+def net():
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def codes(net):
+    return style_code(net.siren, 3)
+
+
+def definition(net, codes, camera, noise):
+    """The same picture by the differentiable renderer."""
+    geometry = net.config.geometry
+    origin = camera_origins(torch.tensor([camera.yaw]), torch.tensor([camera.pitch]))
+    directions = rotate(pixel_directions(SIZE, camera.fov_deg or geometry.fov_deg), camera_to_world(origin))
+    return render_rays(net.siren, codes, origin, directions, near=geometry.ray_start, far=geometry.ray_end,
+                       samples=SAMPLES, hierarchical=True, lock_view_dependence=True,
+                       last_back=geometry.eval_last_back, noise=noise)
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_scene_equals_the_differentiable_renderer(net, codes, random):
+    camera = Camera(1.3, 1.7, 15.0)
+    noise = None
+    if random:
+        noise = RayNoise(*torch.rand(2, SIZE * SIZE, SAMPLES, generator=torch.Generator().manual_seed(0)))
+    view = net.scene_of(codes).render(camera, SIZE, SAMPLES, noise=noise)
+    batched = None if noise is None else RayNoise(*(value[None] for value in noise))
+    out = definition(net, codes, camera, batched)
+    assert view.rgb.std() > 0.05  # there is something to see
+    assert torch.allclose(view.rgb, (out.rgb[0] * 2 - 1).t().reshape(3, SIZE, SIZE), atol=1e-4)
+    # folding changes the order of float operations; the depth range is .24
+    assert torch.allclose(view.depth, out.depth[0].reshape(SIZE, SIZE), atol=1e-4)
+
+
+def test_blocks_and_threads_do_not_change_a_picture(net, codes):
+    reference = net.scene_of(codes).render(None, SIZE, SAMPLES).rgb
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            small = net.scene_of(codes, max_block=100).render(None, SIZE, SAMPLES).rgb
+            assert torch.allclose(small, reference, atol=1e-5)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_rendering_is_deterministic_unless_asked(net, codes):
+    scene = net.scene_of(codes)
+    views = [scene.render(None, SIZE, SAMPLES).rgb for _ in range(2)]
+    assert torch.equal(*views)
+    jittered = [scene.render(None, SIZE, SAMPLES, generator=torch.Generator().manual_seed(seed)).rgb
+                for seed in (1, 1, 2)]
+    assert torch.equal(jittered[0], jittered[1])
+    assert not torch.equal(jittered[0], jittered[2])
+    assert not torch.equal(jittered[0], views[0])
+
+
+def test_opacity_and_depth_are_in_range(net, codes):
+    view = net.scene_of(codes).render(None, SIZE, SAMPLES)
+    assert view.opacity.min() >= 0
+    assert view.opacity.max() <= 1 + 1e-5
+    assert view.depth.min() >= 0.88 - 1e-4
+    assert view.depth.max() <= 1.12 + 1e-4
+
+
+def test_progress_counts_every_ray(net, codes):
+    counted = []
+    net.scene_of(codes, max_block=100).render(None, SIZE, SAMPLES, on_rays=counted.append)
+    assert sum(counted) == SIZE * SIZE
+    assert len(counted) > 5
+
+
+def test_density_of_points(net, codes):
+    scene = Scene(net.siren, codes, net.config.geometry, max_block=7)
+    points = (torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.2
+    _, density = net.siren(points[None], codes)
+    assert torch.allclose(scene.density(points), density[0], rtol=1e-3, atol=1e-2)
+    assert scene.density(points[:0]).shape == (0,)
+
+
+def test_bad_sizes(net, codes):
+    for size, samples in ((0, 8), (8, 2)):
+        with pytest.raises(ValueError, match="samples at least 3"):
+            net.scene_of(codes).render(None, size, samples)
+
+
+def test_scene_of_a_mask_with_a_style(net):
+    mask = torch.rand(18, 224, 224, generator=torch.Generator().manual_seed(0))
+    plain, styled = net.scene(mask), net.scene(mask, style_seed=5, style_layers=[8])
+    assert torch.equal(plain.codes.frequencies[:, : 8 * 16], styled.codes.frequencies[:, : 8 * 16])
+    assert not torch.equal(plain.codes.frequencies[:, 8 * 16 :], styled.codes.frequencies[:, 8 * 16 :])
+    # only the colour layer changed: same geometry, other colours
+    views = [scene.render(None, SIZE, SAMPLES) for scene in (plain, styled)]
+    assert torch.equal(views[0].depth, views[1].depth)
+    assert not torch.allclose(views[0].rgb, views[1].rgb, atol=1e-3)
+
+
+def test_code_layers_by_hand():
+    mine = Codes(torch.zeros(2, 6), torch.zeros(2, 6))
+    other = Codes(torch.arange(6.0)[None], 10 + torch.arange(6.0)[None])
+    mixed = mine.with_layers_from(other, layers=[2], width=2)
+    assert mixed.frequencies.tolist() == [[0, 0, 0, 0, 4, 5]] * 2
+    assert mixed.phase_shifts.tolist() == [[0, 0, 0, 0, 14, 15]] * 2
+    assert mine.with_layers_from(other, [0], 2, alpha=0.5).frequencies.tolist() == [[0, 0.5, 0, 0, 0, 0]] * 2
+    assert mine.lerp(other, 0.25).frequencies[0, 4] == 1
+    assert len(mixed[1]) == len(mixed[-1]) == 1
+    assert mine.frequencies.abs().max() == 0  # the original is untouched
+
+
+def test_predicted_z_goes_through_the_mapping_network():
+    from tiny import FACE_OPTS
+
+    net = tiny_model({**FACE_OPTS, "encoder_not_zplus": True, "start_from_latent_avg": False})
+    mask = torch.rand(1, 18, 224, 224, generator=torch.Generator().manual_seed(0))
+    z = net.encoder(mask)
+    assert z.shape == (1, 8)
+    assert torch.equal(net.encode(mask).frequencies, net.siren.mapping_network(z).frequencies)
+
+
+def test_frontal_default():
+    assert Camera().yaw == Camera().pitch == math.pi / 2

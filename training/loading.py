@@ -1,0 +1,87 @@
+"""Loaders: from a data set to batches on the training device."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from datasets.images_dataset import ImagesDataset3D, TrainItem
+from datasets.masks import to_network_input
+from datasets.sample_stream import SampleStream, Share
+from training.train_step import Batch
+from utils.errors import UserError
+
+
+class _Careful(Dataset[Any]):
+    """Hands a UserError on as a value: raised in a loader process it would come out wrapped in a traceback."""
+
+    def __init__(self, dataset: ImagesDataset3D) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> TrainItem | UserError:
+        try:
+            return self.dataset[index]
+        except UserError as error:
+            return error
+
+
+def collate(items: list[Any]) -> dict[str, Any] | UserError:
+    """Items -> names in a list, everything else stacked (None where the items have None)."""
+    for item in items:
+        if isinstance(item, UserError):
+            return item
+    columns = {key: [item[key] for item in items] for key in items[0]}
+    return {key: torch.stack(values) if isinstance(values[0], Tensor) else (values if key == "name" else None)
+            for key, values in columns.items()}
+
+
+def training_loader(dataset: ImagesDataset3D, seed: int, share: Share, start: int, workers: int, pin: bool
+                    ) -> DataLoader[Any]:
+    """Batches of one process without end, from a position of the sample stream on."""
+    return DataLoader(
+        _Careful(dataset), batch_sampler=SampleStream(len(dataset), seed, share, start), collate_fn=collate,
+        num_workers=workers, pin_memory=pin, persistent_workers=workers > 0, prefetch_factor=4 if workers else None,
+        worker_init_fn=_start_worker,
+    )
+
+
+def validation_loader(dataset: ImagesDataset3D, indices: list[int], batch: int, workers: int, pin: bool
+                      ) -> DataLoader[Any]:
+    """The given samples once, in order."""
+    batches = [indices[i:i + batch] for i in range(0, len(indices), batch)]
+    return DataLoader(_Careful(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin,
+                      worker_init_fn=_start_worker)
+
+
+def checked(loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:
+    """The loader's batches.
+
+    Raises:
+        UserError: of the data set, as it was raised in a loader process.
+    """
+    for loaded in loader:
+        if isinstance(loaded, UserError):
+            raise loaded
+        yield loaded
+
+
+def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Batch:
+    """Unfold a loaded batch on the device."""
+    moved = {key: value.to(device, non_blocking=True) for key, value in loaded.items() if isinstance(value, Tensor)}
+    masks = to_network_input(moved["label"], moved.get("contour"), moved.get("distance"), label_nc)
+    return Batch(masks, (moved["image"].float() / 255 - 0.5) / 0.5, moved["pose"])
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)
+    for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # the training process decides when to stop
+        signal.signal(name, signal.SIG_IGN)
