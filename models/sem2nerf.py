@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ class Sem2NeRF(nn.Module):
     @torch.no_grad()
     def scene(
         self,
-        mask: Float[Tensor, "channels height width"],
+        mask: Float[Tensor, "channels height width"] | Float[np.ndarray, "channels height width"],
         style_seed: int | None = None,
         style_layers: Iterable[int] = (8,),
         alpha: float = 1.0,
@@ -114,11 +115,11 @@ class Sem2NeRF(nn.Module):
         """Decode one mask into a scene.
 
         Args:
-            mask: network input, e.g. of `datasets.masks`.
+            mask: network input, e.g. of `datasets.masks.network_input`.
             style_seed: draws the style that replaces the codes of `style_layers`; None keeps the mask's own.
             alpha: 1 replaces those codes, less blends them.
         """
-        codes = self.encode(mask[None].to(self.latent_avg.frequencies))
+        codes = self.encode(torch.as_tensor(mask)[None].to(self.latent_avg.frequencies))
         if style_seed is not None:
             codes = self.styled(codes, style_seed, style_layers, alpha)
         return self.scene_of(codes)

@@ -22,12 +22,14 @@ DESCRIPTION = """One semantic mask -> pictures and a video of a 3D head.
       --use_merged_labels --use_original_pose --mask_overlay_weight=0.15 --latent_mask=8 --inject_code_seed=92 \\
       --render_videos
 
-Options that describe the model and how it reads masks (dataset_type, pigan_curriculum_type, use_merged_labels,
-src_input_size, the framing image_load_size : image_crop_size) come from the checkpoint unless they are given here.
+Options that describe the model and its pictures (dataset_type, pigan_curriculum_type, use_merged_labels,
+src_input_size, encoder_not_zplus, test_output_size, pigan_infer_ray_step, and the framing image_load_size :
+image_crop_size) come from the checkpoint unless they are given here; the defaults below hold where it is silent.
 """
 
-# what a checkpoint's `opts` decide where the command line is silent
+# what a checkpoint's `opts` decide where the command line is silent: the model, and the picture it was trained for
 MODEL_OPTIONS = ("dataset_type", "pigan_curriculum_type", "use_merged_labels", "src_input_size", "encoder_not_zplus")
+PICTURE_OPTIONS = ("test_output_size", "pigan_infer_ray_step")
 WITHOUT_EFFECT = ("resize_factors", "latent_codes_path", "distri_without_z", "predict_pose", "encoder_n_styles",
                   "encoder_reverse_codes", "pigan_steps_conf")
 DEFAULT_CROP = 256
@@ -79,8 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     style.add_argument("--inject_code_seed", type=natural, default=0, help="seed of that style")
     style.add_argument("--mix_alpha", type=float, help="blend the style in with this weight instead of replacing")
     style.add_argument("--inject_code_seed2", type=natural, default=256,
-                       help="if given: also <name>_styles.png, from one style to this")
-    style.add_argument("--style_mix_seq_num", type=positive, default=7, help="pictures in that strip (if given, too)")
+                       help="if given: also <name>_styles.png, up to this style")
+    style.add_argument("--style_mix_seq_num", type=positive, default=7, help="pictures in that strip")
     add_flag(style, "--test_pigan_latent_avg", "show the decoder's mean head instead of the mask's (a check of weights)")
 
     video = parser.add_argument_group("video")
@@ -158,7 +160,7 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
         UserError: the command line contradicts the checkpoint.
     """
     out = argparse.Namespace(**vars(opts))
-    for name in MODEL_OPTIONS:
+    for name in (*MODEL_OPTIONS, *PICTURE_OPTIONS):
         if name not in given and name in trained:
             setattr(out, name, trained[name])
     out.use_contour = bool(trained.get("use_contour", False))

@@ -404,3 +404,15 @@ def test_tiny_models_are_visible(weights):
 
     view = Sem2NeRF.from_checkpoint(weights).scene(torch.rand(18, 224, 224)).render(None, 16, 4)
     assert view.rgb.std() > 0.05
+
+
+def test_picture_options_come_from_the_checkpoint_unless_given():
+    from options.test_options import complete, parse_options
+
+    trained = {**FACE_OPTS, "test_output_size": 128, "pigan_infer_ray_step": 28}
+    opts, given = parse_options([])
+    assert (opts.test_output_size, opts.pigan_infer_ray_step) == (256, 24)
+    done = complete(opts, given, trained)
+    assert (done.test_output_size, done.pigan_infer_ray_step) == (128, 28)
+    opts, given = parse_options(["--test_output_size=256"])
+    assert complete(opts, given, trained).test_output_size == 256

@@ -9,6 +9,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -189,6 +190,7 @@ def _openness(points: np.ndarray, faces: np.ndarray, directions: int = 96, size:
 
 
 @njit(cache=True)
+@no_type_check
 def _hits(origins, directions, a, e1, e2, farthest):
     """For each ray the farthest or nearest triangle hit (Moeller and Trumbore, 1997): its number or -1, and weights."""
     face = np.full(len(origins), -1, np.int64)

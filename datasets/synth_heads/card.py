@@ -20,8 +20,8 @@ def dataset_card(settings: Settings, record: Record, splits: dict[str, list[int]
     total = record.counts[0].sum()
     rows = "\n".join(f"| {label} | {name} | {pixels / total:.4f} | {shown / pictures:.3f} |"
                      for label, (name, pixels, shown) in enumerate(zip(LABEL_NAMES, *record.counts, strict=True)))
-    parts = """- `CelebAMask-HQ-mask-anno/<id // 2000>/<id>_<part>.png`: one picture a part, white on black. No two parts overlap;
-  `python scripts/build_celeba_mask.py` makes label masks of them."""
+    parts = """- `CelebAMask-HQ-mask-anno/<id // 2000>/<id>_<part>.png`: one picture a part, white on black. No two
+  parts overlap; `python scripts/build_celeba_mask.py` makes label masks of them."""
     depth = f"""
 - `depth/<id>.png`: 16 bits. Distance from the camera along the pixel's ray = value x {DEPTH_UNIT:g}; 0 is the
   background. The camera stands at distance 1 from the origin."""
@@ -62,8 +62,8 @@ Picture `<id>` is view `id % 100` of head `id // 100`.
   `vis_paths.txt`: a few masks of val, to look at during training.
 - `build.json`: what an interrupted build continues from.
 
-A picture is 1.25 times as wide as what pi-GAN's camera (12 degrees) sees: after the usual resize to 320 and crop to 256,
-a mask lies in the camera's frame.
+A picture is 1.25 times as wide as what pi-GAN's camera (12 degrees) sees: after the usual resize to 320 and crop to
+256, a mask lies in the camera's frame.
 
 ## Labels
 

@@ -7,6 +7,7 @@ Everything follows from the settings: the same settings give the same bytes, how
 often the build is killed and continued. Picture `head * 100 + view` is view `view` of head `head`.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -31,7 +32,7 @@ from utils.processes import map_processes
 _CONFIG = DATA_CONFIGS["synthheads_seg_to_3dface"]
 IMAGES, PARTS, MASKS, DEPTHS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", _CONFIG.mask_folders[0], "depth"
 _IDS_A_FOLDER = 2000   # of the part pictures, as in CelebAMask-HQ
-_RECORD_EVERY = 500    # pictures
+_RECORD_SECONDS = 20   # between two records of how far a build has come
 _SPREAD_DEG = np.array([(17.0, 45.0), (9.0, 24.0)])  # yaw, pitch of the heads: standard deviation, limit
 
 
@@ -92,12 +93,12 @@ def build_dataset(out: Path, settings: Settings, workers: int,
 
     def heads() -> Iterator[int]:
         nonlocal record
-        saved = before
+        saved = time.monotonic()
         for counts in map_processes(render_head, jobs, min(workers, len(jobs))):
             record = record.plus(counts)
-            if (record.heads - saved) * settings.views >= _RECORD_EVERY:
+            if time.monotonic() - saved >= _RECORD_SECONDS:
                 save_record(out / RECORD, record, settings)
-                saved = record.heads
+                saved = time.monotonic()
             yield record.heads - 1
 
     if jobs:

@@ -5,7 +5,7 @@ smooth parametrisation. Hair, hats, necklaces stand on it.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float
@@ -34,6 +34,7 @@ def guide_map(asset: Asset, points: Float[np.ndarray, "v 3"]) -> Guide:
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def locate(centre, x, y, z):
     """Azimuth, station and radius of a point, and the unit vector outwards."""
     dx, dy, dz = x - centre[0], y - centre[1], z - centre[2]
@@ -46,6 +47,7 @@ def locate(centre, x, y, z):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def radius_at(radius, azimuth, station):
     """The map's radius at an azimuth and a station, bilinear, clamped at its ends."""
     rows, columns = radius.shape
@@ -72,6 +74,7 @@ def guide_points(guide: Guide, azimuth: Float[np.ndarray, "*any"], station: Floa
 
 
 @njit(cache=True)
+@no_type_check
 def _radii(radius, azimuth, station):
     out = np.empty(len(azimuth))
     for k in range(len(azimuth)):

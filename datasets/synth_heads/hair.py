@@ -2,7 +2,7 @@
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Float
@@ -85,6 +85,7 @@ def _ribbon_faces(count: int) -> np.ndarray:
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _grow(roots, azimuth, margin, noise, centre, radius, s):
     """Ribbon vertices (n, POINTS, 2, 3) and outward normals of the same shape."""
     count = len(roots)

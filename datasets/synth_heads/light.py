@@ -1,6 +1,6 @@
 """Light fixed to the head: sky with soft occlusion, one key light with a soft shadow; a value a vertex and colour."""
 
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -61,6 +61,7 @@ def _shadow_map(points: np.ndarray, faces: np.ndarray, cut: np.ndarray, frame: n
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _gather(points, normals, frame, depth, bias, lift, reach, direction, soft, out):
     """Add direction[3] * (wrapped cosine) * (share of the map around the point that does not hide it) to out[i].
 

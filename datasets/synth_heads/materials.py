@@ -5,6 +5,7 @@ eyes at (+-.31, 7.28), tip of the nose at (0, 6.94, 1.68), chin at y 6.3.
 """
 
 import math
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -47,6 +48,7 @@ TINT, FRECKLES, BEARD, BROW_THICKNESS, BROW_ARCH, MAKE_UP, GAZE_X, GAZE_Y = rang
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def step(low, high, x):
     """Smooth step from 0 at `low` to 1 at `high`."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)
@@ -54,6 +56,7 @@ def step(low, high, x):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _hash(i, j, k):
     h = (i * 73856093) ^ (j * 19349663) ^ (k * 83492791)
     h = (h ^ (h >> 13)) * 1274126177
@@ -62,6 +65,7 @@ def _hash(i, j, k):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def noise3(x, y, z):
     """Value noise in 0..1 with unit cells."""
     i, j, k = math.floor(x), math.floor(y), math.floor(z)
@@ -76,6 +80,7 @@ def noise3(x, y, z):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def brow_field(x, y, thickness, arch):
     """Signed closeness to a brow: 1 on its spine, 0 at its rim; and the place along it, 0 inside to 1 outside."""
     t = (x - 0.115) / 0.50
@@ -89,6 +94,7 @@ def brow_field(x, y, thickness, arch):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _sample(masks, u, v, channel):
     """Bilinear value 0..1 of one mask channel at texture coordinates (v up)."""
     size = masks.shape[0]
@@ -101,6 +107,7 @@ def _sample(masks, u, v, channel):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _skin(a, u, v, masks, look, out):
     """attributes: rest x, y, z; nose, upper minus lower lip, neck, ear weights; hair margin in radians."""
     x, y, z, nose, lip, neck, ear, margin = a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
@@ -162,7 +169,7 @@ def _skin(a, u, v, masks, look, out):
     lips = _sample(masks, u, v, 0)
     if lips > 0.08 and label != NOSE:
         cover = step(0.15, 0.75, lips)
-        fine = 1 + 0.10 * (noise3(x * 60, y * 4, 1.5) - 0.5)
+        fine = 1 + 0.10 * (noise3(ax * 60, y * 4, 1.5) - 0.5)
         r += (look[LIPS] * fine - r) * cover
         g += (look[LIPS + 1] * fine - g) * cover
         b += (look[LIPS + 2] * fine - b) * cover
@@ -188,6 +195,7 @@ def _skin(a, u, v, masks, look, out):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _eye(a, look, left, out):
     """attributes: direction from the eye's middle (x to the person's left, y up, z to the front)."""
     size = math.sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]) + 1e-9
@@ -212,6 +220,7 @@ def _eye(a, look, left, out):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _hair(a, look, out):
     """attributes: across, along, the strand's own number, layer (0 inside, 1 outside)."""
     across, along, own, layer = a[0], a[1], a[2], a[3]
@@ -225,6 +234,7 @@ def _hair(a, look, out):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def shade_point(material, a, u, v, masks, look, out):
     """Write the linear colour of a point to `out` and return its label.
 
@@ -266,6 +276,7 @@ def shade_point(material, a, u, v, masks, look, out):
 
 
 @njit(cache=True, fastmath={"contract", "arcp", "nsz", "afn", "reassoc"})  # not the flags that forbid infinities
+@no_type_check
 def resolve(near, face_id, weights, lens, faces, material, attributes, light, uv, masks, look, n, middle, scale, gamma,
             rgb, labels, far):
     """Shade the n x n samples of every pixel and fill rgb, labels and far (the distance along the ray).

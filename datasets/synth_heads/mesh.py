@@ -44,7 +44,8 @@ class Mesh:
         """All pieces in one, in order."""
         starts = np.cumsum([0] + [len(piece.points) for piece in pieces[:-1]])
         faces = np.concatenate([p.faces + start for p, start in zip(pieces, starts, strict=True)])
-        rest = [np.concatenate([getattr(p, name) for p in pieces]) for name in ("material", "attributes", "normals", "cut")]
+        names = ("material", "attributes", "normals", "cut")
+        rest = [np.concatenate([getattr(p, name) for p in pieces]) for name in names]
         return Mesh(np.concatenate([p.points for p in pieces]), faces.astype(np.int32), *rest)
 
 

@@ -1,7 +1,9 @@
 """A z-buffer on the CPU, and smooth vertex normals.
 
-Compiled functions carry no annotations: numba infers types from the call, the docstrings give shapes.
+Compiled functions carry no annotations (numba infers types from the call, docstrings give shapes) and are marked
+`no_type_check`, so that a run-time checker of annotations leaves them to numba.
 """
+from typing import no_type_check
 
 import numpy as np
 from numba import njit
@@ -10,6 +12,7 @@ _CRACK = 2e-3  # pixels that triangles reach beyond their edges, so that roundin
 
 
 @njit(cache=True, fastmath=True, inline="always")
+@no_type_check
 def _edges(ax, ay, bx, by, cx, cy):
     """Barycentric weights of the first two corners as planes over the picture: w = p x + q y + r."""
     inv = 1.0 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
@@ -18,6 +21,7 @@ def _edges(ax, ay, bx, by, cx, cy):
 
 
 @njit(cache=True, fastmath=True, inline="always")
+@no_type_check
 def _narrow(slope, value, low, high):
     """Keep the part of the row [low, high] where slope x + value >= 0."""
     if slope > 0:
@@ -30,6 +34,7 @@ def _narrow(slope, value, low, high):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def rasterise(points, faces, cut, nearness, face_id, weights):
     """Draw triangles in perspective, nearest one first; the last three arrays are changed in place.
 
@@ -76,6 +81,7 @@ def rasterise(points, faces, cut, nearness, face_id, weights):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def transform(points, rows, shift):
     """points (n, 3) float32 times the transpose of `rows` (3, 3), plus `shift` (3,); without a thread pool's cost."""
     out = np.empty_like(points)
@@ -87,6 +93,7 @@ def transform(points, rows, shift):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def rasterise_depth(points, faces, cut, depth):
     """Draw only depths, orthographic: for shadow maps. `depth` starts at a far value; other arguments as `rasterise`.
 
@@ -119,6 +126,7 @@ def rasterise_depth(points, faces, cut, depth):
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def vertex_normals(points, faces):
     """Unit normals (n, 3) float32: the area-weighted mean of the normals of the faces around each vertex."""
     normals = np.zeros((points.shape[0], 3), np.float32)

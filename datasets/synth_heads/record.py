@@ -76,10 +76,10 @@ def read_record(path: Path, settings: Settings) -> Record:
                         "another --out") from error
     for name, value in _made_with(settings).items():
         if made_with.get(name) != value:
-            what = ("the generator has changed since" if name == "generator" else
-                    f"it was made with --{name} {made_with.get(name)}, not {value}")
-            raise UserError(f"--out {path.parent}: there is a dataset already and {what}; give another folder, or "
-                            "remove this one")
+            then = made_with.get(name)
+            what = ("by another version of the generator" if name == "generator" else
+                    f"with{'' if then else 'out'} --{name}" if isinstance(value, bool) else f"with --{name} {then}")
+            raise UserError(f"--out {path.parent}: holds a dataset made {what}; give another folder, or remove this one")
     if record.heads > settings.num_heads:
         raise UserError(f"--num_heads {settings.num_heads}: {path.parent} holds {record.heads} heads already; give at "
                         "least as many, or another --out")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -76,6 +77,7 @@ def render(head: Head, yaw: float, pitch: float, size: int, supersample: int = 2
 
 
 @njit(cache=True, fastmath=True)
+@no_type_check
 def _project(local, scale, middle):
     """Pixels x (right), y (down) and depth along the view axis of points in the camera's frame."""
     out = np.empty_like(local)

@@ -1,0 +1,308 @@
+"""SynthHeads on disk: the same bytes however it is built, the masks that were rendered, poses, lists, refusals."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from configs.data_configs import data_config
+from datasets.celeba_parts import PART_LABELS
+from datasets.inference_dataset import InferenceDataset
+from datasets.poses import find_pose_file, read_poses
+from datasets.synth_heads import COLOUR, SHAPE, Head, render
+from datasets.synth_heads.card import DEPTH_UNIT
+from datasets.synth_heads.dataset import build_dataset, camera_angles, draw_head, pack_depth, split_heads, write_poses
+from datasets.synth_heads.labels import LABEL_NAMES
+from datasets.synth_heads.record import Settings
+from utils.errors import UserError
+from utils.processes import map_processes
+
+SETTINGS = Settings(num_heads=5, views=2, size=128, seed=5, depth=True)
+IDS = [0, 1, 100, 101, 200, 201, 300, 301, 400, 401]
+CONFIG = data_config("synthheads_seg_to_3dface")
+
+
+def run_script(name, *options):
+    return subprocess.run([sys.executable, f"scripts/{name}.py", *map(str, options)], cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Five heads with two views each, made by one process."""
+    out = tmp_path_factory.mktemp("synth") / "heads"
+    assert build_dataset(out, SETTINGS, workers=1) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def masks(built, tmp_path_factory):
+    """The label masks that the preparation script makes of the parts."""
+    folder = tmp_path_factory.mktemp("prepared") / "mask"
+    done = run_script("build_celeba_mask", "--in_dir", built / "CelebAMask-HQ-mask-anno", "--out_dir", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    """id -> the same picture, rendered here."""
+    views = {}
+    for number in range(2):
+        z, poses_deg = draw_head(SETTINGS, number)
+        head = Head.from_latent(z)
+        for view, (yaw, pitch) in enumerate(camera_angles(poses_deg)):
+            views[number * 100 + view] = render(head, float(yaw), float(pitch), 128)
+    return views
+
+
+# ---- the same bytes ----------------------------------------------------------------------------------------------
+
+def test_a_killed_build_continues_with_other_workers_and_ends_the_same(built, tmp_path):
+    out = tmp_path / "heads"
+    code = ("from pathlib import Path; import datasets.synth_heads.dataset as d; d._RECORD_SECONDS = 0\n"
+            f"d.build_dataset(Path({str(out)!r}), d.{SETTINGS!r}, 1)")
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    record, deadline = out / "build.json", time.monotonic() + 120
+    while not (record.exists() and json.loads(record.read_text())["heads"]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(workers, timeout=10)[1] == []  # none lives on
+    done = json.loads(record.read_text())["heads"]
+    assert 1 <= done < 5
+    (out / "CelebA-HQ-img" / f".{done}00.tmp.jpg").write_bytes(b"torn")
+
+    seen = []
+    assert build_dataset(out, SETTINGS, 2, lambda heads, before: (seen.append(head) or head for head in heads)) == done
+    assert seen == list(range(done, 5))
+    assert contents(out) == contents(built)
+
+
+def test_more_heads_extend_a_dataset_and_a_finished_one_is_left_alone(built, tmp_path):
+    out = tmp_path / "heads"
+    options = ["--out", out, "--views", 2, "--size", 128, "--seed", 5, "--depth"]
+    first = run_script("build_synth_heads", *options, "--num_heads", 2, "--workers", 2)
+    assert first.returncode == 0, first.stderr
+    assert "4/4" in first.stderr  # the progress bar
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "CelebA-HQ-img").iterdir()}
+    assert build_dataset(out, SETTINGS, workers=2) == 2
+    assert contents(out) == contents(built)
+    assert build_dataset(out, SETTINGS, workers=2) == 5
+    assert contents(out) == contents(built)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+# ---- what lies on the disk ---------------------------------------------------------------------------------------
+
+def test_the_layout_is_that_of_celebamask_hq(built):
+    files = sorted(contents(built))
+    assert {name.split("/")[0] for name in files} == {
+        "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "CelebAMask-HQ-pose-anno.txt", "build.json", "dataset_card.md",
+        "depth", "latents.npz", "test_paths.txt", "train_paths.txt", "val_paths.txt", "vis_paths.txt"}
+    assert sorted(int(path.stem) for path in (built / "CelebA-HQ-img").iterdir()) == IDS
+    assert (built / "CelebAMask-HQ-mask-anno/0/00101_skin.png").is_file()
+    assert LABEL_NAMES == CONFIG.label_space.labels == ("background", *PART_LABELS)
+
+
+def test_folders_of_parts_hold_2000_ids(tmp_path, rendered):
+    from datasets.synth_heads.dataset import write_view
+
+    for folder in ("CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "depth"):
+        (tmp_path / folder).mkdir()
+    for identity in (1999, 2000, 123456):
+        write_view(tmp_path, identity, rendered[0], SETTINGS)
+    names = [f"{path.parent.name}/{path.name}" for path in tmp_path.rglob("*_skin.png")]
+    assert sorted(names) == ["0/01999_skin.png", "1/02000_skin.png", "61/123456_skin.png"]
+    done = run_script("build_celeba_mask", "--in_dir", tmp_path / "CelebAMask-HQ-mask-anno", "--out_dir", tmp_path / "m")
+    assert done.returncode == 0, done.stderr
+    for identity in (1999, 2000, 123456):
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"m/{identity}.png")), rendered[0].labels)
+
+
+def test_the_preparation_script_gives_the_rendered_masks_back(masks, rendered):
+    assert sorted(int(path.stem) for path in masks.iterdir()) == IDS
+    for identity, view in rendered.items():
+        np.testing.assert_array_equal(np.asarray(Image.open(masks / f"{identity}.png")), view.labels)
+
+
+def test_no_two_parts_overlap(built):
+    parts = [np.asarray(Image.open(path)) for path in (built / "CelebAMask-HQ-mask-anno/0").glob("00100_*.png")]
+    assert len(parts) > 6
+    assert set(np.unique(parts)) == {0, 255}
+    assert (np.array(parts) > 0).sum(0).max() == 1
+
+
+def test_merged_masks_are_the_same_bytes(masks, tmp_path):
+    settings = Settings(num_heads=1, views=2, size=128, seed=5, merged=True)
+    build_dataset(tmp_path, settings, workers=1)
+    assert not (tmp_path / "CelebAMask-HQ-mask-anno").exists()
+    assert contents(tmp_path / "mask") == {name: (masks / name).read_bytes() for name in ("0.png", "1.png")}
+
+
+def test_pictures_and_depths_are_the_rendered_ones(built, rendered):
+    for identity, view in rendered.items():
+        picture = np.asarray(Image.open(built / f"CelebA-HQ-img/{identity}.jpg")).astype(int)
+        assert np.abs(picture - view.rgb).mean() < 2  # JPEG
+        steps = np.asarray(Image.open(built / f"depth/{identity}.png"))
+        np.testing.assert_array_equal(steps == 0, view.labels == 0)
+        figure = steps > 0
+        assert np.abs(steps[figure] * DEPTH_UNIT - view.depth[figure]).max() <= DEPTH_UNIT
+
+
+def test_depth_steps():
+    assert pack_depth(np.array([[np.inf, 1.0], [0.88, 1.12]], np.float32)).tolist() == [[0, 50000], [44000, 56000]]
+
+
+def test_poses_in_the_file_are_those_of_the_pictures(built):
+    poses = read_poses(built / CONFIG.pose_file, CONFIG.pose_format)
+    with np.load(built / "latents.npz", allow_pickle=False) as latents:
+        assert latents["ids"].ravel().tolist() == list(poses) == IDS
+        np.testing.assert_allclose(latents["camera"].reshape(-1, 2), list(poses.values()), atol=1e-12)
+        for number in range(5):
+            z, poses_deg = draw_head(SETTINGS, number)
+            np.testing.assert_array_equal(latents["z"][number], z)
+            np.testing.assert_array_equal(latents["camera"][number], camera_angles(poses_deg))
+
+
+def test_a_pose_line(tmp_path):
+    # the head turns 30 degrees to its right: the camera is on its left, 60 degrees from +x; it looks 9 degrees down
+    write_poses(tmp_path / "p.txt", {7: np.array([30.0, 9.0])})
+    assert (tmp_path / "p.txt").read_text() == "1\nYaw Pitch Roll\n7.jpg 30.00 9.00 0.00\n"
+    assert read_poses(tmp_path / "p.txt", "celebahq") == {7: pytest.approx((math.pi / 3, math.radians(99)))}
+    assert camera_angles(np.array([30.0, 9.0])) == pytest.approx((math.pi / 3, math.radians(99)))
+
+
+def test_the_dataset_type_reads_it(built, masks):
+    assert CONFIG.data_root.name == "SynthHeads"
+    assert find_pose_file(built / "mask", CONFIG) == (built / CONFIG.pose_file).resolve()
+    for name in (CONFIG.pose_file, "val_paths.txt"):
+        (masks.parent / name).write_bytes((built / name).read_bytes())
+    data = InferenceDataset(masks, CONFIG, use_original_pose=True, paths_list=masks.parent / "val_paths.txt")
+    assert [item["name"] for item in data] == ["300", "301"]
+    camera = camera_angles(draw_head(SETTINGS, 3)[1])
+    assert data[1]["pose"] == pytest.approx(tuple(camera[1]))
+
+
+def test_the_card_counts_what_is_there(built, masks):
+    labels = np.stack([np.asarray(Image.open(path)) for path in masks.iterdir()])
+    card = (built / "dataset_card.md").read_text()
+    assert "5 heads x 2 views = 10 pictures of 128 x 128" in card
+    assert "--num_heads 5 --views 2 --size 128 --seed 5 --palette free --depth" in card
+    assert "`depth/<id>.png`" in card
+    for name in ("skin", "hair", "l_ear"):
+        there = labels == LABEL_NAMES.index(name)
+        assert f"| {name} | {there.mean():.4f} | {there.any((1, 2)).mean():.3f} |" in card
+
+
+# ---- draws, lists ------------------------------------------------------------------------------------------------
+
+def test_heads_do_not_depend_on_how_many_there_are():
+    few, many = (Settings(num_heads=n, views=v, size=128, seed=5) for n, v in ((1, 2), (50, 7)))
+    for a, b in zip(draw_head(few, 0), draw_head(many, 0), strict=True):
+        np.testing.assert_array_equal(a, b[:len(a)])
+    assert (draw_head(few, 0)[0] != draw_head(few, 1)[0]).all()
+    assert (draw_head(few, 0)[0] != draw_head(Settings(num_heads=1, views=2, size=128, seed=6), 0)[0]).all()
+
+
+def test_codes_are_normal_and_poses_are_spread_within_limits():
+    settings = Settings(num_heads=400, views=5, size=128)
+    codes, poses = zip(*[draw_head(settings, head) for head in range(400)], strict=True)
+    assert np.mean(codes) == pytest.approx(0, abs=0.02)
+    assert np.std(codes) == pytest.approx(1, abs=0.02)
+    yaw, pitch = np.concatenate(poses).T
+    assert (np.abs(yaw).max() <= 45) and (np.abs(pitch).max() <= 24)
+    assert yaw.std() == pytest.approx(17, rel=0.08)
+    assert pitch.std() == pytest.approx(9, rel=0.08)
+
+
+def test_the_fixed_palette_changes_colours_and_no_label():
+    free, fixed = (Settings(num_heads=1, views=1, size=128, seed=5, palette=name) for name in ("free", "fixed"))
+    (z_free, poses), (z_fixed, same_poses) = draw_head(free, 0), draw_head(fixed, 0)
+    np.testing.assert_array_equal(poses, same_poses)
+    np.testing.assert_array_equal(z_free[SHAPE], z_fixed[SHAPE])
+    assert (z_fixed[COLOUR] == 0).all() and (z_free[COLOUR] != 0).all()
+    a, b = (render(Head.from_latent(z), 1.4, 1.5, 128) for z in (z_free, z_fixed))
+    np.testing.assert_array_equal(a.labels, b.labels)
+    assert (a.rgb != b.rgb).any()
+
+
+@pytest.mark.parametrize("count, sizes", [(3, (1, 1, 1)), (30, (26, 2, 2)), (2500, (2166, 167, 167))])
+def test_no_head_is_in_two_lists(count, sizes):
+    splits = split_heads(count)
+    assert tuple(len(splits[name]) for name in ("train", "val", "test")) == sizes
+    assert sorted(splits["train"] + splits["val"] + splits["test"]) == list(range(count))
+
+
+def test_one_and_two_heads():
+    assert split_heads(1) == {"train": [0], "val": [0], "test": [0]}
+    assert split_heads(2) == {"train": [0], "val": [1], "test": [1]}
+
+
+def test_lists_name_masks_of_their_heads(built):
+    lists = {name: (built / f"{name}_paths.txt").read_text().split() for name in ("train", "val", "test", "vis")}
+    assert lists == {"train": [f"{i}.png" for i in IDS[:6]], "val": ["300.png", "301.png"],
+                     "test": ["400.png", "401.png"], "vis": ["300.png", "301.png"]}
+
+
+# ---- refusals ----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("change, words", [
+    ({"seed": 6}, "with --seed 5; give another folder"), ({"size": 256}, "with --size 128"),
+    ({"views": 3}, "with --views 2"), ({"depth": False}, "with --depth;"), ({"merged": True}, "without --merged"),
+    ({"palette": "fixed"}, "with --palette free"), ({"num_heads": 4}, "holds 5 heads already"),
+])
+def test_other_settings_do_not_mix(built, change, words):
+    before = contents(built)
+    with pytest.raises(UserError, match=words):
+        build_dataset(built, Settings(**{**vars(SETTINGS), **change}), workers=1)
+    assert contents(built) == before
+
+
+def test_another_generator_does_not_mix(built, monkeypatch):
+    monkeypatch.setattr("datasets.synth_heads.record.generator_version", lambda: "another")
+    with pytest.raises(UserError, match="another version of the generator"):
+        build_dataset(built, SETTINGS, workers=1)
+
+
+def test_a_damaged_record(tmp_path):
+    (tmp_path / "build.json").write_text('{"heads": 3')
+    with pytest.raises(UserError, match=r"build\.json: this record .* cannot be read"):
+        build_dataset(tmp_path, SETTINGS, workers=1)
+
+
+@pytest.mark.parametrize("option, value, words", [
+    ("--num_heads", 0, "give at least 1"), ("--views", 101, "give 1 to 100"), ("--size", 64, "give 128 to 512"),
+    ("--seed", -1, "from 0 on"), ("--workers", 0, "give at least 1")])
+def test_numbers_out_of_range(tmp_path, option, value, words):
+    done = run_script("build_synth_heads", "--out", tmp_path / "x", option, value)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {option} {value}: ") and words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_file_that_cannot_be_written(tmp_path, rendered):
+    from datasets.synth_heads.dataset import write_view
+
+    (tmp_path / "mask/7.png").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"mask/7\.png: cannot be written .*; make room"):
+        write_view(tmp_path, 7, rendered[0], Settings(num_heads=1, views=1, size=128, merged=True))
+
+
+def test_a_worker_that_is_killed_is_reported():
+    with pytest.raises(UserError, match=r"worker processes ended .*fewer --workers"):
+        list(map_processes(os._exit, [1], 2))

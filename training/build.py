@@ -1,0 +1,209 @@
+"""From options to the parts of a training: data, networks with their start weights, settings."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from configs.data_configs import DataConfig, data_config
+from configs.paths_config import DEMO_CHECKPOINT, PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
+from criteria.perceptual import Perceptual
+from datasets.images_dataset import ImagesDataset3D, ImagesOptions, find_masks
+from datasets.masks import MaskGeometry
+from models.checkpoints import latent_avg_of, read_pigan_weights, read_swin_weights
+from models.config import ModelConfig
+from models.discriminators.patch_discriminator import PatchDiscriminator
+from models.pigan.patches import PatchConfig
+from models.pigan.random_poses import ExtremePoseRanges
+from models.pigan.siren import FILM_LAYERS, mean_code
+from models.sem2nerf import Sem2NeRF
+from training.draws import DrawConfig
+from training.stages import Stage
+from training.train_step import LossWeights, Rendering
+from training.validation import ValidationSettings
+from utils.errors import UserError
+
+Say = Callable[[str], None]
+
+
+def settle(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
+    """The options with what follows from others filled in: label_nc, input_nc and the picture sizes.
+
+    Raises:
+        UserError: label_nc or input_nc were given and contradict the data.
+    """
+    space = data_config(opts.dataset_type).label_space
+    merged = space.merged if opts.use_merged_labels and space.merged is not None else space
+    derived = {"label_nc": len(merged), "input_nc": len(merged) + 2 * opts.use_contour}
+    for name, value in derived.items():
+        if getattr(opts, name) not in (value, {"label_nc": 16, "input_nc": 18}[name]):
+            raise UserError(f"--{name} {getattr(opts, name)}: {opts.dataset_type} has {len(merged)} labels with the "
+                            f"given --use_merged_labels and --use_contour, so it is {value}; leave it out")
+    output = opts.output_size if opts.output_size != -1 else max(stage.img_size for stage in stages)
+    crop = opts.image_crop_size if opts.image_crop_size != -1 else max(256, output)
+    load = opts.image_load_size if opts.image_load_size != -1 else round(crop * 320 / 256)
+    return Namespace(**{**vars(opts), **derived, "output_size": output, "image_crop_size": crop, "image_load_size": load})
+
+
+@dataclass(frozen=True)
+class Data:
+    """Both sides of a data set."""
+
+    train: ImagesDataset3D
+    val: ImagesDataset3D | None
+
+
+def build_data(opts: Namespace, say: Say) -> Data:
+    """Of settled options.
+
+    Raises:
+        UserError: something of the data set is missing.
+    """
+    config = data_config(opts.dataset_type)
+    root = Path(opts.data_root or config.data_root)
+    geometry = MaskGeometry(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
+    cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
+    options = ImagesOptions(geometry, opts.output_size, opts.use_merged_labels, opts.use_contour, cache)
+    train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
+    val = val[:opts.val_images] if opts.val_images else val
+    say(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
+    return Data(ImagesDataset3D(root, config, train, options), ImagesDataset3D(root, config, val, options) if val else None)
+
+
+def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str | Path | None, say: Say) -> Sem2NeRF:
+    """The model, ready to train: from a checkpoint's contents, else from the decoder's and the encoder's own weights.
+
+    Raises:
+        UserError: weights are missing or do not fit.
+    """
+    net = Sem2NeRF(ModelConfig.from_opts(vars(opts)))
+    if contents is not None:
+        net.load_weights(contents.get("train_state_dict", contents["state_dict"]), source)
+        net.set_latent_avg(latent_avg_of(contents, source) or mean_code(net.siren))
+    else:
+        _start_decoder(net, opts, say)
+        _start_encoder(net, opts, say)
+        net.set_latent_avg(mean_code(net.siren, seed=opts.seed))
+    net.siren.requires_grad_(opts.train_decoder)
+    if not opts.encoder_not_zplus:  # then nothing reads the mapping network any more
+        net.siren.mapping_network.requires_grad_(False)
+    return net.train()
+
+
+def _start_decoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
+    if opts.pigan_weights == "random":
+        say("decoder: random weights (--pigan_weights random)")
+        return
+    default = PIGAN_CHECKPOINTS[net.config.curriculum]
+    if opts.dataset_type.startswith("synthheads"):
+        default = DEMO_CHECKPOINT
+    path = Path(opts.pigan_weights or default)
+    if not opts.pigan_weights and not path.is_file():
+        if opts.train_decoder:
+            say(f"decoder: random weights, since there is no {path} and it is trained too")
+            return
+        raise UserError(f"{path}: the pretrained decoder is missing, and training would start from noise; put it there "
+                        "(pretrained_models/README.md says where to get it), name a pi-GAN or a Sem2NeRF checkpoint with "
+                        "--pigan_weights, or train the decoder as well with --train_decoder")
+    state = {key.removeprefix("siren."): value.float() for key, value in read_pigan_weights(path).items()}
+    own = net.siren.state_dict()
+    for key, value in own.items():
+        if key not in state or state[key].shape != value.shape:
+            there = f"shape {tuple(state[key].shape)}" if key in state else "missing"
+            raise UserError(f"--pigan_weights {path}: weight {key} is {there}, but --pigan_hidden_dim "
+                            f"{net.config.width} and --pigan_zdim {net.config.z_dim} call for {tuple(value.shape)}; "
+                            "give the sizes of this file")
+    net.siren.load_state_dict({key: state[key] for key in own})
+    say(f"decoder: {path}")
+
+
+def _start_encoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
+    fits = opts.encoder_type == "SwinEncoder"
+    if opts.swin_weights == "none" or (not opts.swin_weights and not (fits and SWIN_CHECKPOINT.is_file())):
+        hint = f" (ImageNet weights in {SWIN_CHECKPOINT} would speed up the start)" if fits else ""
+        say(f"encoder: {opts.encoder_type}, random weights{hint}")
+        return
+    path = Path(opts.swin_weights or SWIN_CHECKPOINT)
+    state, own = read_swin_weights(path), net.encoder.state_dict()
+    for key, value in state.items():
+        if key not in own or own[key].shape != value.shape:
+            raise UserError(f"--swin_weights {path}: weight {key} does not fit {opts.encoder_type}; give a file of this "
+                            "size, or none")
+    net.encoder.load_state_dict(state, strict=False)
+    say(f"encoder: {opts.encoder_type}, {path}")
+
+
+def build_discriminator(opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None) -> nn.Module | None:
+    """The discriminator for the stages' patches, or None without an adversarial term.
+
+    Raises:
+        UserError: there is none of that size, or the sizes change.
+    """
+    if not opts.dis_lambda:
+        return None
+    sizes = {stage.resolution_vol for stage in stages}
+    if len(sizes) > 1:
+        raise UserError(f"--pigan_steps_conf {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator judges "
+                        "patches of one size; keep it the same, or train without it (--dis_lambda 0)")
+    net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0)
+    state = (contents or {}).get("dis_state_dict")
+    if state:
+        state = {key.replace("module.", ""): value for key, value in state.items()}
+        try:
+            net.load_state_dict(state)
+        except RuntimeError as error:
+            raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol and "
+                            "--use_cond_dis that it was trained with") from error
+    return net.train()
+
+
+def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """LPIPS, or None where its weight is 0. With `--amp bf16` its network runs in bfloat16."""
+    if not opts.lpips_lambda:
+        return None
+    metric = Perceptual(opts.lpips_weights).to(device)
+
+    def distance(picture: Tensor, target: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=opts.amp == "bf16" and device.type == "cuda"):
+            return metric(picture, target).float()
+
+    return distance
+
+
+def loss_weights(opts: Namespace) -> LossWeights:
+    return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda)
+
+
+def rendering(opts: Namespace) -> Rendering:
+    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, opts.sample_chunk)
+
+
+def draw_config(opts: Namespace, drop_paths: int) -> DrawConfig:
+    data: DataConfig = data_config(opts.dataset_type)
+    patches = PatchConfig(opts.ray_min_scale, opts.ray_max_scale, opts.ray_scale_anneal, not opts.no_ray_random_shift,
+                          opts.patch_shift)
+    return DrawConfig(
+        opts.seed, opts.pigan_infer_ray_step, opts.pigan_train_hs, patches if opts.patch_train else None,
+        ExtremePoseRanges(data.extreme_yaw, data.extreme_pitch),
+        # without a discriminator an extreme pose would teach nothing
+        extreme_probability=max(0.0, opts.train_rand_pose_prob) if opts.dis_lambda else 0.0, drop_paths=drop_paths,
+    )
+
+
+def validation_settings(opts: Namespace) -> ValidationSettings:
+    """
+    Raises:
+        UserError: --val_latent_mask names a layer that does not exist.
+    """
+    text = (opts.val_latent_mask or "").replace(" ", "")
+    numbers = [part for part in text.split(",") if part]
+    if not all(number.isdigit() and int(number) < FILM_LAYERS for number in numbers):
+        raise UserError(f"--val_latent_mask {opts.val_latent_mask}: give layers from 0 to {FILM_LAYERS - 1}, e.g. 7,8")
+    settings = ValidationSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.pigan_infer_max_batch)
+    return replace(settings, mean_layers=tuple(map(int, numbers)), mean_only=opts.test_pigan_latent_avg)

@@ -1,0 +1,122 @@
+"""Validation: whole pictures of masks that training does not see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from configs.label_spaces import LabelSpace
+from models.pigan.cameras import Camera
+from models.pigan.codes import Codes
+from models.sem2nerf import Sem2NeRF
+from training.distributed import World
+from training.loading import to_device
+from training.panels import Picture, mask_picture, panel, photo_picture
+from training.train_step import LossWeights
+
+PANEL_ROWS = 8
+CAPTIONS = ("mask", "photograph", "its pose", "frontal", "mirrored pose")
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """How validation renders."""
+
+    size: int = 128  # pixels along each side
+    samples: int = 28  # points a ray, in each of two passes
+    max_block: int | None = None  # most points evaluated at a time
+    mean_layers: tuple[int, ...] = ()  # layers whose codes are those of the mean code
+    mean_only: bool = False  # look at the decoder's mean code instead of the encoder's codes
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Means over all validation samples, and a panel of the first ones."""
+
+    metrics: dict[str, float]
+    panel: Picture | None
+
+    @property
+    def loss(self) -> float:
+        """What decides which checkpoint is the best."""
+        return self.metrics["loss"]
+
+
+@torch.no_grad()
+def validate(
+    net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace, settings: ValidationSettings,
+    weights: LossWeights, perceptual: Callable[[Tensor, Tensor], Tensor] | None, world: World,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Validation | None:
+    """Render each mask of this process's share at its photograph's pose, and the first ones from two more sides.
+
+    The sums of all processes are put together, whatever share each had. The loss is that of the weights: L2, L1 and
+    LPIPS of whole pictures.
+
+    Args:
+        stopped: asked between samples; when it says so in any process, there is no result (None).
+    """
+    was_training = net.training
+    net.eval()
+    sums: dict[str, float] = {}
+    count, rows, aborted = 0, [], False
+    for loaded in batches:
+        if aborted := stopped():
+            break
+        batch = to_device(loaded, len(space), world.device)
+        codes = _codes(net, batch.masks, settings)
+        targets = F.interpolate(batch.images, (settings.size,) * 2, mode="bilinear", antialias=True).cpu()
+        for index, (yaw, pitch) in enumerate(batch.poses.tolist()):
+            scene = net.scene_of(codes[index], settings.max_block)
+
+            def render(yaw: float, pitch: float, scene=scene) -> Tensor:
+                return scene.render(Camera(yaw, pitch), settings.size, settings.samples).rgb
+
+            own = render(yaw, pitch)
+            for name, value in _distances(own[None], targets[index][None], weights, perceptual, world.device).items():
+                sums[name] = sums.get(name, 0.0) + value
+            count += 1
+            if world.is_main and len(rows) < PANEL_ROWS:
+                pictures = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
+                rows.append([mask_picture(loaded["label"][index], space), *map(photo_picture, pictures)])
+    net.train(was_training)
+    everyone = world.gather((sums, count, aborted))
+    if any(part[2] for part in everyone):
+        return None
+    total = sum(part[1] for part in everyone)
+    names = {name for part in everyone for name in part[0]}
+    metrics = {name: sum(part[0].get(name, 0.0) for part in everyone) / total for name in sorted(names)}
+    side = min(settings.size, 256)
+    return Validation(metrics, panel(CAPTIONS, rows, side) if rows else None)
+
+
+def shard(count: int, world: World) -> Sequence[int]:
+    """Indices of this process's share of `count` samples; shares differ by at most one sample."""
+    return range(world.rank, count, world.size)
+
+
+def _codes(net: Sem2NeRF, masks: Tensor, settings: ValidationSettings) -> Codes:
+    if settings.mean_only:
+        return net.latent_avg.expand(len(masks))
+    return net.encode(masks).with_layers_from(net.latent_avg, settings.mean_layers, net.config.width)
+
+
+def _distances(picture: Tensor, target: Tensor, weights: LossWeights,
+               perceptual: Callable[[Tensor, Tensor], Tensor] | None, device: torch.device) -> dict[str, float]:
+    picture, target = picture.to(device), target.to(device)
+    values = {"loss_l2": F.mse_loss(picture, target).item()}
+    loss = weights.l2 * values["loss_l2"]
+    if weights.l1:
+        values["loss_l1"] = F.l1_loss(picture, target).item()
+        loss += weights.l1 * values["loss_l1"]
+    if weights.lpips:
+        values["loss_lpips"] = perceptual(picture, target).item()
+        loss += weights.lpips * values["loss_lpips"]
+    # a run that compares no pictures still has to choose its best
+    return {**values, "loss": loss or values["loss_l2"]}
