@@ -42,7 +42,7 @@ class TrainItem(TypedDict):
     contour: UInt8[Tensor, "size size"] | None  # None for a network without contours
     distance: UInt8[Tensor, "size size"] | None
     image: UInt8[Tensor, "3 output output"]
-    pose: Float[Tensor, "2"]  # yaw, pitch, radians
+    pose: Float[Tensor, 2]  # yaw, pitch, radians
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,9 @@ def _find_images(root: Path, masks: list[Path]) -> dict[int, Path]:
     missing = [path for path in masks if image_id(path) not in images]
     if missing:
         more = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{folder}: no photograph for mask {missing[0].name}, {image_id(missing[0])}.jpg or .png{more}; "
-                        "add it, or leave the mask out with --train_paths_conf and --test_paths_conf")
+        first = missing[0]
+        raise UserError(f"{folder}: no photograph {image_id(first)}.jpg or .png for mask {first.name}{more}; add "
+                        "it, or leave the mask out with --train_paths_conf and --test_paths_conf")
     return images
 
 
@@ -202,12 +203,12 @@ def _find_poses(masks: list[Path], config: DataConfig) -> dict[int, tuple[float,
     try:
         file = find_pose_file(folder, config)
     except UserError as error:
-        raise UserError(f"--data_root {folder.parent}: it has no {config.pose_file}, which training needs; put the data "
-                        "set's pose file there") from error
+        raise UserError(f"--data_root {folder.parent}: it has no {config.pose_file}, which training needs; put the "
+                        "data set's pose file there") from error
     poses = read_poses(file, config.pose_format)
     missing = [path for path in masks if image_id(path) not in poses]
     if missing:
         more = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{file}: no pose for mask {missing[0].name}, image {image_id(missing[0])}{more}; add a line for "
-                        "it, or leave the mask out with --train_paths_conf and --test_paths_conf")
+        raise UserError(f"{file}: no pose for mask {missing[0].name}, image {image_id(missing[0])}{more}; add a line "
+                        "for it, or leave the mask out with --train_paths_conf and --test_paths_conf")
     return poses

@@ -1,7 +1,7 @@
 """The order in which training samples are read: an endless stream, shuffled anew each epoch.
 
-What stands at a position of the stream is a function of the seed and the position alone. A run that stopped goes on from
-its position, and processes that share a batch take neighbouring positions, without talking to each other.
+What stands at a position of the stream is a function of the seed and the position alone. A run that stopped goes on
+from its position, and processes that share a batch take neighbouring positions, without talking to each other.
 """
 
 from __future__ import annotations

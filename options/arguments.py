@@ -2,12 +2,16 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from utils.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose mistakes are one line, like all of our errors."""
+    """An ArgumentParser whose mistakes are one line, like all of our errors; options are written out in full."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError(f"{message}; see --help")

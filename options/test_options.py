@@ -36,7 +36,7 @@ DEFAULT_CROP = 256
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
 
     files = parser.add_argument_group("files")
     files.add_argument("--exp_dir", default="out/sem2nerf_qtest", help="folder for the results")

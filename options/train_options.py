@@ -108,8 +108,8 @@ def _model_options(option) -> None:
     option("--encoder_not_zplus", False, "the encoder predicts one z for the mapping network instead of all codes")
     option("--start_from_latent_avg", False, "the encoder predicts offsets from the decoder's mean code")
     option("--pigan_curriculum_type", "CelebAMask_HQ", "camera of the decoder: CelebAMask_HQ or CatMask")
-    option("--pigan_weights", None, "the pretrained decoder: a pi-GAN state dict or a Sem2NeRF checkpoint; default: the "
-           "curriculum's file in pretrained_models/; 'random': untrained")
+    option("--pigan_weights", None, "the pretrained decoder: a pi-GAN state dict or a Sem2NeRF checkpoint; default: "
+           "the curriculum's file in pretrained_models/; 'random': untrained")
     option("--pigan_zdim", 256, "length of z")
     option("--pigan_hidden_dim", 256, "width of the field")
     option("--train_decoder", False, "train the field too (it is frozen otherwise)")
@@ -176,8 +176,8 @@ def _distributed_options(parser: argparse.ArgumentParser, option) -> None:
     # torch.distributed.launch passes --local-rank
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, metavar="INT", help=argparse.SUPPRESS)
     option("--no_distributed", False, "a single process, whatever the environment says")
-    option("--distributed_train", False, "insist on more than one process")
-    option("--use_multi_nodes", False, "insist on more than one machine")
+    option("--distributed_train", False, "expect several processes: a line says so if there is only one")
+    option("--use_multi_nodes", False, "expect several machines: a line says so if there is only one")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -19,7 +19,15 @@ from datasets.inference_dataset import InferenceDataset
 from datasets.poses import find_pose_file, read_poses
 from datasets.synth_heads import COLOUR, SHAPE, Head, render
 from datasets.synth_heads.card import DEPTH_UNIT
-from datasets.synth_heads.dataset import build_dataset, camera_angles, draw_head, pack_depth, split_heads, write_poses
+from datasets.synth_heads.dataset import (
+    build_dataset,
+    camera_angles,
+    draw_head,
+    pack_depth,
+    split_heads,
+    write_poses,
+    write_view,
+)
 from datasets.synth_heads.labels import LABEL_NAMES
 from datasets.synth_heads.record import Settings
 from utils.errors import UserError
@@ -119,18 +127,17 @@ def test_the_layout_is_that_of_celebamask_hq(built):
 
 
 def test_folders_of_parts_hold_2000_ids(tmp_path, rendered):
-    from datasets.synth_heads.dataset import write_view
-
     for folder in ("CelebA-HQ-img", "CelebAMask-HQ-mask-anno", "depth"):
         (tmp_path / folder).mkdir()
     for identity in (1999, 2000, 123456):
         write_view(tmp_path, identity, rendered[0], SETTINGS)
     names = [f"{path.parent.name}/{path.name}" for path in tmp_path.rglob("*_skin.png")]
     assert sorted(names) == ["0/01999_skin.png", "1/02000_skin.png", "61/123456_skin.png"]
-    done = run_script("build_celeba_mask", "--in_dir", tmp_path / "CelebAMask-HQ-mask-anno", "--out_dir", tmp_path / "m")
+    parts, masks = tmp_path / "CelebAMask-HQ-mask-anno", tmp_path / "m"
+    done = run_script("build_celeba_mask", "--in_dir", parts, "--out_dir", masks)
     assert done.returncode == 0, done.stderr
     for identity in (1999, 2000, 123456):
-        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"m/{identity}.png")), rendered[0].labels)
+        np.testing.assert_array_equal(np.asarray(Image.open(masks / f"{identity}.png")), rendered[0].labels)
 
 
 def test_the_preparation_script_gives_the_rendered_masks_back(masks, rendered):
@@ -224,7 +231,8 @@ def test_codes_are_normal_and_poses_are_spread_within_limits():
     assert np.mean(codes) == pytest.approx(0, abs=0.02)
     assert np.std(codes) == pytest.approx(1, abs=0.02)
     yaw, pitch = np.concatenate(poses).T
-    assert (np.abs(yaw).max() <= 45) and (np.abs(pitch).max() <= 24)
+    assert (np.abs(yaw).max() <= 45)
+    assert (np.abs(pitch).max() <= 24)
     assert yaw.std() == pytest.approx(17, rel=0.08)
     assert pitch.std() == pytest.approx(9, rel=0.08)
 
@@ -234,7 +242,8 @@ def test_the_fixed_palette_changes_colours_and_no_label():
     (z_free, poses), (z_fixed, same_poses) = draw_head(free, 0), draw_head(fixed, 0)
     np.testing.assert_array_equal(poses, same_poses)
     np.testing.assert_array_equal(z_free[SHAPE], z_fixed[SHAPE])
-    assert (z_fixed[COLOUR] == 0).all() and (z_free[COLOUR] != 0).all()
+    assert (z_fixed[COLOUR] == 0).all()
+    assert (z_free[COLOUR] != 0).all()
     a, b = (render(Head.from_latent(z), 1.4, 1.5, 128) for z in (z_free, z_fixed))
     np.testing.assert_array_equal(a.labels, b.labels)
     assert (a.rgb != b.rgb).any()
@@ -290,14 +299,13 @@ def test_a_damaged_record(tmp_path):
 def test_numbers_out_of_range(tmp_path, option, value, words):
     done = run_script("build_synth_heads", "--out", tmp_path / "x", option, value)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {option} {value}: ") and words in done.stderr
+    assert done.stderr.startswith(f"error: {option} {value}: ")
+    assert words in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "x").exists()
 
 
 def test_a_file_that_cannot_be_written(tmp_path, rendered):
-    from datasets.synth_heads.dataset import write_view
-
     (tmp_path / "mask/7.png").mkdir(parents=True)
     with pytest.raises(UserError, match=r"mask/7\.png: cannot be written .*; make room"):
         write_view(tmp_path, 7, rendered[0], Settings(num_heads=1, views=1, size=128, merged=True))

@@ -51,6 +51,9 @@ def _base(entry) -> np.ndarray:
     if (entry.group, entry.name) in {("hair_colour", "light"), ("hair_colour", "red"), ("iris", "light")}:
         z[latent_index("ancestry", "european")] = 2.0
         z[latent_index("hair_colour", "light")] = 1.0
+    if entry.name == "vee":
+        z[latent_index("clothes", "neckline")] = 1.5
+        z[latent_index("clothes", "collar")] = -1.0
     if entry.group == "hat":
         z[latent_index("hat", "worn")] = 2.0
     if (entry.group, entry.name) == ("hair", "taper"):

@@ -48,7 +48,8 @@ def settle(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
     output = opts.output_size if opts.output_size != -1 else max(stage.img_size for stage in stages)
     crop = opts.image_crop_size if opts.image_crop_size != -1 else max(256, output)
     load = opts.image_load_size if opts.image_load_size != -1 else round(crop * 320 / 256)
-    return Namespace(**{**vars(opts), **derived, "output_size": output, "image_crop_size": crop, "image_load_size": load})
+    sizes = {"output_size": output, "image_crop_size": crop, "image_load_size": load}
+    return Namespace(**{**vars(opts), **derived, **sizes})
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def build_data(opts: Namespace, say: Say) -> Data:
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
     say(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
-    return Data(ImagesDataset3D(root, config, train, options), ImagesDataset3D(root, config, val, options) if val else None)
+    return Data(*(ImagesDataset3D(root, config, masks, options) if masks else None for masks in (train, val)))
 
 
 def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str | Path | None, say: Say) -> Sem2NeRF:
@@ -109,8 +110,8 @@ def _start_decoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
             say(f"decoder: random weights, since there is no {path} and it is trained too")
             return
         raise UserError(f"{path}: the pretrained decoder is missing, and training would start from noise; put it there "
-                        "(pretrained_models/README.md says where to get it), name a pi-GAN or a Sem2NeRF checkpoint with "
-                        "--pigan_weights, or train the decoder as well with --train_decoder")
+                        "(pretrained_models/README.md says where to get it), name a pi-GAN or a Sem2NeRF checkpoint "
+                        "with --pigan_weights, or train the decoder as well with --train_decoder")
     state = {key.removeprefix("siren."): value.float() for key, value in read_pigan_weights(path).items()}
     own = net.siren.state_dict()
     for key, value in own.items():
@@ -133,13 +134,15 @@ def _start_encoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
     state, own = read_swin_weights(path), net.encoder.state_dict()
     for key, value in state.items():
         if key not in own or own[key].shape != value.shape:
-            raise UserError(f"--swin_weights {path}: weight {key} does not fit {opts.encoder_type}; give a file of this "
-                            "size, or none")
+            raise UserError(f"--swin_weights {path}: weight {key} does not fit {opts.encoder_type}; give a file of "
+                            "this size, or none")
     net.encoder.load_state_dict(state, strict=False)
     say(f"encoder: {opts.encoder_type}, {path}")
 
 
-def build_discriminator(opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None) -> nn.Module | None:
+def build_discriminator(
+    opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None
+) -> nn.Module | None:
     """The discriminator for the stages' patches, or None without an adversarial term.
 
     Raises:
@@ -149,8 +152,8 @@ def build_discriminator(opts: Namespace, stages: tuple[Stage, ...], contents: Ma
         return None
     sizes = {stage.resolution_vol for stage in stages}
     if len(sizes) > 1:
-        raise UserError(f"--pigan_steps_conf {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator judges "
-                        "patches of one size; keep it the same, or train without it (--dis_lambda 0)")
+        raise UserError(f"--pigan_steps_conf {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
+                        "judges patches of one size; keep it the same, or train without it (--dis_lambda 0)")
     net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0)
     state = (contents or {}).get("dis_state_dict")
     if state:

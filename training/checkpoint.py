@@ -77,8 +77,8 @@ class CheckpointFolder:
             except UserError as error:
                 problems.append(str(error))
         if problems:
-            raise UserError(f"{self.folder}: none of {len(problems)} checkpoints can be read; the newest: {problems[0]}. "
-                            "Start again with --overwrite")
+            raise UserError(f"{self.folder}: none of {len(problems)} checkpoints can be read; the newest: {problems[0]}"
+                            ". Start again with --overwrite")
         return None
 
     def clear(self) -> None:

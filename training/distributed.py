@@ -90,7 +90,7 @@ def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
 
 
 def slurm_rendezvous(environment: Mapping[str, str]) -> dict[str, str]:
-    """MASTER_ADDR and MASTER_PORT for a SLURM job step: its first node, and a port that follows from the job's number."""
+    """MASTER_ADDR and MASTER_PORT of a SLURM job step: its first node, and a port that follows from the job's id."""
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or "localhost"
     first = re.match(r"([^\[,]+)(?:\[([0-9]+))?", nodes)
     return {"MASTER_ADDR": first[1] + (first[2] or ""),
@@ -124,7 +124,7 @@ def choose_device(name: str, gpu_ids: str, launch: Launch) -> torch.device:
             raise UserError(f"--gpu_ids {gpu_ids}: give the number of a GPU, e.g. 0")
         index, flag = int(first), "--gpu_ids"
     if index >= torch.cuda.device_count():
-        raise UserError(f"{flag}: GPU {index} is asked for, but there are {torch.cuda.device_count()} (numbered from 0)")
+        raise UserError(f"{flag}: GPU {index} (counted from 0) is asked for, but there are {torch.cuda.device_count()}")
     return torch.device("cuda", index)
 
 

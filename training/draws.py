@@ -1,7 +1,7 @@
 """Everything random in a training step, as a function of the seed and of where in the run the step stands.
 
-A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on), a step's on
-the seed and the step. So they do not depend on how many processes share the work, and a resumed run draws what an
+A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on), a step's
+on the seed and the step. So they do not depend on how many processes share the work, and a resumed run draws what an
 uninterrupted one would have. All numbers are drawn on the CPU: a seed means the same on every device.
 """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -13,39 +14,71 @@ from training.distributed import World
 from utils.errors import UserError
 
 
+@dataclass(frozen=True)
+class _Entry:
+    step: int
+    names: tuple[str, ...]  # of the losses
+    samples: tuple[str, ...]
+    values: Float[Tensor, " losses"]
+
+    def problem(self, values: Sequence[float]) -> str | None:
+        """What is wrong with the first loss that is no finite number."""
+        for name, value in zip(self.names, values, strict=True):
+            if not math.isfinite(value):
+                return f"step {self.step}: {name} is {value} (batch: {', '.join(self.samples)})"
+        return None
+
+
 class LossRecord:
     """Collects losses; `means` reads them (on every process at the same step) and starts anew."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[int, tuple[str, ...], list[str], Tensor]] = []
+        self._entries: list[_Entry] = []
 
     def add(self, step: int, terms: Mapping[str, Float[Tensor, ""]], samples: Sequence[str]) -> None:
         """Losses of one step (or micro-batch), by name, and the names of its samples."""
-        self._entries.append((step, tuple(terms), list(samples), torch.stack([t.float() for t in terms.values()])))
+        values = torch.stack([term.float() for term in terms.values()])
+        self._entries.append(_Entry(step, tuple(terms), tuple(samples), values))
 
-    def check(self, world: World) -> dict[str, float]:
+    def check_last(self) -> None:
+        """Look at the newest entry at once (for a single process on a CPU, where that costs nothing).
+
+        Raises:
+            UserError: as `means`.
+        """
+        problem = self._entries[-1].problem(self._entries[-1].values.tolist())
+        if problem is not None:
+            raise _not_finite(problem)
+
+    def means(self, world: World) -> dict[str, float]:
         """Mean of each loss over the steps and processes since the last call.
 
         Raises:
             UserError: a loss was NaN or infinite, with its step, its name and its samples.
         """
-        values = torch.cat([entry[3] for entry in self._entries]).cpu().tolist() if self._entries else []
-        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
-        problem: tuple[int, str] | None = None
-        remaining = iter(values)
-        for step, names, samples, _ in self._entries:
-            for name in names:
-                value = next(remaining)
-                sums[name][0] += value
-                sums[name][1] += 1
-                if problem is None and not abs(value) < float("inf"):
-                    problem = step, f"step {step}: {name} is {value}; the batch was {', '.join(samples)}"
+        values = torch.cat([entry.values for entry in self._entries]).cpu().tolist() if self._entries else []
+        sums: dict[str, tuple[float, int]] = {}
+        problems: list[tuple[int, str]] = []
+        start = 0
+        for entry in self._entries:
+            own = values[start:start + len(entry.names)]
+            start += len(own)
+            for name, value in zip(entry.names, own, strict=True):
+                total, count = sums.get(name, (0.0, 0))
+                sums[name] = total + value, count + 1
+            problem = entry.problem(own)
+            if problem is not None:
+                problems.append((entry.step, problem))
         self._entries.clear()
-        everyone = world.gather((dict(sums), problem))
-        problems = sorted(found for _, found in everyone if found is not None)
+        everyone = world.gather((sums, problems[:1]))
+        problems = sorted(problem for _, found in everyone for problem in found)
         if problems:
-            raise UserError(f"{problems[0][1]}. The last checkpoint is from before; look at these samples, or continue "
-                            "with a smaller --learning_rate or with --grad_clip 1")
+            raise _not_finite(problems[0][1])
         names = {name: None for sums, _ in everyone for name in sums}
-        totals = {name: [sum(part) for part in zip(*(s[name] for s, _ in everyone if name in s))] for name in names}
-        return {name: total / count for name, (total, count) in totals.items()}
+        parts = {name: [sums[name] for sums, _ in everyone if name in sums] for name in names}
+        return {name: sum(t for t, _ in part) / sum(n for _, n in part) for name, part in parts.items()}
+
+
+def _not_finite(problem: str) -> UserError:
+    return UserError(f"{problem}; the last checkpoint is from before. Look at these samples, or continue with a "
+                     "smaller --learning_rate or with --grad_clip 1")

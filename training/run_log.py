@@ -1,4 +1,4 @@
-"""What a run tells: console lines, a progress bar, TensorBoard curves, pictures. Only the main process tells anything."""
+"""What a run tells: console lines, a progress bar, TensorBoard curves, pictures; all from the main process."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RunLog:
         if not self.active:
             return
         self.scalars("train", step, {**means, "learning_rate": rate, "seconds_per_step": seconds})
-        shown = "  ".join(f"{name.removeprefix('loss_')} {means[name]:.4g}" for name in means)
+        shown = "  ".join(f"{name.removeprefix('loss_')} {means[name]:.4g}" for name in sorted(means))
         left = tqdm.format_interval(seconds * (self.max_steps - step))
         self.say(f"step {step}/{self.max_steps}  {shown}  {seconds:.3g} s/step  left {left}")
 

@@ -45,7 +45,7 @@ def read_stages(path: str | Path) -> tuple[Stage, ...]:
             continue
         sizes = [values.get("img_size"), values.get("resolution_vol", values.get("img_size"))]
         if not all(isinstance(size, int) and size > 0 for size in sizes):
-            raise UserError(f"--pigan_steps_conf {path}: step {start} needs positive img_size and resolution_vol; {form}")
+            raise UserError(f"--pigan_steps_conf {path}: step {start} needs img_size and resolution_vol; {form}")
         stages.append(Stage(start, *sizes))
     stages.sort(key=lambda stage: stage.start)
     if not stages or stages[0].start != 0:

@@ -86,11 +86,14 @@ class GeneratorLosses(Losses):
 
 
 class PatchGenerator(nn.Module):
-    """Masks and rays -> pictures and codes: everything that trains, in one forward pass (what DDP wraps)."""
+    """Masks and rays -> pictures and codes: everything that trains, in one forward pass (what DDP wraps).
 
-    def __init__(self, net: Sem2NeRF, rendering: Rendering) -> None:
+    With `amp` the encoder computes in bfloat16.
+    """
+
+    def __init__(self, net: Sem2NeRF, rendering: Rendering, amp: bool = False) -> None:
         super().__init__()
-        self.net, self.rendering = net, rendering
+        self.net, self.rendering, self.amp = net, rendering, amp
         self.drop_paths = DropPaths(net.encoder)
 
     def forward(
@@ -103,10 +106,10 @@ class PatchGenerator(nn.Module):
     ) -> tuple[Float[Tensor, "batch rays 3"], Float[Tensor, "batch codes"], Float[Tensor, "batch codes"]]:
         """Colours in [0, 1], and the codes (frequencies, phase shifts)."""
         self.drop_paths.give(drop_paths)
-        codes = self.net.encode(masks)
-        with torch.autocast(masks.device.type, enabled=False):
-            codes = codes.to(torch.float32)
-            return self._render(codes, origins, directions, noise), codes.frequencies, codes.phase_shifts
+        with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
+            codes = self.net.encode(masks)
+        codes = codes.to(torch.float32)  # the field multiplies frequencies by 15: it needs all digits
+        return self._render(codes, origins, directions, noise), codes.frequencies, codes.phase_shifts
 
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
         settings, geometry = self.rendering, self.net.config.geometry

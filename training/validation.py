@@ -92,7 +92,7 @@ def validate(
     total = sum(part[1] for part in everyone)
     names = {name for part in everyone for name in part[0]}
     metrics = {name: sum(part[0].get(name, 0.0) for part in everyone) / total for name in sorted(names)}
-    side = min(settings.size, 256)
+    side = min(max(settings.size, 128), 256)
     return Validation(metrics, panel(CAPTIONS, rows, side) if rows else None)
 
 

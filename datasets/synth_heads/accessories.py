@@ -31,7 +31,7 @@ def accessories(asset: Asset, points: Float[np.ndarray, "v 3"], guide: Guide, z:
         frame, lenses = _glasses(guide, z, eyes)
         solid.append(frame)
     if z("hat", "worn") > 1.55:
-        rim = 0.60
+        rim = 0.60 + 0.05 * smoothstep(0.1, -0.3, z("hat", "kind"))  # knitted hats are pulled down
         solid.append(_hat(guide, z("hat", "kind"), rim))
     if z("earrings", "worn") > 0.55 + 1.3 * traits.male:
         solid.append(_earrings(asset, points, z("earrings", "size")))
@@ -79,7 +79,7 @@ def _glasses(guide: Guide, z: Latent, eyes: list[np.ndarray]) -> tuple[Mesh, lis
         y = middle_y + half_height * outline[:, 1] * (1 - 0.10 * outline[:, 0])
         rim = bend(x, y)
         pieces.append(Mesh.plain(*tube(rim, thick, closed=True), M_FRAME))
-        disc = np.concatenate([rim.mean(0)[None] * (1 - t) + rim * t for t in (0.02, 0.5, 1.0)])
+        disc = np.concatenate([rim.mean(0)[None] * (1 - t) + rim * t for t in (0.0, 0.5, 1.0)])
         lenses.append(Mesh.plain(disc, grid_faces(3, len(rim), wrap=True), M_LENS))
         outer = bend(np.array([eye[0] + sign * (half_width + 0.02)]), np.array([middle_y + 0.3 * half_height]))
         azimuth = sign * np.radians(np.linspace(58, 88, 7))
@@ -106,7 +106,7 @@ def _hat(guide: Guide, kind: float, rim: float) -> Mesh:
     edge = hat_rim_station(rim, azimuth)
     station = edge * t
     knitted = smoothstep(0.1, -0.1, kind)
-    offset = 0.15 + (0.13 + 0.10 * np.tanh(-kind) * knitted) * np.cos(np.pi / 2 * np.clip(station / 0.9, 0, 1)) ** 2
+    offset = 0.125 + (0.12 + 0.10 * np.tanh(-kind) * knitted) * np.cos(np.pi / 2 * np.clip(station / 0.9, 0, 1)) ** 2
     offset = offset + 0.06 * knitted * (t > 0.78)  # the turned-up edge
     shell = guide_points(guide, azimuth + 0 * t, station, offset + 0 * azimuth)
     shape = shell.shape[:2]

@@ -13,11 +13,11 @@ from datasets.synth_heads.raster import vertex_normals
 def clothes_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], z: Latent) -> Mesh:
     """A shirt with a round, V-shaped or standing collar (attributes: the resting coordinates)."""
     rest = asset.vertices
-    high, vee = np.tanh(0.7 * z("clothes", "neckline")), np.tanh(z("clothes", "vee"))
+    high, vee = np.tanh(0.7 * z("clothes", "neckline")), 1 / (1 + np.exp(-1.5 * z("clothes", "vee")))
     collar = float(np.clip(0.9 * (z("clothes", "collar") - 0.3), 0, 1))
     front = np.clip((rest[:, 2] - 0.1) / 0.6, 0, 1)
-    edge = 5.50 + 0.14 * high + 0.30 * np.clip(0.75 - rest[:, 2], 0, 1.2)
-    edge = edge - (0.14 + 0.16 * vee) * np.clip(1 - np.abs(rest[:, 0]) / 0.42, 0, 1) * front * (1 - 0.7 * collar)
+    edge = 5.535 + 0.20 * high + 0.30 * np.clip(0.75 - rest[:, 2], 0, 1.2)
+    edge = edge - (0.04 + 0.26 * vee) * np.clip(1 - np.abs(rest[:, 0]) / 0.48, 0, 1) * front * (1 - 0.7 * collar)
     edge = edge + 0.22 * collar + 0.8 * np.clip(np.abs(rest[:, 0]) - 0.72, 0, 0.6)  # the shoulders are always covered
     cut = edge - rest[:, 1]
 

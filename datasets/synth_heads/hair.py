@@ -17,7 +17,7 @@ from datasets.synth_heads.latent import Latent
 from datasets.synth_heads.mesh import Mesh
 from datasets.synth_heads.morphs import Traits, smoothstep
 
-POINTS = 13  # points along a strand
+POINTS = 15  # points along a strand
 
 
 class HairStyle(NamedTuple):
@@ -46,7 +46,7 @@ def hair_style(z: Latent, traits: Traits, hat_rim: float, brow: float) -> HairSt
     def h(name: str) -> float:
         return z("hair", name)
 
-    grow = h("length") + 1.0 * (1 - 2 * traits.male) + 0.35
+    grow = h("length") + 1.0 * (1 - 2 * traits.male) + 0.42
     long = smoothstep(-0.35, 0.55, grow)
     length = 0.16 + 0.42 * smoothstep(-2.4, -0.2, grow) + long * (1.15 + 0.75 * min(max(grow, 0.0), 2.4))
     curly = max(h("curl") + 0.8 * float(traits.ancestry[0]) - 0.1, 0.0)
@@ -58,7 +58,7 @@ def hair_style(z: Latent, traits: Traits, hat_rim: float, brow: float) -> HairSt
                 + 0.20 * afro * smoothstep(0.2, 0.6, length)),
         fringe=fringe, part=0.33 * math.tanh(1.2 * h("part")),
         curl=0.012 + 0.042 * min(curly, 2.0) * (0.5 + 0.5 * long),
-        turns=0.8 + 1.1 * min(curly, 2.5),
+        turns=min(0.8 + 1.1 * min(curly, 2.5), 3.8 / length),  # more waves than its points can show would alias
         recede=smoothstep(0.2, 2.4, h("recede") + 0.9 * traits.old * traits.male) * (0.35 + 0.65 * traits.male),
         back=smoothstep(0.2, 1.3, h("back")) * (1 - fringe), taper=smoothstep(-0.4, 1.2, h("taper")) * (1 - long),
         lift=max(0.12 + 0.30 * h("lift"), 0.0) * (1 - 0.7 * long) + 0.8 * afro, lean=0.25 * math.tanh(h("asymmetry")),
@@ -170,7 +170,7 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):
             hang = min(max((station - 1.05) / 0.5, 0.0), 1.0)
             outer = inner + (0.02 + 0.5 * s.lift * s.volume + 0.5 * s.tousle * s.volume) + 0.35 * hang
             if s.hat > 0:
-                tight = radius_at(radius, az, station) + 0.05 + 0.02 * layer
+                tight = radius_at(radius, az, station) + 0.03 + 0.02 * layer
                 rim = s.hat + HAT_SLOPE * (0.5 - 0.5 * math.cos(az))
                 under = min(max((rim + 0.16 - station) / 0.12, 0.0), 1.0)
                 inner += under * (tight - inner)
@@ -180,10 +180,10 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):
             px += ox * push
             py += oy * push
             pz += oz * push
-            if falls < 0.4 and abs(az) < 0.55 and station > 0.66 + 0.1 * noise[i, 5]:
-                last = k + 1  # no stray strands over the forehead
-            if abs(az) < 0.62 and py < s.brow + 0.10 * noise[i, 5] and pz > centre[2]:
-                last = k + 1
+            if pz > centre[2] and ((abs(az) < 0.62 and py < s.brow + 0.10 * noise[i, 5])  # never over the eyes
+                                   or (falls < 0.4 and abs(az) < 0.6 and station > 0.66 + 0.08 * noise[i, 5])):
+                last = max(k, 1)  # ... nor, without a fringe, stray strands over the forehead
+                px, py, pz = path[k, 0], path[k, 1], path[k, 2]
         # waves, then the ribbon's two edges
         for k in range(POINTS):
             a, b2 = max(k - 1, 0), min(k + 1, POINTS - 1)
@@ -208,7 +208,7 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):
             ceiling = 1e9
             if s.hat > 0 and station < s.hat + HAT_SLOPE * (0.5 - 0.5 * math.cos(az)) + 0.05:
                 wave = 0.0
-                ceiling = radius_at(radius, az, station) + 0.11
+                ceiling = radius_at(radius, az, station) + 0.085
             angle = 6.283 * s.turns * length * (k / (POINTS - 1)) ** 1.4 + phase
             sway, swell = wave * math.sin(angle) * side, wave * (0.6 + 0.6 * math.cos(angle))
             x += bx * sway + nx * swell
@@ -220,7 +220,7 @@ def _grow(roots, azimuth, margin, noise, centre, radius, s):
             half = 0.5 * s.width * (1 - 0.30 * front) * (0.7 + 0.6 * noise[i, 7])
             half *= (0.65 + 0.35 * min(t * 4, 1.0)) * min((1.0 - t) * 2.2 + 0.06, 1.0)
             for e in range(2):
-                sign = 2 * e - 1
+                sign = (2 * e - 1) * side  # mirrored strands are split into mirrored triangles
                 points[i, k, e, 0] = x + sign * ex * half
                 points[i, k, e, 1] = y + sign * ey * half
                 points[i, k, e, 2] = z + sign * ez * half
@@ -257,9 +257,7 @@ def hair_mesh(asset: Asset, points: Float[np.ndarray, "v 3"], guide: Guide, styl
                              guide.centre, guide.radius, style)
     count = len(ribbons)
     attributes = np.zeros((count, POINTS, 2, 8), np.float32)
-    left = roots[grown, 0] >= 0
-    attributes[left, :, 1, 0] = 1  # mirrored strands have their edges swapped
-    attributes[~left, :, 0, 0] = 1
+    attributes[..., 1, 0] = 1
     attributes[..., 1] = np.linspace(0, 1, POINTS, dtype=np.float32)[:, None]
     attributes[..., 2] = noise[:, 4, None, None]
     attributes[..., 3] = noise[:, 0, None, None]

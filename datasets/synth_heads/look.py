@@ -36,8 +36,9 @@ class Look(NamedTuple):
     make_up: float
     gaze_x: float
     gaze_y: float
+    glint_x: float  # where the key light shines in the eyes
 
-    def pack(self) -> Float[np.ndarray, "35"]:
+    def pack(self) -> Float[np.ndarray, "36"]:
         """All fields in a row: the layout that materials.py reads."""
         return np.concatenate([np.ravel(field) for field in self]).astype(np.float64)
 
@@ -84,7 +85,8 @@ def head_look(z: Latent, traits: Traits) -> Look:
         brow_thickness=float((0.72 + 0.36 * traits.male) * np.exp(0.22 * z("brows", "thickness"))),
         brow_arch=float(0.5 * np.tanh(z("brows", "arch")) - 0.25 * traits.male), make_up=float(make_up),
         gaze_x=float(0.16 * np.tanh(z("expression", "gaze_x"))),
-        gaze_y=float(0.10 * np.tanh(z("expression", "gaze_y"))))
+        gaze_y=float(0.10 * np.tanh(z("expression", "gaze_y"))),
+        glint_x=float(0.2 * np.tanh(0.8 * z("light", "side"))))
 
 
 def _free_colour(z: Latent, group: str, shift: float = 0.0) -> np.ndarray:

@@ -44,7 +44,7 @@ from datasets.synth_heads.labels import (
 
 # Where the fields of a packed `Look` begin (compiled code reads a plain array much faster than a tuple of arrays).
 SKIN_COLOUR, LIPS, HAIR_COLOUR, IRIS, CLOTH_COLOUR, HAT_COLOUR, METAL, FRAME, BACKGROUND_COLOUR = range(0, 27, 3)
-TINT, FRECKLES, BEARD, BROW_THICKNESS, BROW_ARCH, MAKE_UP, GAZE_X, GAZE_Y = range(27, 35)
+TINT, FRECKLES, BEARD, BROW_THICKNESS, BROW_ARCH, MAKE_UP, GAZE_X, GAZE_Y, GLINT_X = range(27, 36)
 
 
 @njit(cache=True, fastmath=True)
@@ -214,7 +214,7 @@ def _eye(a, look, left, out):
             dark = 0.004
             mix = step(0.20, 0.16, rr)
             r, g, b = r + (dark - r) * mix, g + (dark - g) * mix, b + (dark - b) * mix
-    glint = step(0.13, 0.07, math.sqrt((a[0] / size - 0.0) ** 2 + (a[1] / size - 0.30) ** 2))
+    glint = step(0.12, 0.06, math.sqrt((a[0] / size - look[GLINT_X]) ** 2 + (a[1] / size - 0.17) ** 2))
     out[0], out[1], out[2] = r + 0.8 * glint, g + 0.8 * glint, b + 0.8 * glint
     return L_EYE if left else R_EYE
 

@@ -17,7 +17,7 @@ from utils.files import write_text
 VIEWS_A_HEAD = 100   # ids are head * 100 + view
 SIZES = (128, 512)
 RECORD = "build.json"
-_NOT_DRAWING = {"asset_build.py", "card.py", "dataset.py", "record.py"}  # modules that no picture depends on
+_NOT_DRAWING = {"asset_build.py", "card.py", "dataset.py", "record.py", "samples.py"}  # no picture depends on these
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def read_record(path: Path, settings: Settings) -> Record:
             then = made_with.get(name)
             what = ("by another version of the generator" if name == "generator" else
                     f"with{'' if then else 'out'} --{name}" if isinstance(value, bool) else f"with --{name} {then}")
-            raise UserError(f"--out {path.parent}: holds a dataset made {what}; give another folder, or remove this one")
+            raise UserError(f"--out {path.parent}: holds a dataset made {what}; give another folder, or remove this "
+                            "one")
     if record.heads > settings.num_heads:
         raise UserError(f"--num_heads {settings.num_heads}: {path.parent} holds {record.heads} heads already; give at "
                         "least as many, or another --out")

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.pigan.codes import Codes
 from models.pigan.folded import FoldedField
 from models.pigan.integration import Composite, composite, sample_weights
+from models.pigan.lean_field import evaluate_field
 from models.pigan.sampling import importance_depths, midpoints, stratified_depths
 from models.pigan.siren import FilmSiren
 
@@ -51,6 +52,7 @@ def render_rays(
     white_back: bool = False,
     clamp: str = "relu",
     noise: RayNoise | None = None,
+    sample_chunk: int | None = None,
 ) -> Composite:
     """Render rays of a batch of scenes, differentiable with respect to codes and field.
 
@@ -63,7 +65,7 @@ def render_rays(
     def field(at: Float[Tensor, "batch rays samples"]) -> tuple[Tensor, Tensor]:
         points = origins[:, None, None] + directions[:, :, None] * at[..., None]
         view = None if lock_view_dependence else directions[:, :, None].expand_as(points).flatten(1, 2)
-        rgb, density = siren(points.flatten(1, 2), codes, view)
+        rgb, density = evaluate_field(siren, points.flatten(1, 2), codes, view, block=sample_chunk)
         return rgb.unflatten(1, at.shape[1:]), density.unflatten(1, at.shape[1:])
 
     rgb, density = field(depths)

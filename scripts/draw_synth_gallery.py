@@ -1,0 +1,111 @@
+"""Draw the pictures of SynthHeads in docs/, or make the mask samples again.
+
+    python scripts/draw_synth_gallery.py                                              # docs/synth_heads_*.jpg
+    python scripts/draw_synth_gallery.py --samples data/CelebAMask-HQ/mask_samples    # the samples
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils.cli import run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+GALLERY, COLUMNS, TILE = 40, 8, 192
+SEEN_FROM_ALL_SIDES = (0, 4, 5, 10, 30)   # heads of the gallery
+VIEW_TILE, SAMPLE_TILE = 150, 160
+
+
+def gallery() -> "np.ndarray":
+    """The first heads of seed 0, in their first views."""
+    from datasets.synth_heads.dataset import camera_angles, draw_head
+    from datasets.synth_heads.head import Head
+    from datasets.synth_heads.record import Settings
+    from datasets.synth_heads.renderer import render
+
+    tiles, settings = [], Settings(num_heads=GALLERY, views=1, size=TILE)
+    for number in range(GALLERY):
+        z, poses_deg = draw_head(settings, number)
+        yaw, pitch = camera_angles(poses_deg)[0]
+        tiles.append(render(Head.from_latent(z), float(yaw), float(pitch), TILE, supersample=3).rgb)
+    return grid(tiles, COLUMNS)
+
+
+def all_sides() -> "np.ndarray":
+    """Heads from five sides: pictures, masks, overlays."""
+    import math
+
+    from configs.data_configs import DATA_CONFIGS
+    from datasets.colouring import colour_labels, overlay
+    from datasets.synth_heads.dataset import draw_head
+    from datasets.synth_heads.head import Head
+    from datasets.synth_heads.record import Settings
+    from datasets.synth_heads.renderer import render
+
+    config, tiles = DATA_CONFIGS["synthheads_seg_to_3dface"], []
+    for number in SEEN_FROM_ALL_SIDES:
+        head = Head.from_latent(draw_head(Settings(num_heads=GALLERY, views=1, size=VIEW_TILE), number)[0])
+        views = [render(head, math.pi / 2 + offset, math.pi / 2, VIEW_TILE, supersample=3)
+                 for offset in config.eval_yaw_offsets]
+        masks = [colour_labels(view.labels, config.label_space.palette) for view in views]
+        tiles += [view.rgb for view in views] + masks
+        tiles += [overlay(view.rgb, mask, 0.5) for view, mask in zip(views, masks, strict=True)]
+    return grid(tiles, 5)
+
+
+def edited_samples() -> "np.ndarray":
+    """The mask samples: picture and mask, then each edit's mask and picture; two pairs a row."""
+    from configs.data_configs import DATA_CONFIGS
+    from datasets.colouring import colour_labels
+    from datasets.synth_heads.samples import SAMPLES, sample_view
+
+    palette, tiles = DATA_CONFIGS["synthheads_seg_to_3dface"].label_space.palette, []
+    for sample in SAMPLES:
+        for edit in sample.edits:
+            before, after = (sample_view(sample, name, SAMPLE_TILE) for name in (None, edit))
+            masks = [colour_labels(view.labels, palette) for view in (before, after)]
+            tiles += [before.rgb, *masks, after.rgb]
+    return grid(tiles, 8)
+
+
+def grid(tiles: "list[np.ndarray]", columns: int) -> "np.ndarray":
+    """Tiles of one size in rows; an incomplete last row is filled with white."""
+    import numpy as np
+
+    tiles = tiles + [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
+    return np.concatenate([np.concatenate(tiles[i:i + columns], 1) for i in range(0, len(tiles), columns)])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draw what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--docs", type=Path, default=Path("docs"),
+                        help="folder for the pictures (default: %(default)s)")
+    parser.add_argument("--samples", type=Path, help="write the mask samples into this folder instead")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+
+    from PIL import Image
+
+    from utils.files import atomic_path
+
+    if args.samples:
+        from datasets.synth_heads.samples import write_samples
+
+        print(f"{len(write_samples(args.samples))} masks and their poses in {args.samples}")
+        return
+    for name, draw in (("gallery", gallery), ("views", all_sides), ("samples", edited_samples)):
+        path = args.docs / f"synth_heads_{name}.jpg"
+        with atomic_path(path) as temporary:
+            Image.fromarray(draw()).save(temporary, quality=88, subsampling=0, optimize=True)
+        print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    run(main)

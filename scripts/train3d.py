@@ -1,0 +1,121 @@
+"""Train Sem2NeRF on one CPU, one GPU, or many GPUs and nodes.
+
+    python scripts/train3d.py --exp_dir=out/run
+    torchrun --nproc_per_node=8 scripts/train3d.py --exp_dir=out/run ...
+    srun python scripts/train3d.py --exp_dir=out/run ...
+
+`--help` lists all options; docs/training.md explains them.
+"""
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from options.train_options import inherit, parse
+from utils.cli import run
+from utils.errors import UserError
+from utils.files import make_folder, write_text
+
+
+def main(argv: Sequence[str]) -> None:
+    opts = parse(argv)
+
+    from training import distributed  # heavy imports stay behind --help
+
+    world = distributed.start(opts.device, opts.gpu_ids, dist_url=opts.dist_url, local_rank=opts.local_rank,
+                              world_size=opts.world_size, single=opts.no_distributed)
+    try:
+        _check_world(opts, world)
+        train(opts, argv, world)
+    finally:
+        distributed.finish()
+
+
+def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
+    from training.coach3d import Coach3D
+    from training.run_log import RunLog
+
+    say = print if world.is_main else (lambda text: None)
+    contents, source, resume = find_start(opts, world, say)
+    if contents is not None and resume:
+        opts = inherit(opts, contents["opts"], argv)
+    coach = Coach3D(opts, world, contents, source, resume, say)
+    exp_dir = Path(opts.exp_dir)
+    if world.is_main:
+        make_folder(exp_dir / "checkpoints")
+        write_text(exp_dir / "opt.json", json.dumps(vars(coach.opts), indent=2, sort_keys=True) + "\n")
+    log = RunLog(exp_dir, coach.state.global_step, opts.max_steps, active=world.is_main, progress=opts.progress)
+    try:
+        log.command(argv)
+        log.stamp(f"started at step {coach.state.global_step} ({world.size} processes, {world.device.type})")
+        ending = coach.train(log)
+        log.stamp(ending)
+        log.say(f"{ending}; checkpoints in {exp_dir / 'checkpoints'}")
+    finally:
+        log.close()
+
+
+def find_start(opts: Namespace, world: Any, say: Any) -> tuple[dict[str, Any] | None, Path | None, bool]:
+    """The checkpoint to start from, its file, and whether to continue it (or only to take its weights).
+
+    Only the main process looks at the disk. A process that torchrun has started again continues its own run.
+    """
+    from training.checkpoint import CheckpointFolder
+    from training.distributed import is_restart
+
+    answer = None
+    if world.is_main:
+        try:
+            files = CheckpointFolder(Path(opts.exp_dir) / "checkpoints")
+            answer = _find_start(opts, files, is_restart(os.environ), say)
+        except UserError as error:
+            answer = error
+    answer = world.from_main(answer)
+    if isinstance(answer, UserError):
+        raise answer
+    return answer
+
+
+def _find_start(opts: Namespace, files: Any, restarted: bool, say: Any
+                ) -> tuple[dict[str, Any] | None, Path | None, bool]:
+    from models.checkpoints import read_checkpoint
+
+    continuing = opts.continue_training or opts.auto_resume or restarted
+    if files.candidates():
+        if continuing:
+            contents, path, problems = files.load_newest()
+            for problem in problems:
+                say(f"falling back to {path.name}: {problem}")
+            say(f"continuing {path} after step {contents.get('global_step')}")
+            return contents, path, True
+        if not opts.overwrite:
+            raise UserError(f"--exp_dir {opts.exp_dir}: there is a run in it already; continue it with --auto_resume, "
+                            "delete it with --overwrite, or choose another folder")
+        files.clear()
+    if opts.checkpoint_path:
+        path = Path(opts.checkpoint_path)
+        say(f"{'continuing' if opts.continue_training else 'starting from the weights of'} {path}")
+        return read_checkpoint(path), path, opts.continue_training
+    if opts.continue_training and not restarted:
+        raise UserError(f"--continue_training: {files.folder} holds no checkpoint; name one with --checkpoint_path, or "
+                        "use --auto_resume, which starts afresh where there is none")
+    return None, None, False
+
+
+def _check_world(opts: Namespace, world: Any) -> None:
+    if opts.distributed_train and world.size == 1 and world.is_main:
+        print("--distributed_train: this is a single process; start several with torchrun (see docs/training.md)")
+    if opts.use_multi_nodes and world.nodes == 1 and world.is_main:
+        print("--use_multi_nodes: all processes are on one machine; see docs/training.md for several")
+    if opts.amp == "bf16" and world.device.type == "cpu":
+        raise UserError("--amp bf16: bfloat16 is many times slower than float32 on a CPU; leave it out")
+
+
+if __name__ == "__main__":
+    run(main)
