@@ -24,17 +24,23 @@ machine has other work. Read the ratios, not the seconds.
 
   python scripts/benchmark.py render                          # bundled demo weights
   python scripts/benchmark.py render --width 256 --json b.json  # a random model of the published size
+  python scripts/benchmark.py train --json b.json             # a training step at the published size
+  python scripts/benchmark.py train --empty 0                 # the worst case: every point of space is dense
 """
-OFFICIAL_BLOCK = 50_000  # points per block of the official release
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("task", choices=["render"], help="render: one view of one scene")
-    parser.add_argument("--checkpoint_path", help="weights; default: the bundled demo weights")
+    parser.add_argument("task", choices=["render", "train"], help="render: one view of one scene; train: one step of "
+                        "the encoder with a frozen field, seconds and peak memory of a process of its own; needs 10 GB")
+    parser.add_argument("--checkpoint_path", help="weights; default: render: the bundled demo weights, train: random")
     parser.add_argument("--width", type=positive, help="use a random field of this width instead of weights")
-    parser.add_argument("--size", type=positive, default=64, help="pixels along each side of the view")
-    parser.add_argument("--samples", type=positive, default=24, help="samples a ray, coarse and fine each")
+    parser.add_argument("--size", "--resolution", type=positive, default=64, help="pixels along each side of the view")
+    parser.add_argument("--samples", type=positive, help="render: samples a ray, coarse and fine each (default: 24); "
+                        "train: samples a ray (default: 28)")
+    parser.add_argument("--batch_size", type=positive, default=1, help="train: scenes a step")
+    parser.add_argument("--empty", type=share, default=0.8, help="train with random weights: the share of space without "
+                        "density (about 0.8 in the demo weights' field); less is more work for this project")
     parser.add_argument("--repeats", type=positive, default=5, help="timed runs of each, after one warm-up")
     parser.add_argument("--threads", type=positive, help="CPU threads (default: PyTorch's)")
     parser.add_argument("--json", help="also write the figures to this file")
@@ -42,15 +48,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def share(text: str) -> float:
+    """An argparse type: a number from 0 to below 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not in [0, 1)")
+    return value
+
+
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
-    import torch
-
     from utils.files import write_text
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    figures = render_figures(args)
+    figures = {"render": render_figures, "train": train_figures}[args.task](args)
     for name, value in figures.items():
         print(f"{name:42s} {value:.4g}" if isinstance(value, float) else f"{name:42s} {value}")
     if args.json:
@@ -82,7 +92,11 @@ def render_figures(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from models.pigan.cameras import Camera
+    from scripts.benchmark_reference import reference_view
 
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.samples = args.samples or 24
     net, codes = load(args)
     camera, width = Camera(), net.siren.width
     scene = net.scene_of(codes)
@@ -114,6 +128,41 @@ def render_figures(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def train_figures(args: argparse.Namespace) -> dict[str, Any]:
+    """Median seconds and peak memory of a training step: the official layout, by itself and told to keep freed memory
+    (for glibc, which else returns every large buffer to the system and pays for it with page faults), and ours."""
+    import torch
+
+    from scripts.benchmark_train import KEEP_FREED_MEMORY, StepProcess
+
+    settings = {"checkpoint": args.checkpoint_path, "width": args.width or 256, "size": args.size,
+                "samples": args.samples or 28, "batch": args.batch_size, "empty": args.empty,
+                "threads": args.threads or torch.get_num_threads()}
+    names = ("official layout", "official layout, freed memory kept", "this project")
+    processes = [StepProcess({**settings, "official": i < 2}, KEEP_FREED_MEMORY if i == 1 else {}) for i in range(3)]
+    try:
+        seconds = timed({name: process.step for name, process in zip(names, processes)}, args.repeats)
+        last = {name: process.step() for name, process in zip(names, processes)}
+    finally:
+        for process in processes:
+            process.close()
+    figures: dict[str, Any] = {
+        "step": f"{args.size} px, {settings['samples']} samples, batch {args.batch_size}, "
+                f"field width {last[names[2]]['width']}",
+        "threads": settings["threads"],
+        "share of the points with density": last[names[2]]["dense"],
+    }
+    for name in names:
+        figures[f"{name}: seconds per step"] = seconds[name]
+        figures[f"{name}: CPU seconds of the last step"] = last[name]["cpu_seconds"]
+        figures[f"{name}: peak memory, MB"] = last[name]["peak_mb"]
+        figures[f"{name}: memory before the first step, MB"] = last[name]["start_mb"]
+    for name in names[:2]:
+        figures[f"{name} / this project: time"] = seconds[name] / seconds[names[2]]
+        figures[f"this project / {name}: memory"] = last[names[2]]["peak_mb"] / last[name]["peak_mb"]
+    return figures
+
+
 def timed(tasks: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
     """Median seconds of each task, run in turn (A B C, A B C, ...) after a warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
@@ -124,44 +173,6 @@ def timed(tasks: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]
             if round_number:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def reference_view(net: "Sem2NeRF", codes: "Codes", camera: "Camera", size: int, samples: int):
-    """The same samples and picture as `Scene.render`, laid out as the official release does it.
-
-    All points of a pass are made at once, FiLM is applied as written, in blocks of 50,000 points, with a direction per
-    point; every sample is coloured in both passes.
-    """
-    import torch
-
-    from models.pigan.cameras import camera_rays
-    from models.pigan.integration import composite
-    from models.pigan.sampling import importance_depths, midpoints, stratified_depths
-    from models.pigan.siren import LOCKED_DIRECTION
-
-    geometry = net.config.geometry
-    origin, directions = camera_rays(camera, size, geometry.fov_deg)
-
-    def field(depths):
-        points = (origin + directions[:, None] * depths[..., None]).reshape(1, -1, 3)
-        locked = torch.tensor(LOCKED_DIRECTION).expand_as(points).contiguous()
-        out = torch.empty(1, points.shape[1], 4)
-        for start in range(0, points.shape[1], OFFICIAL_BLOCK):
-            part = slice(start, start + OFFICIAL_BLOCK)
-            rgb, density = net.siren(points[:, part], codes, locked[:, part])
-            out[:, part] = torch.cat([rgb, density[..., None]], -1)
-        return out.reshape(*depths.shape, 4)
-
-    with torch.no_grad():
-        coarse = stratified_depths(geometry.ray_start, geometry.ray_end, samples,
-                                   torch.full((len(directions), samples), 0.5))
-        coarse_out = field(coarse)
-        weights = composite(coarse_out[..., :3], coarse_out[..., 3], coarse).weights
-        fine = importance_depths(coarse, weights, midpoints(samples, coarse).expand_as(coarse))
-        depths, order = torch.cat([coarse, fine], 1).sort(1)
-        out = torch.cat([coarse_out, field(fine)], 1).gather(1, order[..., None].expand(-1, -1, 4))
-        rgb = composite(out[..., :3], out[..., 3], depths, last_back=geometry.eval_last_back).rgb
-        return (rgb * 2 - 1).t().reshape(3, size, size)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Training runs in processes of their own, started in a blink.
 
-Importing PyTorch takes seconds. A server process does it once, computes nothing, and forks: each child is a fresh process
-that can be killed like any other.
+Importing PyTorch takes seconds. A server process does it once, computes nothing, and forks: each child is a fresh
+process that can be killed like any other.
 """
 
 import contextlib

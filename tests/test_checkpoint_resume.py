@@ -8,9 +8,9 @@ import time
 
 import pytest
 import torch
-
 from launching import Run, train
 from tiny_training import make_all
+
 from training.checkpoint import BEST, LATEST, PREVIOUS, CheckpointFolder
 from utils.errors import UserError
 
@@ -223,7 +223,7 @@ def test_fallbacks(tmp_path):
         assert contents["global_step"] == expected
         assert name in problems[-1]
     (tmp_path / "iteration_4.pt").write_bytes(b"")
-    with pytest.raises(UserError, match="none of 4 checkpoints can be read.*--overwrite"):
+    with pytest.raises(UserError, match=r"none of 4 checkpoints can be read.*--overwrite"):
         folder.load_newest()
     (tmp_path / BEST).write_bytes(b"")
     folder.clear()

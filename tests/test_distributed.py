@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-
 from launching import train, train_together
 from tiny_training import make_all
+
 from training.distributed import Launch, choose_device, read_launch, slurm_rendezvous
 from utils.errors import UserError
 
@@ -34,7 +34,7 @@ def test_two_processes_are_one_with_twice_the_batch(options, tmp_path, extra):
     assert one["state_dict"]["encoder.head.fc.weight"].abs().max() > 1e-4, "it starts at zero"
     for part in ("state_dict", "dis_state_dict"):
         for key, value in one[part].items():
-            torch.testing.assert_close(two[part][key], value, rtol=0, atol=1e-5, msg=lambda text, key=key: f"{key} {text}")
+            torch.testing.assert_close(two[part][key], value, rtol=0, atol=1e-5)
     assert two["samples_seen"] == one["samples_seen"] == 10
     assert two["best_val_loss"] == pytest.approx(one["best_val_loss"], abs=1e-5)
     assert len(two["rng"]) == 2
@@ -56,8 +56,8 @@ def test_launchers():
     torchrun = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
     assert read_launch(torchrun) == Launch(5, 8, 1, 4)
     assert read_launch({"RANK": "1", "WORLD_SIZE": "2"}, local_rank=1) == Launch(1, 2, 1, 1)
-    srun = {"SLURM_PROCID": "9", "SLURM_STEP_NUM_TASKS": "16", "SLURM_LOCALID": "1", "SLURM_STEP_TASKS_PER_NODE": "8(x2)",
-            "SLURM_JOB_ID": "41001", "SLURM_STEP_NODELIST": "gpu-a[03-04],login"}
+    srun = {"SLURM_PROCID": "9", "SLURM_STEP_NUM_TASKS": "16", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "41001",
+            "SLURM_STEP_TASKS_PER_NODE": "8(x2)", "SLURM_STEP_NODELIST": "gpu-a[03-04],login"}
     assert read_launch(srun) == Launch(9, 16, 1, 8)
     assert slurm_rendezvous(srun) == {"MASTER_ADDR": "gpu-a03", "MASTER_PORT": "21001"}
     assert slurm_rendezvous({"SLURM_STEP_NODELIST": "node7"})["MASTER_ADDR"] == "node7"

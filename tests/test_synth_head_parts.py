@@ -48,6 +48,18 @@ def test_weights_are_perspective_correct():
     assert weights[0, 2, 1] == pytest.approx(0.25)
 
 
+def test_slivers_stay_within_their_depths():
+    rng = np.random.default_rng(0)
+    line = 60 * rng.random((20000, 1, 2)) + rng.normal(size=(20000, 1, 2)) * np.array([0.0, 2.0, 4.0])[:, None]
+    corners = np.concatenate([line + 1e-4 * rng.normal(size=line.shape), 1 + rng.random((20000, 3, 1))], -1)
+    near, drawn, weights = draw(corners.reshape(-1, 3), np.arange(60000).reshape(-1, 3), size=64)
+    assert (drawn >= 0).sum() > 20
+    assert near[drawn >= 0].min() >= 0.5 - 1e-6
+    assert near.max() <= 1 + 1e-6
+    assert weights.min() >= 0
+    assert weights.sum(-1).max() <= 1 + 1e-6
+
+
 def test_the_negative_side_of_the_cut_is_not_drawn():
     _, drawn, _ = draw(CORNERS, [(0, 1, 2)], cut=(1.1, -0.9, 1.1))  # 1.1 - x / 2: zero at x = 2.2
     assert (drawn[0] == [0, 0, 0, -1, -1]).all()

@@ -12,7 +12,7 @@ from torch import Tensor
 from configs.label_spaces import LabelSpace
 from datasets.colouring import colour_labels, to_uint8
 
-Picture = UInt8[np.ndarray, "height width 3"]
+Picture = UInt8[np.ndarray, "_ _ 3"]
 GAP, CAPTION = 4, 18  # pixels
 PAPER, INK = 255, (40, 40, 40)
 

@@ -57,7 +57,8 @@ def validate(
     """Render each mask of this process's share at its photograph's pose, and the first ones from two more sides.
 
     The sums of all processes are put together, whatever share each had. The loss is that of the weights: L2, L1 and
-    LPIPS of whole pictures.
+    LPIPS of whole pictures. `code_spread` is the codes' standard deviation over the masks, averaged over their entries:
+    an encoder that has collapsed to one head for all masks has none, which the other numbers may hide.
 
     Args:
         stopped: asked between samples; when it says so in any process, there is no result (None).
@@ -66,11 +67,14 @@ def validate(
     net.eval()
     sums: dict[str, float] = {}
     count, rows, aborted = 0, [], False
+    moments = torch.zeros(2, 2 * net.latent_avg.frequencies.shape[1], dtype=torch.float64)
     for loaded in batches:
         if aborted := stopped():
             break
         batch = to_device(loaded, len(space), world.device)
         codes = _codes(net, batch.masks, settings)
+        joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
+        moments += torch.stack([joined.sum(0), joined.square().sum(0)])
         targets = F.interpolate(batch.images, (settings.size,) * 2, mode="bilinear", antialias=True).cpu()
         for index, (yaw, pitch) in enumerate(batch.poses.tolist()):
             scene = net.scene_of(codes[index], settings.max_block)
@@ -86,12 +90,14 @@ def validate(
                 pictures = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
                 rows.append([mask_picture(loaded["label"][index], space), *map(photo_picture, pictures)])
     net.train(was_training)
-    everyone = world.gather((sums, count, aborted))
+    everyone = world.gather((sums, count, aborted, moments))
     if any(part[2] for part in everyone):
         return None
     total = sum(part[1] for part in everyone)
     names = {name for part in everyone for name in part[0]}
     metrics = {name: sum(part[0].get(name, 0.0) for part in everyone) / total for name in sorted(names)}
+    mean, square = sum(part[3] for part in everyone) / total
+    metrics["code_spread"] = (square - mean.square()).clamp(min=0).sqrt().mean().item()
     side = min(max(settings.size, 128), 256)
     return Validation(metrics, panel(CAPTIONS, rows, side) if rows else None)
 

@@ -66,7 +66,8 @@ def rasterise(points, faces, cut, nearness, face_id, weights):
             low, high = _narrow(pb, b, low, high)
             low, high = _narrow(-pa - pb, 1 - a - b, low, high)
             for x in range(int(np.ceil(low - _CRACK)), int(np.floor(high + _CRACK)) + 1):
-                wa, wb = pa * x + a, pb * x + b
+                wa = min(max(pa * x + a, 0.0), 1.0)  # rounding and slivers must not reach outside the triangle
+                wb = min(max(pb * x + b, 0.0), 1.0 - wa)
                 near = wa * na + wb * nb + (1 - wa - wb) * nc
                 if near <= nearness[y, x]:
                     continue
@@ -119,7 +120,8 @@ def rasterise_depth(points, faces, cut, depth):
             low, high = _narrow(pb, b, low, high)
             low, high = _narrow(-pa - pb, 1 - a - b, low, high)
             for x in range(int(np.ceil(low)), int(np.floor(high)) + 1):
-                wa, wb = pa * x + a, pb * x + b
+                wa = min(max(pa * x + a, 0.0), 1.0)  # rounding and slivers must not reach outside the triangle
+                wb = min(max(pb * x + b, 0.0), 1.0 - wa)
                 z = wa * za + wb * zb + (1 - wa - wb) * zc
                 if z < depth[y, x]:
                     depth[y, x] = z

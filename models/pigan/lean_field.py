@@ -13,10 +13,11 @@ sample's gradient is zero, which in a trained field is true of nine in ten.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
@@ -26,7 +27,9 @@ from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, FILM_LAYERS, LOCKED_DI
 from utils.blocks import map_blocks
 
 # Features per block and layer (points * width): on a CPU a few layers' worth should fit into the second-level cache.
-CPU_BLOCK, GPU_BLOCK = 1 << 17, 1 << 24
+CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
+
+Result = TypeVar("Result")
 
 
 def evaluate_field(
@@ -35,11 +38,16 @@ def evaluate_field(
     codes: Codes,
     directions: Float[Tensor, "batch points 3"] | None = None,
     *,
+    visible: Bool[Tensor, "batch points"] | None = None,
+    solid: Bool[Tensor, "batch points"] | None = None,
     block: int | None = None,
 ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
     """`siren(points, codes, directions)`, differentiable in whatever requires a gradient, in the leanest way there is.
 
     Args:
+        visible: where False, the caller does not need the point: colour and density may be given as 0.
+        solid: where False, the caller does not need the colour of a point unless its density is positive: it may be
+            given as 0.
         block: upper bound for the points evaluated at a time. The default is a good one where only codes learn. If
             weights of the field (or positions) require a gradient, autograd keeps all features by default; with a
             block it keeps those of one block at a time and computes them again in the backward pass.
@@ -47,23 +55,25 @@ def evaluate_field(
     geometry = [points] if directions is None else [points, directions]
     weights = (w for name, w in siren.named_parameters() if not name.startswith("mapping_network"))
     if not torch.is_grad_enabled() or not any(value.requires_grad for value in (*geometry, *weights)):
-        return _evaluate_frozen(siren, points, codes, directions, block)
+        return _evaluate_frozen(siren, points, codes, directions, visible, solid, block)
     if block is None or block >= points.shape[1]:
         return siren(points, codes, directions)
-    views = [None] * points.shape[1] if directions is None else directions.split(block, 1)
-    parts = [checkpoint(siren, at, codes, view, use_reentrant=False, preserve_rng_state=False)
-             for at, view in zip(points.split(block, 1), views)]
-    return tuple(torch.cat(values, 1) for values in zip(*parts))
+    starts = range(0, points.shape[1], block)
+    parts = [checkpoint(siren, points[:, i : i + block], codes, None if directions is None
+                        else directions[:, i : i + block], use_reentrant=False, preserve_rng_state=False)
+             for i in starts]
+    return torch.cat([rgb for rgb, _ in parts], 1), torch.cat([density for _, density in parts], 1)
 
 
 @torch.compiler.disable
 def _evaluate_frozen(
-    siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, block: int | None
+    siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, visible: Tensor | None,
+    solid: Tensor | None, block: int | None,
 ) -> tuple[Tensor, Tensor]:
     frequency, phase = siren.modulation(codes)
     default = max(1, (CPU_BLOCK if points.device.type == "cpu" else GPU_BLOCK) // siren.width)
     block = min(default, block) if block else default
-    return _LeanField.apply(frequency, phase, points, directions, FrozenWeights(siren), block)
+    return _LeanField.apply(frequency, phase, _Points(points, directions), visible, solid, FrozenWeights(siren), block)
 
 
 class FrozenWeights:
@@ -91,10 +101,13 @@ class FrozenWeights:
 
 
 class _Points(NamedTuple):
-    """Some points of one scene; without directions the view dependence is locked."""
+    """Some points; without directions the view dependence is locked."""
 
-    positions: Float[Tensor, "points 3"]
-    directions: Float[Tensor, "points 3"] | None
+    positions: Float[Tensor, "*points 3"]
+    directions: Float[Tensor, "*points 3"] | None
+
+    def take(self, scene: int, rows: Tensor) -> _Points:
+        return _Points(self.positions[scene, rows], None if self.directions is None else self.directions[scene, rows])
 
 
 class _Scene:
@@ -109,33 +122,41 @@ class _Scene:
         self.folded_direction_weight = frequency[-1] * weights.direction_weight
         self.transposed = [weight.t().contiguous() for weight in self.folded[1:]]
 
-    def evaluate(self, points: _Points, space: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, points: _Points, solid: Tensor | None, space: Tensor) -> tuple[Tensor, Tensor]:
         """Colour and density. `space`: (2, points or more, width) to work in."""
-        x, count = points.positions, len(points.positions)
+        positions, directions = points
+        x, count = positions, len(positions)
         layers = list(zip(self.folded_biases, self.folded))
         for i, (bias, weight) in enumerate(layers[:DENSITY_LAYERS]):
             x = torch.addmm(bias, x, weight, out=space[i % 2, :count]).sin_()
         density = torch.mv(x, self.weights.density_weight).add_(self.weights.density_bias)
+        rows = None if solid is None else (solid | ~(density <= 0)).nonzero()[:, 0]  # not-a-numbers must be seen
+        spare = space[DENSITY_LAYERS % 2]
+        if rows is not None:  # the features of those points move to the spare half, their colours into the other one
+            x = torch.index_select(x, 0, rows, out=spare[: len(rows)])
+            directions = None if directions is None else directions[rows]
+            spare = space[(DENSITY_LAYERS + 1) % 2]
         bias, weight = layers[-1]
-        x = torch.addmm(bias, x, weight, out=space[DENSITY_LAYERS % 2, :count])
-        if points.directions is not None:
-            x.addmm_(points.directions, self.folded_direction_weight)
-        rgb = torch.addmm(self.weights.output_bias, x.sin_(), self.weights.output_weight.t())
-        return rgb.sigmoid_(), density
+        x = torch.addmm(bias, x, weight, out=spare[: len(x)])
+        if directions is not None:
+            x.addmm_(directions, self.folded_direction_weight)
+        rgb = torch.addmm(self.weights.output_bias, x.sin_(), self.weights.output_weight.t()).sigmoid_()
+        return rgb if rows is None else rgb.new_zeros(count, 3).index_copy_(0, rows, rgb), density
 
     def code_gradients(
         self, points: _Points, rgb: Tensor, grad_rgb: Tensor, grad_density: Tensor, space: Tensor
     ) -> Tensor:
         """Sums over the points of dL/df and dL/dp: (2, layers, width). `space`: (layers + 2, points or more, width)."""
+        positions, directions = points
         space = space[:, : len(rgb)]
         z, x, spare = space[:FILM_LAYERS], space[FILM_LAYERS], space[FILM_LAYERS + 1]
-        below = points.positions
+        below = positions
         for i in range(FILM_LAYERS):
             torch.addmm(self.biases[i], below, self.weights.weights[i], out=z[i])
             if i < DENSITY_LAYERS:
                 below = torch.addcmul(self.phase[i], self.frequency[i], z[i], out=x).sin_()
-        if points.directions is not None:
-            z[-1].addmm_(points.directions, self.weights.direction_weight)
+        if directions is not None:
+            z[-1].addmm_(directions, self.weights.direction_weight)
 
         sums = z.new_empty(2, FILM_LAYERS, z.shape[-1])
         grad_x = torch.mm(grad_rgb * rgb * (1 - rgb), self.weights.output_weight, out=x)
@@ -151,73 +172,74 @@ class _Scene:
 
 
 class _LeanField(torch.autograd.Function):
-    """(frequency, phase) of shape (batch, layers, width), points, directions -> colour, density."""
+    """(frequency, phase) of shape (batch, layers, width) -> colour, density at points of shape (batch, points, 3)."""
 
     @staticmethod
     def forward(
-        ctx: Any, frequency: Tensor, phase: Tensor, points: Tensor, directions: Tensor | None, weights: FrozenWeights,
-        block: int,
+        ctx: Any, frequency: Tensor, phase: Tensor, points: _Points, visible: Tensor | None, solid: Tensor | None,
+        weights: FrozenWeights, block: int,
     ) -> tuple[Tensor, Tensor]:
-        scenes = [_Scene(weights, *modulation, directions is None) for modulation in zip(frequency, phase)]
+        scenes = _scenes(weights, frequency, phase, points)
+        rgb = torch.zeros_like(points.positions)
+        density = torch.zeros_like(rgb[..., 0])
+        if visible is None:
+            visible = torch.ones_like(density, dtype=torch.bool)
 
-        @torch.no_grad()  # grad mode is a thread's own
-        def evaluate(item: tuple[int, int], space: Tensor) -> tuple[Tensor, Tensor]:
-            k, start = item
-            part = slice(start, start + block)
-            return scenes[k].evaluate(_Points(points[k, part], None if directions is None else directions[k, part]),
-                                      space)
+        def evaluate(k: int, rows: Tensor, space: Tensor) -> None:
+            rgb[k, rows], density[k, rows] = scenes[k].evaluate(
+                points.take(k, rows), None if solid is None else solid[k, rows], space)
 
-        batch, count = points.shape[:2]
-        items = [(k, start) for k in range(batch) for start in range(0, count, block)]
-        parts = list(map_blocks(evaluate, items, _workers(points), _space(frequency, 2, min(block, count))))
-        rgb = torch.cat([part[0] for part in parts]).unflatten(0, (batch, count))
-        density = torch.cat([part[1] for part in parts]).unflatten(0, (batch, count))
-        ctx.save_for_backward(frequency, phase, points, directions, rgb)
+        _run(evaluate, visible, block, 2, frequency)
+        ctx.save_for_backward(frequency, phase, *points, visible, rgb)
         ctx.weights, ctx.block = weights, block
         return rgb, density
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_rgb: Tensor, grad_density: Tensor) -> tuple[Tensor | None, ...]:
-        frequency, phase, points, directions, rgb = ctx.saved_tensors
-        scenes = [_Scene(ctx.weights, *modulation, directions is None) for modulation in zip(frequency, phase)]
+        frequency, phase, positions, directions, visible, rgb = ctx.saved_tensors
+        points = _Points(positions, directions)
+        scenes = _scenes(ctx.weights, frequency, phase, points)
 
-        @torch.no_grad()
-        def gradients(item: tuple[int, Tensor], space: Tensor) -> tuple[int, Tensor]:
-            k, rows = item
-            at = _Points(points[k, rows], None if directions is None else directions[k, rows])
-            return k, scenes[k].code_gradients(at, rgb[k, rows], grad_rgb[k, rows], grad_density[k, rows], space)
+        def gradients(k: int, rows: Tensor, space: Tensor) -> tuple[int, Tensor]:
+            return k, scenes[k].code_gradients(points.take(k, rows), rgb[k, rows], grad_rgb[k, rows],
+                                               grad_density[k, rows], space)
 
-        items = [(k, rows) for k in range(len(scenes)) for rows in _rows(grad_rgb[k], grad_density[k], ctx.block)]
-        largest = max((len(rows) for _, rows in items), default=0)
+        matters = visible & (significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs()))
         total = frequency.new_zeros(len(scenes), 2, *frequency.shape[1:], dtype=torch.float64)
-        for k, sums in map_blocks(gradients, items, _workers(points), _space(frequency, FILM_LAYERS + 2, largest)):
+        for k, sums in _run(gradients, matters, ctx.block, FILM_LAYERS + 2, frequency):
             total[k] += sums
         grad_frequency, grad_phase = total.to(frequency.dtype).unbind(1)
-        return grad_frequency, grad_phase, None, None, None, None
+        return grad_frequency, grad_phase, None, None, None, None, None
 
 
-def _workers(like: Tensor) -> int:
-    return torch.get_num_threads() if like.device.type == "cpu" else 1
+def _scenes(weights: FrozenWeights, frequency: Tensor, phase: Tensor, points: _Points) -> list[_Scene]:
+    return [_Scene(weights, f, p, points.directions is None) for f, p in zip(frequency, phase)]
 
 
-def _space(like: Tensor, features: int, points: int) -> Any:
-    return lambda: like.new_empty(features, points, like.shape[-1])
+def _run(
+    function: Callable[[int, Tensor, Tensor], Result], chosen: Tensor, block: int, features: int, like: Tensor
+) -> list[Result]:
+    """`function(scene, rows, space)` for blocks of the chosen points (batch, points) of every scene.
+
+    `space` is a buffer (features, points or more, width) of the dtype, device and width of `like`.
+    """
+    items = [(k, rows) for k, mask in enumerate(chosen) for rows in mask.nonzero()[:, 0].split(block) if len(rows)]
+    largest = max((len(rows) for _, rows in items), default=0)
+
+    @torch.no_grad()  # grad mode is a thread's own
+    def work(item: tuple[int, Tensor], space: Tensor) -> Result:
+        return function(*item, space)
+
+    workers = torch.get_num_threads() if like.device.type == "cpu" else 1
+    return list(map_blocks(work, items, min(workers, max(1, len(items))),
+                           lambda: like.new_empty(features, largest, like.shape[-1])))
 
 
-def _rows(
-    grad_rgb: Float[Tensor, "points 3"], grad_density: Float[Tensor, " points"], block: int
-) -> tuple[Int[Tensor, " rows"], ...]:
-    """Indices of the points that matter, in blocks."""
-    matters = significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs())
-    rows = matters.nonzero()[:, 0]
-    return rows.split(block) if len(rows) else ()
-
-
-def significant(magnitude: Float[Tensor, " points"]) -> Bool[Tensor, " points"]:
-    """Which points to keep so that the sum of the magnitudes of all others is below float precision of the whole sum.
+def significant(magnitude: Float[Tensor, "batch points"]) -> Bool[Tensor, "batch points"]:
+    """Which points to keep so that what all others of a scene sum up to is below float precision of the whole sum.
 
     Everything that is not zero is kept if there are infinities, and not-a-numbers always are: they must be seen.
     """
-    threshold = torch.finfo(magnitude.dtype).eps * magnitude.mean()
+    threshold = torch.finfo(magnitude.dtype).eps * magnitude.mean(-1, keepdim=True)
     return ~(magnitude <= torch.where(threshold.isfinite(), threshold, 0))

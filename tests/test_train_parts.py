@@ -1,0 +1,276 @@
+"""Small parts of training: random draws, stochastic depth, averages, loss records, panels, start weights."""
+
+import math
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import make_decoder
+from torch import nn
+
+from configs.label_spaces import LABEL_SPACES
+from models.pigan.patches import PatchConfig
+from models.pigan.random_poses import FACE_RANGES
+from models.sem2nerf import Sem2NeRF
+from options.train_options import parse
+from training import build
+from training.distributed import World
+from training.draws import DrawConfig, draw
+from training.drop_path import DropPaths, GivenDropPath
+from training.ema import WeightAverage
+from training.loss_record import LossRecord
+from training.panels import CAPTION, GAP, mask_picture, panel, with_frame
+from training.rays import patch_rays
+from training.run_state import RunState
+from training.stages import Stage
+from utils.errors import UserError
+
+CPU = torch.device("cpu")
+ALONE = World(CPU)
+CONFIG = DrawConfig(seed=1, samples=3, hierarchical=True, patches=PatchConfig(0.2), extreme_poses=FACE_RANGES,
+                    extreme_probability=0.5, drop_paths=2)
+
+
+def parts(draws):
+    return [x for x in (draws.grid, *draws.noise, draws.extreme_poses, draws.drop_paths) if x is not None]
+
+
+@pytest.mark.parametrize("shift", ["free", "diagonal"])
+def test_a_sample_draws_the_same_in_any_company(shift):
+    config = DrawConfig(**{**vars(CONFIG), "patches": PatchConfig(0.2, shift=shift)})
+    for step in range(4):  # some at extreme poses
+        together = parts(draw(config, step, [8, 9, 10, 11], 8, 4, 6, CPU))
+        alone = [parts(draw(config, step, [position], 8, 4, 6, CPU)) for position in (8, 9, 10, 11)]
+        for whole, *single in zip(together, *alone, strict=True):
+            assert torch.equal(whole, torch.cat(single))
+
+
+def test_draws_differ():
+    first = parts(draw(CONFIG, 0, [0, 1], 0, 2, 6, CPU))
+    assert all(not torch.equal(part[0], part[1]) for part in first), "between samples"
+    for other in (draw(CONFIG, 1, [2, 3], 2, 2, 6, CPU),
+                  draw(DrawConfig(**{**vars(CONFIG), "seed": 2}), 0, [0, 1], 0, 2, 6, CPU)):
+        assert not torch.equal(other.noise.perturbation, first[1])
+
+
+def test_share_of_extreme_poses():
+    extreme = [draw(CONFIG, step, [step], step, 1, 1, CPU).extreme_poses for step in range(400)]
+    assert 160 < sum(poses is not None for poses in extreme) < 240
+    offset = (torch.cat([poses for poses in extreme if poses is not None]) - math.pi / 2).abs().amax(1)
+    assert offset.min() >= 0.3 - 1e-6
+
+
+def test_whole_picture_without_patches():
+    config = DrawConfig(**{**vars(CONFIG), "patches": None})
+    grid = draw(config, 0, [0], 0, 1, 5, CPU).grid
+    line = torch.linspace(-1, 1, 5)
+    torch.testing.assert_close(grid[0, 0, :, 0], line)
+    torch.testing.assert_close(grid[0, :, 0, 1], line)
+
+
+def test_patch_rays_of_a_whole_picture_are_its_pixels():
+    from models.pigan.cameras import Camera, camera_rays
+
+    line = torch.linspace(-1, 1, 8)
+    grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)[None]
+    origins, directions = patch_rays(torch.tensor([[1.3, 1.8]]), grid, picture_size=8, fov_deg=12)
+    origin, expected = camera_rays(Camera(1.3, 1.8), 8, 12)
+    torch.testing.assert_close(origins[0], origin)
+    torch.testing.assert_close(directions[0], expected, rtol=0, atol=1e-6)
+
+
+def test_given_drop_path():
+    layer = GivenDropPath(0.25).train()
+    x = torch.ones(3, 2)
+    assert torch.equal(layer(x), x), "no numbers, nothing dropped"
+    layer.draws = torch.tensor([0.2, 0.25, 0.9])
+    torch.testing.assert_close(layer(x), torch.tensor([[0.0, 0.0], [4 / 3, 4 / 3], [4 / 3, 4 / 3]]))
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_drop_paths_replace_timms():
+    from models.encoders.swin_encoder import SwinEncoder
+
+    encoder = SwinEncoder("SwinEncoderNano", 5, 64, 4).train()
+    keys = list(encoder.state_dict())
+    paths = DropPaths(encoder)
+    assert paths.count == 2 * 7, "two in each block but the first, of 2 + 4 + 2"
+    assert list(encoder.state_dict()) == keys
+    nn.init.normal_(encoder.head.fc.weight)
+    x = torch.randn(2, 5, 64, 64)
+    paths.give(torch.tensor([[0.9] * 14, [0.0] * 14]))
+    one, other = encoder(x), encoder(x)
+    assert torch.equal(one, other), "no hidden generator"
+    paths.give(torch.tensor([[0.9] * 14, [0.9] * 14]))
+    changed = encoder(x)
+    assert torch.equal(changed[0], one[0])
+    assert not torch.equal(changed[1], one[1])
+
+
+def test_weight_average():
+    module = nn.Linear(1, 1, bias=False)
+    module.weight.data.fill_(0.0)
+    average = WeightAverage(module, 0.5)
+    module.weight.data.fill_(1.0)
+    average.update(1)  # decay (1 + 1) / (10 + 1): the start is soon forgotten
+    with average.in_place():
+        assert module.weight.item() == pytest.approx(9 / 11)
+    assert module.weight.item() == 1.0
+    average.update(1000)
+    with average.in_place():
+        assert module.weight.item() == pytest.approx(0.5 * 9 / 11 + 0.5)
+
+
+def test_loss_record():
+    record = LossRecord()
+    record.add(1, {"l2": torch.tensor(1.0), "g": torch.tensor(4.0)}, ["a"])
+    record.add(2, {"g": torch.tensor(2.0)}, ["b"])  # an extreme pose has no l2
+    record.check_last()
+    assert record.means(ALONE) == {"l2": 1.0, "g": 3.0}
+    assert record.means(ALONE) == {}
+    record.add(3, {"l2": torch.tensor(1.0)}, ["c"])
+    record.add(4, {"l2": torch.tensor(0.5), "g": torch.tensor(float("inf"))}, ["419", "420_hair"])
+    with pytest.raises(UserError, match=r"step 4: g is inf \(batch: 419, 420_hair\)"):
+        record.check_last()
+    with pytest.raises(UserError, match=r"step 4: g is inf \(batch: 419, 420_hair\)"):
+        record.means(ALONE)
+
+
+def test_panel():
+    red, blue = (np.full((2, 2, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
+    picture = panel(("a", "b"), [[red, blue]], side=8)
+    assert picture.shape == (CAPTION + 8 + GAP, 2 * (8 + GAP) + GAP, 3)
+    assert (picture[CAPTION:CAPTION + 8, GAP:GAP + 8] == (255, 0, 0)).all()
+    assert (picture[CAPTION:CAPTION + 8, 2 * GAP + 8:-GAP] == (0, 0, 255)).all()
+    labels = torch.eye(2, dtype=torch.uint8)
+    assert mask_picture(labels, LABEL_SPACES["CelebAMask_HQ"])[0].tolist() == [[204, 0, 0], [0, 0, 0]]
+    corners = torch.tensor([[[-0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
+    framed = with_frame(np.zeros((9, 9, 3), np.uint8), corners)
+    assert (framed.any(-1).nonzero()[0].min(), framed.any(-1).nonzero()[0].max()) == (2, 6)
+    assert not framed[4, 4].any()
+
+
+def settled(*flags):
+    opts = parse(["--exp_dir=x", "--encoder_type=SwinEncoderNano", "--src_input_size=64", "--pigan_hidden_dim=16",
+                  "--pigan_zdim=8", *flags])
+    return build.settle(opts, (Stage(0, 64, 32),))
+
+
+def test_channels_and_sizes_follow():
+    def sizes(*flags):
+        opts = settled(*flags)
+        return opts.label_nc, opts.input_nc, opts.image_load_size, opts.image_crop_size, opts.output_size
+
+    assert sizes() == (19, 19, 320, 256, 64)
+    assert sizes("--use_merged_labels", "--use_contour") == (16, 18, 320, 256, 64)
+    assert sizes("--dataset_type=catmask_seg_to_3dface", "--use_merged_labels", "--use_contour", "--label_nc=8",
+                 "--input_nc=10")[:2] == (8, 10)
+    assert sizes("--output_size=512")[2:] == (640, 512, 512)
+    with pytest.raises(UserError, match=r"--label_nc 8: .* it is 16"):
+        settled("--use_merged_labels", "--label_nc=8")
+
+
+def test_start_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no pretrained_models/ here
+    said = []
+    with pytest.raises(UserError, match=r"pigan-celeba-pretrained.pth: the pretrained decoder is missing"):
+        build.build_net(settled(), None, None, said.append)
+    decoder = make_decoder(tmp_path / "decoder.pth")
+    net = build.build_net(settled(f"--pigan_weights={decoder}"), None, None, said.append)
+    assert torch.equal(net.siren.final_layer.bias, torch.full((1,), 5.0))
+    assert not any(p.requires_grad for p in net.decoder.parameters())
+    assert all(p.requires_grad for p in net.encoder.parameters())
+    assert said[0].endswith("decoder.pth")
+    with pytest.raises(UserError, match=r"--pigan_hidden_dim 32 .* call for"):
+        build.build_net(settled(f"--pigan_weights={decoder}", "--pigan_hidden_dim=32"), None, None, said.append)
+    net = build.build_net(settled("--train_decoder"), None, None, said.append)
+    assert net.siren.final_layer.weight.requires_grad
+    assert "random weights" in said[-2]
+    # a Sem2NeRF checkpoint is a decoder as well
+    torch.save({"state_dict": net.state_dict(), "opts": {}}, tmp_path / "whole.pt")
+    again = build.build_net(settled(f"--pigan_weights={tmp_path / 'whole.pt'}"), None, None, said.append)
+    assert torch.equal(again.siren.final_layer.weight, net.siren.final_layer.weight)
+
+
+def test_refused_settings():
+    with pytest.raises(UserError, match="--val_latent_mask 7,9"):
+        build.validation_settings(Namespace(**{**vars(settled()), "val_latent_mask": "7,9"}))
+    with pytest.raises(UserError, match="resolution_vol changes"):
+        build.build_discriminator(settled(), (Stage(0, 64, 32), Stage(5, 64, 64)), None)
+    with pytest.raises(UserError, match="not 48"):
+        build.build_discriminator(settled(), (Stage(0, 64, 48),), None)
+    assert build.build_discriminator(settled("--dis_lambda=0"), (Stage(0, 64, 48),), None) is None
+
+
+def test_official_training_checkpoint_continues(golden, tmp_path):
+    """Weights, mean code, step and the moments of both optimisers of an official file; then a step and its own file."""
+    import make_checkpoint
+
+    from models.checkpoints import read_checkpoint
+    from training.ranger import Ranger
+
+    golden("poses")  # skips without the reference data
+    official = make_checkpoint.build("celebahq", ddp=True)
+    config = parse(["--exp_dir=x", "--use_merged_labels", "--use_contour", "--start_from_latent_avg"])
+    opts = build.settle(config, (Stage(0, 512, 128),))
+    shapes = [value for key, value in official["state_dict"].items()
+              if key.startswith("encoder.") and not key.endswith(("relative_position_index", "attn_mask"))]
+    optimizer = Ranger([nn.Parameter(value.clone()) for value in shapes])
+    for index, parameter in enumerate(optimizer.param_groups[0]["params"]):
+        parameter.grad = torch.full_like(parameter, float(index))
+    optimizer.step()
+    official["optimizer"], official["global_step"], official["best_val_loss"] = optimizer.state_dict(), 41, None
+    torch.save(official, tmp_path / "official.pt")
+
+    contents = read_checkpoint(tmp_path / "official.pt")
+    net = build.build_net(opts, contents, "official.pt", print)
+    discriminator = build.build_discriminator(opts, (Stage(0, 512, 128),), contents)
+    state = RunState(opts, net, discriminator, contents, step_samples=16, say=print)
+    assert (state.global_step, state.samples_seen, state.best_val_loss) == (42, 42 * 16, math.inf)
+    moments = state.optimizers["optimizer"].state
+    for name, parameter in net.encoder.named_parameters():
+        official_name = f"encoder.module.{name}".replace("head.fc", "head")
+        if "downsample" in name:  # timm counts them to the stage after
+            stage = int(name.split(".")[1])
+            official_name = official_name.replace(f"layers.{stage}.", f"layers.{stage - 1}.")
+        assert moments[parameter]["slow_buffer"].shape == official["state_dict"][official_name].shape
+        assert torch.equal(moments[parameter]["slow_buffer"], official["state_dict"][official_name]), name
+    assert isinstance(net, Sem2NeRF)
+    torch.testing.assert_close(net.latent_avg.frequencies, official["latent_avg"][0])
+
+
+def test_optimiser_of_another_kind_starts_anew():
+    said = []
+    opts = settled("--pigan_weights=random")
+    net = build.build_net(opts, None, None, said.append)
+    state = RunState(opts, net, None, {}, 2, said.append)
+    net.encoder.head.fc.bias.grad = torch.ones_like(net.encoder.head.fc.bias)
+    state.update()
+    saved = {name: optimizer.state_dict() for name, optimizer in state.optimizers.items()}
+    same = RunState(opts, net, None, {"samples_seen": 2, "global_step": 1, **saved}, 2, said.append)
+    assert len(same.optimizers["optimizer"].state) == 1
+    earlier = {"samples_seen": 2, "global_step": 1, **saved}
+    other = RunState(settled("--optim_name=adam"), net, None, earlier, 2, said.append)
+    assert not other.optimizers["optimizer"].state
+    assert "of another kind" in said[-1]
+
+
+def test_schedule_follows_from_the_step():
+    opts = settled("--pigan_weights=random", "--scheduler_name=cosine", "--max_steps=100", "--learning_rate=1.0")
+    net = build.build_net(opts, None, None, lambda text: None)
+    state = RunState(opts, net, None, {"samples_seen": 100, "global_step": 50}, 2, print)
+    assert state.learning_rate == pytest.approx(0.505), "half way from 1 to .01"
+    state.global_step = 99
+    state.count(2)
+    assert state.learning_rate == pytest.approx(0.01)
+
+
+def test_nan_weights_are_not_saved():
+    opts = settled("--pigan_weights=random")
+    net = build.build_net(opts, None, None, lambda text: None)
+    state = RunState(opts, net, None, {}, 2, print)
+    state.check_weights()
+    net.encoder.head.fc.bias.data[3] = float("nan")
+    with pytest.raises(UserError, match="a weight of the encoder or decoder has become NaN"):
+        state.check_weights()
