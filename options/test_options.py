@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     style.add_argument("--inject_code_seed2", type=natural, default=256,
                        help="if given: also <name>_styles.png, up to this style")
     style.add_argument("--style_mix_seq_num", type=positive, default=7, help="pictures in that strip")
-    add_flag(style, "--test_pigan_latent_avg", "show the decoder's mean head instead of the mask's (a check of weights)")
+    add_flag(style, "--test_pigan_latent_avg", "show the decoder's mean head instead of the mask's (checks weights)")
 
     video = parser.add_argument_group("video")
     add_flag(video, "--render_videos", "also a video of each mask")

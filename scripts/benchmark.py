@@ -15,7 +15,6 @@ from options.arguments import HelpFormatter, Parser, add_flag, positive
 from utils.cli import run
 
 if TYPE_CHECKING:
-    from models.pigan.cameras import Camera
     from models.pigan.codes import Codes
     from models.sem2nerf import Sem2NeRF
 
@@ -39,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=positive, help="render: samples a ray, coarse and fine each (default: 24); "
                         "train: samples a ray (default: 28)")
     parser.add_argument("--batch_size", type=positive, default=1, help="train: scenes a step")
-    parser.add_argument("--empty", type=share, default=0.8, help="train with random weights: the share of space without "
-                        "density (about 0.8 in the demo weights' field); less is more work for this project")
+    parser.add_argument("--empty", type=share, default=0.8, help="train with random weights: the share of space "
+                        "without density (about 0.8 in the demo weights' field); less is more work for this project")
     parser.add_argument("--repeats", type=positive, default=5, help="timed runs of each, after one warm-up")
     parser.add_argument("--threads", type=positive, help="CPU threads (default: PyTorch's)")
     parser.add_argument("--json", help="also write the figures to this file")

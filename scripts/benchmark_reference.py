@@ -1,4 +1,4 @@
-"""The official release's way of computing, for comparison: the same results as this project's, laid out as it does it."""
+"""The official release's way of computing, for comparison: the same results as this project's, laid out as it does."""
 
 import torch
 from jaxtyping import Float

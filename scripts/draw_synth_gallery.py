@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 GALLERY, COLUMNS, TILE = 40, 8, 192
-SEEN_FROM_ALL_SIDES = (0, 4, 5, 10, 30)   # heads of the gallery
-VIEW_TILE, SAMPLE_TILE = 150, 160
+SEEN_FROM_ALL_SIDES = (20, 10, 5, 36, 37)   # heads of the gallery
+VIEW_TILE, SAMPLE_TILE = 144, 160
 
 
 def gallery() -> "np.ndarray":

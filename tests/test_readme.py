@@ -84,6 +84,27 @@ def test_commands_for_the_official_weights(user_folder):
     assert "sem2nerf_celebahq/iter_pretrained_infer_results_16/90001_mask8_seed92_overlay.png" in written
 
 
+def test_training_commands_are_understood():
+    """They are run in tests/test_train_commands.py; here: all four are there, and every option in them exists."""
+    from options.train_options import parse
+
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    calls = [shlex.split(block.replace("\\\n", " ").partition("scripts/train3d.py")[2]) for block in blocks
+             if "scripts/train3d.py" in block]
+    opts = [parse(call) for call in calls]
+    assert [o.dataset_type.partition("_")[0] for o in opts] == ["celebahq", "catmask", "celebahq", "celebahq"]
+    assert [o.dis_lambda for o in opts] == [0.08, 0.1, 0.0, 0.08]
+    assert README.count("--nproc_per_node=8") == 2
+
+
+def test_synth_heads_command(tmp_path):
+    from scripts.build_synth_heads import main
+
+    (arguments,) = commands("build_synth_heads.py")
+    main([*arguments, "--out", str(tmp_path), "--num_heads=2", "--views=1", "--size=128", "--workers=1"])
+    assert len(list((tmp_path / "mask").glob("*.png"))) == 2
+
+
 def test_convert_command(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     (arguments,) = commands("convert_checkpoint.py")

@@ -31,6 +31,11 @@ class Sample(NamedTuple):
     changes: Changes
     edits: dict[str, Changes]
 
+    @property
+    def pose_deg(self) -> Float[np.ndarray, "2"]:
+        """The head's yaw and pitch, as the pose file has them."""
+        return np.array([self.yaw_deg, self.pitch_deg], np.float64)
+
 
 _BARE: Changes = {("glasses", "worn"): 0, ("hat", "worn"): 0}
 _GLASSES: Changes = {("glasses", "worn"): 2, ("glasses", "size"): 0.8}
@@ -67,7 +72,7 @@ def sample_code(sample: Sample, edit: str | None = None) -> Float[np.ndarray, " 
 
 def sample_view(sample: Sample, edit: str | None, size: int) -> HeadView:
     """A sample as it is seen from its camera."""
-    yaw, pitch = camera_angles(np.array([sample.yaw_deg, sample.pitch_deg]))
+    yaw, pitch = camera_angles(sample.pose_deg)
     return render(Head.from_latent(sample_code(sample, edit)), float(yaw), float(pitch), size)
 
 
@@ -80,6 +85,6 @@ def write_samples(folder: Path, size: int = 512) -> list[Path]:
             with atomic_path(path) as temporary:
                 Image.fromarray(sample_view(sample, edit, size).labels).save(temporary, optimize=True)
             written.append(path)
-    poses = {sample.identity: np.array([sample.yaw_deg, sample.pitch_deg]) for sample in SAMPLES}
+    poses = {sample.identity: sample.pose_deg for sample in SAMPLES}
     write_poses(folder / DATA_CONFIGS["celebahq_seg_to_3dface"].pose_file, poses)
     return written

@@ -70,10 +70,12 @@ def _evaluate_frozen(
     siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, visible: Tensor | None,
     solid: Tensor | None, block: int | None,
 ) -> tuple[Tensor, Tensor]:
-    frequency, phase = siren.modulation(codes)
     default = max(1, (CPU_BLOCK if points.device.type == "cpu" else GPU_BLOCK) // siren.width)
     block = min(default, block) if block else default
-    return _LeanField.apply(frequency, phase, _Points(points, directions), visible, solid, FrozenWeights(siren), block)
+    with torch.autocast(points.device.type, enabled=False):  # phases of many turns need all the digits there are
+        frequency, phase = siren.modulation(codes)
+        return _LeanField.apply(frequency, phase, _Points(points, directions), visible, solid, FrozenWeights(siren),
+                                block)
 
 
 class FrozenWeights:
