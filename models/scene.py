@@ -5,6 +5,7 @@
     view.rgb, view.depth, view.opacity
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,13 +16,21 @@ from torch import Tensor
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
 from models.pigan.curriculums import Curriculum
+from models.pigan.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.folded import FoldedField
 from models.pigan.generator import Pixels, RayNoise, Workspace, render_block
+from models.pigan.grid_sampling import render_block_with_grid
 from models.pigan.siren import FilmSiren
 from utils.blocks import map_blocks
 
 # Points per block. On a CPU a block's features should stay in the second-level cache; a GPU wants many at once.
 CPU_BLOCK, GPU_BLOCK = 4096, 262_144
+GRID_TOLERANCE = 0.6  # error of the optical depth across a coarse cell of the grid, over the samples it stands in for
+GRID_RAYS = 1024  # rays per block when samples are placed by a grid
+SAMPLERS = ("exact", "grid", "auto")
+# `auto` uses the grid if it shows so much agreement with the exact path on every fourth pixel of a small view
+PROBE_SIZE, PROBE_STRIDE, PROBE_SAMPLES = 64, 4, 128
+PROBE_PSNR, PROBE_MEAN = 40.0, 0.5 / 255  # peak to peak and mean of the colours in [0, 1]
 MIN_SAMPLES = 3  # importance sampling needs at least one bin between midpoints
 
 
@@ -32,6 +41,7 @@ class View:
     rgb: Float[Tensor, "3 height width"]  # in [-1, 1]
     depth: Float[Tensor, "height width"]  # expected distance along the ray, world units
     opacity: Float[Tensor, "height width"]  # accumulated weight in [0, 1], before the background takes the rest
+    evaluations: float  # of the field, a ray; what building a grid took is counted in `DensityGrid.evaluations`
 
 
 class Scene:
@@ -50,6 +60,9 @@ class Scene:
         self.curriculum = curriculum
         block = CPU_BLOCK if self.field.device.type == "cpu" else GPU_BLOCK
         self.block = min(block, max_block) if max_block else block
+        self.grids: dict[int, DensityGrid] = {}  # by the number of samples that they stand in for
+        self._reliable: dict[int, bool] = {}
+        self._lock = threading.Lock()
 
     @torch.no_grad()
     def render(
@@ -58,6 +71,7 @@ class Scene:
         size: int = 256,
         samples: int = 24,
         *,
+        sampler: str = "exact",
         noise: RayNoise | None = None,
         generator: torch.Generator | None = None,
         on_rays: Callable[[int], None] | None = None,
@@ -68,24 +82,41 @@ class Scene:
             camera: default: frontal, with the model's field of view.
             size: pixels along each side.
             samples: points a ray in the first pass; as many are added where the weights are.
+            sampler: 'exact' evaluates the field at all of these; 'grid' places fewer by a density grid, which is made
+                with the first view, grows with others, and is the finer the more `samples` it stands in for; 'auto' is
+                'grid' if a few rays of the scene's first view, rendered both ways, agree, and 'exact' otherwise.
             noise: explicit random numbers, (size * size, samples) each; rays in row-major order.
             generator: draws the noise instead (CPU generator); without either, samples are placed deterministically.
             on_rays: called with the number of rays finished since its last call (for progress bars).
 
         Raises:
-            ValueError: size < 1 or samples < 3.
+            ValueError: size < 1, samples < 3, an unknown sampler, or a grid with random numbers or a clamp other than
+                relu.
         """
         if size < 1 or samples < MIN_SAMPLES:
             raise ValueError(f"size must be at least 1 and samples at least {MIN_SAMPLES}, got {size} and {samples}")
-        origin, directions = camera_rays(camera or Camera(), size, self.curriculum.fov_deg)
-        if generator is not None:
-            shape = (size * size, samples)
-            noise = RayNoise(torch.rand(shape, generator=generator), torch.rand(shape, generator=generator))
-        pixels = self.render_rays(origin, directions, samples, noise=noise, on_rays=on_rays)
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+        by_grid = noise is None and generator is None and self.curriculum.clamp_mode == "relu"
+        if sampler == "grid" and not by_grid:
+            raise ValueError("a grid needs a field clamped by relu and no random numbers; use sampler='exact'")
+        camera = camera or Camera()
+        origin, directions = camera_rays(camera, size, self.curriculum.fov_deg)
+        if sampler == "exact" or (sampler == "auto" and by_grid and not self.grid_is_reliable(camera, samples)):
+            by_grid = False
+        if by_grid:
+            pixels, evaluations = self._render_with_grid(camera, directions, samples, on_rays)
+        else:
+            if generator is not None:
+                shape = (size * size, samples)
+                noise = RayNoise(torch.rand(shape, generator=generator), torch.rand(shape, generator=generator))
+            pixels = self.render_rays(origin, directions, samples, noise=noise, on_rays=on_rays)
+            evaluations = 2 * samples * size**2
         return View(
             rgb=(pixels.rgb * 2 - 1).t().reshape(3, size, size).contiguous(),
             depth=pixels.depth.reshape(size, size),
             opacity=pixels.opacity.reshape(size, size),
+            evaluations=evaluations / size**2,
         )
 
     @torch.no_grad()
@@ -114,8 +145,7 @@ class Scene:
             )
 
         blocks = []
-        workers = torch.get_num_threads() if device.type == "cpu" else 1
-        for pixels in map_blocks(block, range(0, len(directions), rays), workers,
+        for pixels in map_blocks(block, range(0, len(directions), rays), self._workers,
                                  lambda: Workspace(self.field, rays, samples)):
             blocks.append(pixels)
             if on_rays is not None:
@@ -123,11 +153,64 @@ class Scene:
         return Pixels(*(torch.cat(values).cpu() for values in zip(*blocks, strict=True)))
 
     @torch.no_grad()
+    def grid_is_reliable(self, camera: Camera, samples: int) -> bool:
+        """Whether the grid for so many samples reproduces the exact path; found with the first camera asked for."""
+        if samples not in self._reliable:
+            origin, directions = camera_rays(camera, PROBE_SIZE, self.curriculum.fov_deg)
+            directions = directions.reshape(PROBE_SIZE, PROBE_SIZE, 3)[::PROBE_STRIDE, ::PROBE_STRIDE].reshape(-1, 3)
+            exact = self.render_rays(origin, directions, PROBE_SAMPLES).rgb
+            difference = self._render_with_grid(camera, directions, samples)[0].rgb - exact
+            psnr = -10 * difference.square().mean().clamp(min=1e-12).log10()
+            self._reliable[samples] = bool(psnr >= PROBE_PSNR and difference.abs().mean() <= PROBE_MEAN)
+        return self._reliable[samples]
+
+    def _render_with_grid(
+        self,
+        camera: Camera,
+        directions: Float[Tensor, "rays 3"],
+        samples: int,
+        on_rays: Callable[[int], None] | None = None,
+    ) -> tuple[Pixels, int]:
+        """Pixels and the number of field evaluations, without those of the grid."""
+        curriculum = self.curriculum
+        fov_deg = curriculum.fov_deg if camera.fov_deg is None else camera.fov_deg
+        with self._lock:
+            grid = self.grids.get(samples)
+            if grid is None or fov_deg > grid.fov_deg:
+                grid = self.grids[samples] = DensityGrid(
+                    self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples,
+                    max(fov_deg, WIDEST_FOV_DEG))
+            grid.cover(camera, fov_deg)
+        origin = camera_rays(camera, 1, fov_deg)[0]
+
+        def block(start: int, buffers: tuple[Tensor, Tensor]) -> tuple[Pixels, int]:
+            return render_block_with_grid(self.field, grid, origin, directions[start : start + GRID_RAYS], buffers,
+                                          last_back=curriculum.eval_last_back)
+
+        blocks, evaluations = [], 0
+        for pixels, count in map_blocks(block, range(0, len(directions), GRID_RAYS), self._workers, self._buffers):
+            blocks.append(pixels)
+            evaluations += count
+            if on_rays is not None:
+                on_rays(len(pixels.depth))
+        return Pixels(*(torch.cat(values) for values in zip(*blocks, strict=True))), evaluations
+
+    @torch.no_grad()
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density (before its clamp to positive values) at world positions; the result is on the CPU."""
-        blocks = []
-        for part in points.split(self.block):
+        def block(part: Tensor, buffers: tuple[Tensor, Tensor]) -> Tensor:
             part = part.to(self.field.device)
-            out = torch.empty(len(part), self.field.width, device=part.device)
-            blocks.append(self.field.density(self.field.features(part, out, torch.empty_like(out))).cpu())
+            features = self.field.features(part, *(buffer[: len(part)] for buffer in buffers))
+            return self.field.density(features).cpu()
+
+        blocks = list(map_blocks(block, points.split(self.block), self._workers, self._buffers))
         return torch.cat(blocks) if blocks else points.new_zeros(0)
+
+    @property
+    def _workers(self) -> int:
+        return torch.get_num_threads() if self.field.device.type == "cpu" else 1
+
+    def _buffers(self) -> tuple[Tensor, Tensor]:
+        """Feature buffers for one block of points."""
+        out = torch.empty(self.block, self.field.width, device=self.field.device)
+        return out, torch.empty_like(out)

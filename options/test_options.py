@@ -64,6 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
     pictures.add_argument("--test_output_size", type=positive, default=256, help="pixels along each side of a view")
     pictures.add_argument("--pigan_infer_ray_step", type=int, default=24,
                           help="samples a ray; as many again are placed where the surface is")
+    pictures.add_argument("--sampler", choices=["exact", "grid", "auto"], default="exact",
+                          help="exact: the field is evaluated at all of these samples; grid: at fewer, placed by a "
+                               "density grid, which pays for videos; auto: grid where it agrees with exact")
     pictures.add_argument("--n_outputs_to_generate", type=positive, default=5, help="views in a row")
     pictures.add_argument("--render_mode", choices=["h", "v", "fov"], default="h",
                           help="what the views of a row sweep: yaw, pitch or field of view")
@@ -121,6 +124,8 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
     opts, given = parse(build_parser(), argv)
     if opts.pigan_infer_ray_step < 3:
         raise UserError(f"--pigan_infer_ray_step {opts.pigan_infer_ray_step}: give 3 samples or more")
+    if opts.stochastic_sampling and opts.sampler != "exact":
+        raise UserError(f"--sampler {opts.sampler} places samples without chance; leave out --stochastic_sampling")
     if not 0 <= opts.mask_overlay_weight <= 1:
         raise UserError(f"--mask_overlay_weight {opts.mask_overlay_weight}: give a weight from 0 to 1")
     if opts.mix_alpha is not None and not 0 <= opts.mix_alpha <= 1:

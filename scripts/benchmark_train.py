@@ -8,9 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 
@@ -71,23 +74,24 @@ def training_step(settings: dict[str, Any]) -> tuple[Callable[[], None], dict[st
         net = Sem2NeRF(ModelConfig(width=settings["width"]))
         with torch.no_grad():
             net.siren.final_layer.weight.mul_(3000)  # visible surfaces, as in a trained field
-    net.train().requires_grad_(False)
+    net.requires_grad_(False)
     net.encoder.requires_grad_()
     optimizer = Ranger(net.encoder.parameters(), lr=1e-4)
 
     batch, samples, geometry, rays = settings["batch"], settings["samples"], net.config.geometry, settings["size"] ** 2
-    masks = torch.rand(batch, net.config.input_nc, net.config.input_size, net.config.input_size)
+    masks = disc(net.config.input_nc, net.config.input_size).expand(batch, -1, -1, -1)
     origin, directions = camera_rays(Camera(), settings["size"], geometry.fov_deg)
     origins, directions = origin.expand(batch, -1), directions.expand(batch, -1, -1)
     target = torch.rand(batch, rays, 3)
 
     probes = origin + directions[0, ::7, None] * torch.linspace(geometry.ray_start, geometry.ray_end, 8)[:, None]
     with torch.no_grad():
-        density = net.siren(probes.reshape(1, -1, 3), net.latent_avg)[1]
+        density = net.siren(probes.reshape(1, -1, 3), net.eval().encode(masks[:1]))[1]
         if not settings["checkpoint"]:
             shift = density.quantile(settings["empty"]) if settings["empty"] else density.min() - 1
             net.siren.final_layer.bias.sub_(shift)
             density = density - shift
+    net.train()
 
     def step() -> None:
         perturbation = torch.rand(batch, rays, samples)
@@ -104,6 +108,17 @@ def training_step(settings: dict[str, Any]) -> tuple[Callable[[], None], dict[st
         optimizer.zero_grad()
 
     return step, {"width": net.siren.width, "dense": (density > 0).float().mean().item()}
+
+
+def disc(channels: int, size: int) -> "Tensor":
+    """A mask (1, channels, size, size), one-hot in its first two channels: a round face before a background."""
+    import torch
+
+    along = torch.linspace(-1, 1, size)
+    inside = (along**2 + along[:, None] ** 2 < 0.6**2).float()
+    masks = torch.zeros(1, channels, size, size)
+    masks[0, 0], masks[0, 1] = 1 - inside, inside
+    return masks
 
 
 def main(settings: dict[str, Any]) -> None:

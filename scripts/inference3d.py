@@ -73,7 +73,8 @@ class Renderer:
         if opts.stochastic_sampling:
             generator = torch.Generator().manual_seed(zlib.crc32(f"{opts.seed}/{name}/{number}".encode()))
         self.bar.set_description_str(f"{name} {what} ", refresh=False)
-        view = scene.render(camera, opts.test_output_size, opts.pigan_infer_ray_step, generator=generator,
+        view = scene.render(camera, opts.test_output_size, opts.pigan_infer_ray_step,
+                            sampler=opts.sampler, generator=generator,
                             on_rays=lambda rays: self.bar.update(rays / opts.test_output_size**2))
         return resize(to_uint8(view.rgb), self.saved_size)
 

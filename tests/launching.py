@@ -55,7 +55,7 @@ class Run:
     def output(self) -> str:
         return self.path.read_text() if self.path.exists() else ""
 
-    def wait(self, timeout=120) -> int:
+    def wait(self, timeout=300) -> int:
         """Its exit code."""
         self.process.join(timeout)
         if self.process.exitcode is None:
@@ -63,7 +63,7 @@ class Run:
             raise AssertionError(f"still running after {timeout} s: {self.output}")
         return self.process.exitcode
 
-    def wait_for(self, condition, timeout=60) -> None:
+    def wait_for(self, condition, timeout=180) -> None:
         """Until `condition()` holds or the process has ended."""
         end = time.monotonic() + timeout
         while not condition() and self.process.is_alive():

@@ -16,7 +16,19 @@ from datasets.poses import read_poses
 from datasets.synth_heads import Head, mirror_latent, render
 from datasets.synth_heads.card import DEPTH_UNIT
 from datasets.synth_heads.dataset import build_dataset
-from datasets.synth_heads.labels import L_BROW, L_EAR, L_EYE, MIRRORED_LABELS, NOSE, R_BROW, R_EAR, R_EYE
+from datasets.synth_heads.labels import (
+    L_BROW,
+    L_EAR,
+    L_EYE,
+    L_LIP,
+    MIRRORED_LABELS,
+    NECK,
+    NOSE,
+    R_BROW,
+    R_EAR,
+    R_EYE,
+    U_LIP,
+)
 from datasets.synth_heads.record import Settings
 from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_world
 from models.pigan.curriculums import get_curriculum
@@ -99,11 +111,15 @@ def test_left_parts_lie_at_positive_x_in_every_view(files):
 
 
 def test_seen_from_its_left_a_head_looks_to_the_left_of_the_picture(files):
+    sides = []
     for labels, _, camera in files[1].values():
         if abs(camera.yaw - math.pi / 2) > 0.1:
-            middle = np.mean([np.nonzero(labels == eye)[1].mean() for eye in (L_EYE, R_EYE) if (labels == eye).any()])
-            nose = np.nonzero(labels == NOSE)[1].mean()
-            assert (nose < middle) == (camera.yaw < math.pi / 2)  # the nose is nearer to the camera than the eyes
+            lips, nose = (np.nonzero(np.isin(labels, part))[1].mean() for part in ((U_LIP, L_LIP), (NOSE,)))
+            neck = np.nonzero(labels == NECK)[1].mean()
+            # nose and lips are nearer to the camera than the neck
+            assert (nose < neck) == (lips < neck) == (camera.yaw < math.pi / 2)
+            sides.append(camera.yaw < math.pi / 2)
+    assert set(sides) == {True, False}
 
 
 def test_faces_lie_between_the_near_and_far_planes_of_the_camera(files):

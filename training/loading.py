@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +51,7 @@ def training_loader(dataset: ImagesDataset3D, seed: int, share: Share, start: in
     return DataLoader(
         _Careful(dataset), batch_sampler=SampleStream(len(dataset), seed, share, start), collate_fn=collate,
         num_workers=workers, pin_memory=pin, persistent_workers=workers > 0, prefetch_factor=4 if workers else None,
-        worker_init_fn=_start_worker,
+        worker_init_fn=_start_worker, multiprocessing_context=_context(workers),
     )
 
 
@@ -59,7 +60,7 @@ def validation_loader(dataset: ImagesDataset3D, indices: list[int], batch: int, 
     """The given samples once, in order."""
     batches = [indices[i:i + batch] for i in range(0, len(indices), batch)]
     return DataLoader(_Careful(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin,
-                      worker_init_fn=_start_worker)
+                      worker_init_fn=_start_worker, multiprocessing_context=_context(workers))
 
 
 def checked(loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:
@@ -79,6 +80,11 @@ def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Ba
     moved = {key: value.to(device, non_blocking=True) for key, value in loaded.items() if isinstance(value, Tensor)}
     masks = to_network_input(moved["label"], moved.get("contour"), moved.get("distance"), label_nc)
     return Batch(masks, (moved["image"].float() / 255 - 0.5) / 0.5, moved["pose"])
+
+
+def _context(workers: int) -> str | None:
+    """Forked workers notice when the training process is killed, and end; those of a fork server do not."""
+    return "fork" if workers and sys.platform == "linux" else None
 
 
 def _start_worker(_: int) -> None:

@@ -15,11 +15,10 @@ from torch.nn import functional as F
 from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_world
 
 CELL = 0.0063  # side of a coarse cell, world units: a thirty-eighth of the box the fields are trained in
-REFINEMENTS = (2, 3, 4, 5)  # a coarse cell is divided into so many fine ones along each side
-TOLERANCE = 0.025  # wanted root mean square error of the optical depth of one coarse cell, which chooses among those
+REFINEMENTS = (2, 3, 4, 5, 6)  # a coarse cell is divided into so many fine ones along each side
 WIDEST_FOV_DEG = 24.0  # what the first grid has room for
 OPAQUE = 1e-4  # what lies behind this transmittance is not refined
-MARGIN, BEND = 0.25, 0.05
+MARGIN = 0.25  # how far beyond its corners' values a cell may reach, as a share of the range around it
 COVERING_RAYS = 128  # rays along each side that look for what a camera sees; coarse cells are wider than their spacing
 
 
@@ -29,13 +28,19 @@ class DensityGrid:
     Args:
         density: the field's density before its clamp, at any world positions.
         near, far: distances from a camera between which it sees.
+        tolerance: wanted root mean square error of the optical depth across a coarse cell, from interpolation.
         fov_deg: the widest field of view it has room for.
     """
 
     def __init__(
-        self, density: Callable[[Tensor], Tensor], near: float, far: float, fov_deg: float = WIDEST_FOV_DEG
+        self,
+        density: Callable[[Tensor], Tensor],
+        near: float,
+        far: float,
+        tolerance: float = 0.025,
+        fov_deg: float = WIDEST_FOV_DEG,
     ) -> None:
-        self.density, self.near, self.far, self.fov_deg = density, near, far, fov_deg
+        self.density, self.near, self.far, self.tolerance, self.fov_deg = density, near, far, tolerance, fov_deg
         corner = math.atan(math.tan(math.radians(fov_deg) / 2) * math.sqrt(2))
         radius = math.sqrt(1 + far**2 - 2 * far * math.cos(corner))  # of a ball that holds the far corners
         self.cells = 2 * math.ceil(max(radius, 1 - near, far - 1) / CELL + 2)  # along each side
@@ -68,12 +73,7 @@ class DensityGrid:
         around = (steps[:, None, None] * self.cells + steps[:, None]) * self.cells + steps
         wanted = torch.zeros_like(self.refined)
         wanted[(seen[:, None] + around.reshape(-1)).clamp(0, self.cells**3 - 1)] = True
-        wanted &= ~self.refined & (self.bound.reshape(-1) >= 0)
-        bent = self.bend.reshape(-1) > BEND
-        self.refined |= wanted
-        self.counts = wanted.sum().item(), (wanted & bent).sum().item()
-        self._refine((wanted & bent).nonzero()[:, 0], True)
-        self._refine((wanted & ~bent).nonzero()[:, 0], False)
+        self._refine((wanted & ~self.refined & (self.bound.reshape(-1) >= 0)).nonzero()[:, 0])
 
     def segments(
         self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"]
@@ -119,11 +119,6 @@ class DensityGrid:
         margin = F.max_pool3d((high - low) * inside, 3, 1, 1) * MARGIN
         occupied = inside & (high + margin > 0)
         self.bound = torch.where(occupied, low.relu(), -torch.ones_like(low))[0, 0]
-        bend = torch.zeros_like(self.coarse)
-        for axis in range(3):
-            inner = bend.narrow(axis, 1, self.cells - 1)
-            inner += self.coarse.diff(n=2, dim=axis).abs()
-        self.bend = F.max_pool3d(bend[None, None], 2, 1)[0, 0] * (CELL / 8)
 
     def _march(
         self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"]
@@ -151,16 +146,16 @@ class DensityGrid:
         true = self._evaluate(torch.stack([x, y, z], -1).float().add_(0.5) * CELL - self.radius)
         mean = F.avg_pool3d(self.coarse[None, None], 2, 1)[0, 0, z, y, x]
         error = (true.relu() - mean.relu()).square().mean().sqrt().item() * CELL if len(seen) else 0.0
-        self.error = error
-        self.refinement = next((n for n in REFINEMENTS if error / n**2 < TOLERANCE), REFINEMENTS[-1])
+        self.refinement = next((n for n in REFINEMENTS if error / n**2 < self.tolerance), REFINEMENTS[-1])
         points = self.cells * self.refinement + 1
         self.fine = torch.zeros(points, points, points)  # zero: unknown; memory is taken only where it is written
         self.sharp = torch.zeros(points, points, points)
 
-    def _refine(self, cells: Int[Tensor, " cells"], exactly: bool) -> None:
+    def _refine(self, cells: Int[Tensor, " cells"]) -> None:
         """Evaluate the fine points of these coarse cells."""
         if not len(cells):
             return
+        self.refined[cells] = True
         n, points = self.refinement, self.cells * self.refinement + 1
         line = torch.arange(n + 1)
         inner = (line[:, None, None] * points + line[:, None]) * points + line
@@ -169,9 +164,7 @@ class DensityGrid:
         fine = self.fine.view(-1)
         index = index[fine[index] == 0]
         z, y, x = index // points**2, index // points % points, index % points
-        at = torch.stack([x, y, z], -1) * (CELL / n) - self.radius
-        fine[index] = self._evaluate(at) if exactly else F.grid_sample(
-            self.coarse[None, None], (at / self.radius)[None, None, None], align_corners=True).reshape(-1)
+        fine[index] = self._evaluate(torch.stack([x, y, z], -1) * (CELL / n) - self.radius)
         # Trilinear interpolation of f errs by f'' h^2 / 12 along each axis on average: take it off beforehand.
         value = fine[index]
         sharp = value.clone()

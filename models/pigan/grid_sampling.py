@@ -5,19 +5,22 @@ A ray's colour is an integral over its accumulated opacity u: C = int_0^A c(t(u)
 t(u) and A; a Gauss-Legendre rule in u gives the few depths where the colour is evaluated.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.pigan.density_grid import CELL, DensityGrid
 from models.pigan.folded import FoldedField
 from models.pigan.generator import Pixels
 
-RULES = (3, 4, 5, 6, 8, 10, 12, 16)  # colour samples a ray
-SPREAD = 0.01  # depth, world units, that calls for one more colour sample
+RULES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples a ray
+SPREAD = 0.0055  # depth, world units, that calls for one more colour sample
 FAINT = 0.2  # rays of less opacity get proportionally fewer
-MAX_STEPS = 512
+MIN_STEPS, MAX_STEPS = 16, 512  # through the grid, from where a ray may first meet something to where it is opaque
 CLEAR = 1e-4  # less opacity, or less left over, is not coloured
 
 
@@ -39,12 +42,7 @@ def opacity_at_steps(
     width = (end - start)[:, None] / steps
     depths = start[:, None] + width * (torch.arange(steps) + 0.5)
     density = grid.lookup(torch.addcmul(origin, directions[:, None], depths[..., None]))
-    optical = F_pad_left(density.mul_(width).cumsum(1))
-    return -torch.expm1(-optical)
-
-
-def F_pad_left(values: Float[Tensor, "rays steps"]) -> Float[Tensor, "rays steps_plus_1"]:
-    return torch.nn.functional.pad(values, (1, 0))
+    return -torch.expm1(-F.pad(density.mul_(width).cumsum(1), (1, 0)))
 
 
 def invert(
@@ -56,10 +54,46 @@ def invert(
     return index - 1 + ((wanted - below) / (above - below).clamp_(min=1e-12)).clamp_(0, 1)
 
 
-def samples_needed(spread: Float[Tensor, " rays"], opacity: Float[Tensor, " rays"]) -> Int[Tensor, " rays"]:
+def samples_needed(spread: Float[Tensor, "*rays"], opacity: Float[Tensor, "*rays"]) -> Int[Tensor, "*rays"]:
     """Index into RULES for rays whose middle 80 % of opacity spreads over so much depth."""
     wanted = (RULES[1] + spread / SPREAD) * (opacity / FAINT).clamp(max=1)
     return torch.bucketize(wanted, torch.tensor(RULES, dtype=torch.float32)).clamp_(max=len(RULES) - 1)
+
+
+class Samples(NamedTuple):
+    """Where the colour of a block of rays is evaluated; ragged, as rays differ in their number of samples."""
+
+    ray: Int[Tensor, " samples"]
+    depth: Float[Tensor, " samples"]
+    weight: Float[Tensor, " samples"]
+
+
+def place_samples(
+    grid: DensityGrid, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"]
+) -> tuple[Samples, Float[Tensor, " rays"]]:
+    """The colour samples before the far end, and the opacity of each ray (which its weights sum to)."""
+    start, end = grid.segments(origin, directions)
+    total = torch.zeros_like(start)
+    samples = [(torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0))]
+    # rays in groups of equal shape: first by the number of steps through the grid, then by that of colour samples
+    steps = ((end - start) / (CELL / grid.refinement)).clamp(MIN_STEPS, MAX_STEPS).log2().ceil().exp2().int()
+    steps[end <= start] = 0
+    for count in steps[steps > 0].unique().tolist():
+        group = (steps == count).nonzero()[:, 0]
+        first, width = start[group, None], (end - start)[group, None] / count
+        opacity = opacity_at_steps(grid, origin, directions[group], first[:, 0], end[group], count)
+        reached = opacity[:, -1:]
+        total[group] = reached[:, 0]
+        tails = invert(opacity, reached * torch.tensor([0.1, 0.9]))
+        rules = samples_needed(tails.diff() * width, reached)[:, 0]
+        rules[reached[:, 0] < CLEAR] = -1
+        for rule in rules[rules >= 0].unique().tolist():
+            part = (rules == rule).nonzero()[:, 0]
+            nodes, shares = legendre(RULES[rule])
+            depths = first[part] + invert(opacity[part], reached[part] * nodes) * width[part]
+            samples.append((group[part].repeat_interleave(len(nodes)), depths.reshape(-1),
+                            (reached[part] * shares).reshape(-1)))
+    return Samples(*(torch.cat(values) for values in zip(*samples, strict=True))), total
 
 
 @torch.no_grad()
@@ -72,49 +106,27 @@ def render_block_with_grid(
     *,
     last_back: bool,
 ) -> tuple[Pixels, int]:
-    """Pixels of a block of rays and the number of field evaluations they took; the grid must cover the camera."""
-    start, end = grid.segments(origin, directions)
-    total = torch.zeros(len(directions))
-    rays, depths, weights = [], [], []
+    """Pixels of a block of rays and the number of field evaluations they took.
 
-    def add(ray: Tensor, depth: Tensor, weight: Tensor) -> None:
-        rays.append(ray), depths.append(depth), weights.append(weight)
-
-    # rays in groups of equal shape: first by the number of steps through the grid, then by that of colour samples
-    steps_needed = ((end - start) / (CELL / grid.refinement)).clamp(max=MAX_STEPS)
-    power = steps_needed.clamp(min=16).log2().ceil().int()
-    for exponent in power[end > start].unique().tolist():
-        group = ((power == exponent) & (end > start)).nonzero()[:, 0]
-        begin, width = start[group], (end - start)[group] / 2**exponent
-        opacity = opacity_at_steps(grid, origin, directions[group], begin, end[group], 2**exponent)
-        reached = opacity[:, -1]
-        total[group] = reached
-        tails = invert(opacity, reached[:, None] * torch.tensor([0.1, 0.9]))
-        rule = samples_needed((tails[:, 1] - tails[:, 0]) * width, reached)
-        rule[reached < CLEAR] = -1
-        for index in rule.unique().tolist():
-            if index < 0:
-                continue
-            part = (rule == index).nonzero()[:, 0]
-            nodes, shares = legendre(RULES[index])
-            at = invert(opacity[part], reached[part, None] * nodes)
-            add(group[part].repeat_interleave(len(nodes)), (begin[part, None] + at * width[part, None]).reshape(-1),
-                (reached[part, None] * shares).reshape(-1))
+    Args:
+        grid: must cover the camera.
+        buffers: two of (points, width), on the field's device; so many points are evaluated at a time.
+    """
+    samples, total = place_samples(grid, origin, directions)
     left = (1 - total > CLEAR).nonzero()[:, 0]
-    add(left, torch.full((len(left),), grid.far), 1 - total[left])
-
-    ray, depth, weight = torch.cat(rays), torch.cat(depths), torch.cat(weights)
+    ray, depth, weight = (torch.cat(values) for values in zip(
+        samples, (left, torch.full_like(total[left], grid.far), 1 - total[left]), strict=True))
     at_far = torch.arange(len(ray)) >= len(ray) - len(left)
     rgb, opacity = torch.zeros_like(directions), total.clone()
     for i in range(0, len(ray), len(buffers[0])):
         part = slice(i, i + len(buffers[0]))
-        points = torch.addcmul(origin, directions[ray[part]], depth[part, None])
-        features = field.features(points, buffers[0][: len(points)], buffers[1][: len(points)])
-        # beyond the far end lies an infinite interval: opaque if there is any density, else left to the background
-        solid = (field.density(features) > 0) & at_far[part]
+        points = torch.addcmul(origin, directions[ray[part]], depth[part, None]).to(field.device)
+        features = field.features(points, *(buffer[: len(points)] for buffer in buffers))
+        # behind the far end lies an infinite interval: opaque where there is density, else left to the background
+        solid = (field.density(features).cpu() > 0) & at_far[part]
         opacity.index_add_(0, ray[part][solid], weight[part][solid])
         if not last_back:
             weight[part] *= solid | ~at_far[part]
-        rgb.index_add_(0, ray[part], field.colour(features) * weight[part, None])
-    expected = torch.zeros(len(directions)).index_add_(0, ray, weight * depth)
+        rgb.index_add_(0, ray[part], field.colour(features).cpu() * weight[part, None])
+    expected = torch.zeros_like(total).index_add_(0, ray, weight * depth)
     return Pixels(rgb, expected, opacity), len(ray)
