@@ -152,7 +152,7 @@ def test_video_frame_by_frame(tmp_path, weights, masks, size):
         expected = to_uint8(scene.render(camera, size, 4).rgb).astype(float)
         error = np.abs(frame[:size, :size].mean(-1) - expected.mean(-1))  # colour is stored at half resolution
         assert error.mean() < 4, error.mean()
-    assert np.abs(frames[0].astype(float) - frames[1]).mean() > 1  # the camera moves
+    assert np.abs(frames[0].astype(float) - frames[1]).mean() > 0.2  # the camera moves
 
 
 def test_ping_pong_video_and_gif(tmp_path, weights, masks):

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import SHARED
 from PIL import Image
 
 from configs.label_spaces import LABEL_SPACES
@@ -23,10 +23,9 @@ from datasets.masks import (
 from utils.errors import UserError
 
 FACES, CATS = LABEL_SPACES["CelebAMask_HQ"], LABEL_SPACES["CatMask"]
-SAMPLES = {"CelebAMask_HQ": ROOT / "data/CelebAMask-HQ/mask_samples", "CatMask": ROOT / "data/CatMask/mask_samples"}
-# names of the recorded inputs -> our samples
-RECORDED = [("celebahq", FACES, {"0": "90001", "0_hair": "90001_hair", "1": "90002", "2": "90003"}),
-            ("catmask", CATS, {"0": "90001", "1": "90002"})]
+# the masks whose inputs were recorded
+MASKS = {"CelebAMask_HQ": SHARED / "masks/synthetic/faces", "CatMask": SHARED / "masks/synthetic/cats"}
+RECORDED = [("celebahq", FACES), ("catmask", CATS)]
 
 
 def tiny_face():
@@ -38,12 +37,12 @@ def tiny_face():
 
 # ---- against recorded numbers ------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("tag, space, names", RECORDED)
-def test_network_inputs_are_bit_equal(golden, tag, space, names):
+@pytest.mark.parametrize("tag, space", RECORDED)
+def test_network_inputs_are_bit_equal(golden, tag, space):
     recorded = golden(f"inputs_{tag}")
     geometry = MaskGeometry(crop=tag == "celebahq")
     for i, name in enumerate(recorded["names"]):
-        labels = read_mask(SAMPLES[space.name] / f"{names[str(name)]}.png", space)
+        labels = read_mask(MASKS[space.name] / f"{name}.png", space)
         mask = prepare_mask(labels, space, merged=True, geometry=geometry, use_contour=True)
         np.testing.assert_array_equal(mask.label, recorded["label"][i])
         np.testing.assert_array_equal(mask.contour, recorded["contour"][i])
@@ -53,11 +52,11 @@ def test_network_inputs_are_bit_equal(golden, tag, space, names):
         assert hashlib.sha256(x.tobytes()).hexdigest() == recorded["sha256"][i]
 
 
-@pytest.mark.parametrize("name, space, sample", [("CelebAMask-HQ_0", FACES, "90001"), ("CatMask_0", CATS, "90001"),
-                                                 ("CelebAMask-HQ_0_hair", FACES, "90001_hair")])
+@pytest.mark.parametrize("name, space, sample", [("CelebAMask-HQ_0", FACES, "0"), ("CatMask_0", CATS, "0"),
+                                                 ("CelebAMask-HQ_0_hair", FACES, "0_hair")])
 def test_contours_and_distances_are_bit_equal(golden, name, space, sample):
     recorded = golden("contours")
-    merged = merge_labels(read_mask(SAMPLES[space.name] / f"{sample}.png", space), space)
+    merged = merge_labels(read_mask(MASKS[space.name] / f"{sample}.png", space), space)
     contour = contour_map(merged)
     np.testing.assert_array_equal(merged, recorded[f"{name}_merged"])
     np.testing.assert_array_equal(np.packbits(contour > 0), recorded[f"{name}_contour"])

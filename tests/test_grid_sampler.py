@@ -1,0 +1,120 @@
+"""The grid sampler: its quadrature on cases worked out by hand, its pictures against the exact path."""
+
+import math
+
+import pytest
+import torch
+from tiny import tiny_model
+
+from models.pigan.cameras import Camera, camera_rays
+from models.pigan.density_grid import CELL, DensityGrid
+from models.pigan.grid_sampling import RULES, invert, legendre, place_samples, samples_needed
+from models.pigan.siren import style_code
+from options.test_options import parse_options
+from utils.errors import UserError
+
+NEAR, FAR = 0.88, 1.12
+# far to the side of the box as well as in front of it: a camera's slab of depths turns with the camera
+CAMERAS = [Camera(), Camera(0.3, math.pi / 4), Camera(math.pi / 2 + 0.4, math.pi / 2, 22.0)]
+
+
+@pytest.fixture(scope="module")
+def scene():
+    net = tiny_model()
+    return net.scene_of(style_code(net.siren, 3))
+
+
+def slab(sharpness: float):
+    """A wall of this slope of density that begins at z = 0 and fills z < 0; empty in front."""
+    return lambda points: -sharpness * points[:, 2]
+
+
+def test_legendre_integrates_polynomials_on_the_unit_interval():
+    nodes, weights = legendre(3)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights * nodes**5).sum() == pytest.approx(1 / 6, abs=1e-6)  # exact up to degree 2 * 3 - 1
+
+
+def test_invert_is_linear_between_borders():
+    opacity = torch.tensor([[0.0, 0.0, 0.5, 0.5, 1.0]])
+    # .25 is half way through the second step, .75 half way through the fourth
+    assert invert(opacity, torch.tensor([[0.25, 0.75]])).tolist() == [[1.5, 3.5]]
+
+
+def test_thin_surfaces_need_few_samples_and_faint_rays_fewer():
+    rules = samples_needed(torch.tensor([0.0, 0.0, 0.03, 1.0]), torch.tensor([0.01, 1.0, 1.0, 1.0]))
+    counts = [RULES[rule] for rule in rules]
+    assert counts[0] < counts[1] < counts[2] < counts[3] == RULES[-1]
+
+
+@pytest.mark.parametrize("sharpness", [3e3, 1e5])
+def test_samples_lie_where_a_wall_becomes_opaque(sharpness):
+    grid = DensityGrid(slab(sharpness), NEAR, FAR)
+    grid.cover(Camera(), 12.0)
+    origin, _ = camera_rays(Camera(), 1, 12.0)
+    samples, opacity = place_samples(grid, origin, torch.tensor([[0.0, 0.0, -1.0]]))
+    # optical depth at d behind z = 0 is sharpness * d^2 / 2; the wall is seen from 1 in front of it and ends at .12
+    assert opacity.item() == pytest.approx(1 - math.exp(-sharpness * 0.12**2 / 2), abs=1e-3)
+    mean = (samples.weight * samples.depth).sum() / samples.weight.sum()
+    assert mean.item() == pytest.approx(1 + math.sqrt(math.pi / 2 / sharpness), abs=CELL / 10)
+
+
+def test_an_empty_scene_has_no_samples_and_refines_nothing():
+    grid = DensityGrid(lambda points: torch.full((len(points),), -1.0), NEAR, FAR)
+    grid.cover(Camera(), 12.0)
+    origin, directions = camera_rays(Camera(), 4, 12.0)
+    samples, opacity = place_samples(grid, origin, directions)
+    assert len(samples.ray) == 0 and opacity.max() == 0 and not grid.refined.any()
+
+
+def test_what_a_camera_sees_is_evaluated_once():
+    grid = DensityGrid(slab(1e4), NEAR, FAR)
+    grid.cover(Camera(), 12.0)
+    first = grid.evaluations
+    grid.cover(Camera(), 12.0)
+    assert grid.evaluations == first > 0
+    grid.cover(Camera(yaw=1.3), 12.0)
+    assert first < grid.evaluations < 2 * first
+
+
+def test_a_grid_has_room_up_to_its_field_of_view():
+    with pytest.raises(ValueError, match="24"):
+        DensityGrid(slab(1e4), NEAR, FAR).cover(Camera(fov_deg=30.0), 12.0)
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_pictures_equal_a_converged_exact_render(scene, camera):
+    exact = scene.render(camera, 32, 192)
+    coarse = scene.render(camera, 32, 12)
+    view = scene.render(camera, 32, 24, sampler="grid")
+    assert exact.rgb.std() > 0.05  # there is something to see
+    assert view.evaluations < 20
+    error, usual = ((other.rgb - exact.rgb).square().mean() for other in (view, coarse))
+    assert 10 * math.log10(4 / error) > 40 and error < usual
+    assert (view.opacity - exact.opacity).abs().mean() < 0.01
+    assert (view.depth - exact.depth).abs().mean() < 0.002
+
+
+def test_a_wider_camera_than_the_grid_has_room_for(scene):
+    camera = Camera(fov_deg=30.0)
+    error = scene.render(camera, 16, 24, sampler="grid").rgb - scene.render(camera, 16, 192).rgb
+    assert error.abs().mean() < 0.02
+    assert scene.grids[24].fov_deg == 30.0
+
+
+def test_auto_takes_the_grid_only_where_it_agrees(scene, monkeypatch):
+    net = tiny_model()
+    for bound, evaluations in ((0.0, 20), (1000.0, 48)):
+        monkeypatch.setattr("models.scene.PROBE_PSNR", bound)
+        monkeypatch.setattr("models.scene.PROBE_MEAN", 1.0)
+        view = net.scene_of(style_code(net.siren, 3)).render(None, 8, 24, sampler="auto")
+        assert (view.evaluations < evaluations) if bound == 0 else view.evaluations == evaluations
+
+
+def test_random_numbers_and_unknown_samplers_are_refused(scene):
+    with pytest.raises(ValueError, match="exact"):
+        scene.render(None, 4, 8, sampler="grid", generator=torch.Generator())
+    with pytest.raises(ValueError, match="fast"):
+        scene.render(None, 4, 8, sampler="fast")
+    with pytest.raises(UserError, match="--stochastic_sampling"):
+        parse_options(["--sampler", "grid", "--stochastic_sampling"])
