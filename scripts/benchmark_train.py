@@ -72,8 +72,8 @@ def training_step(settings: dict[str, Any]) -> tuple[Callable[[], None], dict[st
         net = Sem2NeRF.from_checkpoint(settings["checkpoint"])
     else:
         net = Sem2NeRF(ModelConfig(width=settings["width"]))
-        with torch.no_grad():
-            net.siren.final_layer.weight.mul_(3000)  # visible surfaces, as in a trained field
+        if settings["empty"]:
+            net.siren.final_layer.weight.data.mul_(3000)  # visible surfaces, as in a trained field
     net.requires_grad_(False)
     net.encoder.requires_grad_()
     optimizer = Ranger(net.encoder.parameters(), lr=1e-4)
@@ -88,7 +88,7 @@ def training_step(settings: dict[str, Any]) -> tuple[Callable[[], None], dict[st
     with torch.no_grad():
         density = net.siren(probes.reshape(1, -1, 3), net.eval().encode(masks[:1]))[1]
         if not settings["checkpoint"]:
-            shift = density.quantile(settings["empty"]) if settings["empty"] else density.min() - 1
+            shift = density.quantile(settings["empty"]) if settings["empty"] else density.min() - 0.1
             net.siren.final_layer.bias.sub_(shift)
             density = density - shift
     net.train()

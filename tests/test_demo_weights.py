@@ -20,5 +20,5 @@ def test_demo_weights_hold_a_head():
     net = Sem2NeRF.from_checkpoint(DEMO)
     view = net.scene(torch.rand(18, 224, 224, generator=torch.Generator().manual_seed(0))).render(None, 8, 12)
     assert view.opacity[3:5, 3:5].min() > 0.9
-    assert 0.88 < view.depth[3:5, 3:5].min()  # not stuck to the near end
+    assert view.depth[3:5, 3:5].min() > 0.88  # not stuck to the near end
     assert view.depth[3:5, 3:5].max() < 1  # the face is in front of the head's middle

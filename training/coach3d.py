@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DistributedDataParallel
 
 from datasets.sample_stream import Share
@@ -25,6 +26,7 @@ from training.run_state import RunState, restore_random_state
 from training.stages import Stage, read_stages, stage_at
 from training.train_step import Batch, DiscriminatorPass, Draws, GeneratorLosses, PatchGenerator, TrainStep
 from training.validation import shard, validate
+from utils.errors import UserError
 
 PANEL_ROWS = 4
 CAPTIONS = ("mask", "photograph", "target patch")
@@ -88,7 +90,11 @@ class Coach3D:
         opts, state = self.opts, self.state
         with StopRequest(self.world) as stop, contextlib.closing(self._batches()) as batches:
             while state.global_step < opts.max_steps:
-                self._one_step(batches, log)
+                try:
+                    self._one_step(batches, log)
+                except TorchDynamoException as error:
+                    raise UserError("--compile: PyTorch cannot compile the encoder on this machine (a C++ compiler and "
+                                    "Python's headers are needed); leave it out, or see why with --debug") from error
                 log.advance()
                 step, last = state.global_step, state.global_step >= opts.max_steps
                 stopping = stop.agreed() and not last
