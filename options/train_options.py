@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from options.arguments import boolean
 from utils.errors import UserError
 
 EXAMPLES = """examples:
@@ -26,15 +27,6 @@ PER_START = frozenset({
     "exp_dir", "checkpoint_path", "continue_training", "auto_resume", "overwrite", "device", "gpu_ids", "world_size",
     "dist_url", "local_rank", "no_distributed", "distributed_train", "use_multi_nodes", "debug", "progress",
 })
-
-
-def boolean(text: str) -> bool:
-    """`True`/`False` (or yes/no, 1/0) as written after a flag; a flag alone means True."""
-    if text.lower() in ("true", "yes", "on", "1"):
-        return True
-    if text.lower() in ("false", "no", "off", "0"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
 
 
 def build_parser() -> argparse.ArgumentParser:

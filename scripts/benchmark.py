@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
                         "train: samples a ray (default: 28)")
     parser.add_argument("--batch_size", type=positive, default=1, help="train: scenes a step")
     parser.add_argument("--empty", type=share, default=0.8, help="train with random weights: the share of space "
-                        "without density (about 0.9 in the demo weights' field); 0: thin fog everywhere, in which nothing "
+                        "without density (about 0.9 in the demo weights' field); 0: thin fog everywhere, where nothing "
                         "can be left out")
     parser.add_argument("--repeats", type=positive, default=5, help="timed runs of each, after one warm-up")
     parser.add_argument("--threads", type=positive, help="CPU threads (default: PyTorch's)")

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
 from criteria.w_norm import w_norm
@@ -113,26 +112,13 @@ class PatchGenerator(nn.Module):
 
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
         settings, geometry = self.rendering, self.net.config.geometry
-
-        def render(frequencies: Tensor, phase_shifts: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
-            return render_rays(
-                self.net.siren, Codes(frequencies, phase_shifts), origins, directions,
-                near=geometry.ray_start, far=geometry.ray_end, samples=settings.samples,
-                hierarchical=settings.hierarchical, lock_view_dependence=settings.lock_view_dependence,
-                last_back=geometry.last_back, clamp=geometry.clamp_mode, noise=noise,
-            ).rgb
-
-        conditioning = (codes.frequencies, codes.phase_shifts)
-        if settings.chunk <= 0:
-            return render(*conditioning, directions, noise)
-        rays = max(1, settings.chunk // (len(codes) * settings.samples))
-        parts = [
-            checkpoint(render, *conditioning, directions[:, start:start + rays],
-                       RayNoise(*(None if n is None else n[:, start:start + rays] for n in noise)),
-                       use_reentrant=False, preserve_rng_state=False)
-            for start in range(0, directions.shape[1], rays)
-        ]
-        return torch.cat(parts, 1)
+        return render_rays(
+            self.net.siren, codes, origins, directions,
+            near=geometry.ray_start, far=geometry.ray_end, samples=settings.samples,
+            hierarchical=settings.hierarchical, lock_view_dependence=settings.lock_view_dependence,
+            last_back=geometry.last_back, clamp=geometry.clamp_mode, noise=noise,
+            sample_chunk=max(1, settings.chunk // len(codes)) if settings.chunk > 0 else None,
+        ).rgb
 
 
 class DiscriminatorPass(nn.Module):
