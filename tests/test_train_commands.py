@@ -138,8 +138,6 @@ def test_two_nodes(workplace):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("SEM2NERF_FAULT_TESTS" not in os.environ, reason="known defect: after a restart the processes "
-                    "do not always find each other (gloo); SEM2NERF_FAULT_TESTS=1 runs this test")
 def test_killed_rank_restarts_the_job(tmp_path):
     """torchrun starts both processes again, and they go on from the last checkpoint."""
     options = make_all(tmp_path)

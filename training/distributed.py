@@ -97,6 +97,19 @@ def slurm_rendezvous(environment: Mapping[str, str]) -> dict[str, str]:
             "MASTER_PORT": str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000)}
 
 
+def launcher_store(environment: Mapping[str, str]) -> dist.Store | None:
+    """torchrun's own key-value store, with a name space for each start of the processes; None without torchrun.
+
+    With a fixed port that store outlives a restart. Without a name space of their own, restarted processes would find
+    the addresses of those that died, and wait for them.
+    """
+    if environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    store = dist.TCPStore(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), is_master=False,
+                          wait_for_workers=False, timeout=TIMEOUT)
+    return dist.PrefixStore(f"start_{environment.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+
+
 def is_restart(environment: Mapping[str, str]) -> bool:
     """Whether torchrun has started this process again after a failure."""
     return int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
@@ -151,9 +164,11 @@ def start(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://",
     if "MASTER_ADDR" not in os.environ:
         os.environ.update(slurm_rendezvous(os.environ))
     try:
+        store = launcher_store(os.environ) if dist_url == "env://" else None
         dist.init_process_group(
-            "nccl" if chosen.type == "cuda" else "gloo", init_method=dist_url, rank=launch.rank,
-            world_size=launch.size, timeout=TIMEOUT, device_id=chosen if chosen.type == "cuda" else None,
+            "nccl" if chosen.type == "cuda" else "gloo", init_method=dist_url if store is None else None, store=store,
+            rank=launch.rank, world_size=launch.size, timeout=TIMEOUT,
+            device_id=chosen if chosen.type == "cuda" else None,
         )
     except (ValueError, RuntimeError) as error:
         raise UserError(f"--dist_url {dist_url}: the other processes cannot be reached ({error}); check MASTER_ADDR, "
