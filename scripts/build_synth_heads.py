@@ -37,6 +37,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--palette", choices=["free", "fixed"], default="free",
                         help="fixed: all heads share their colours and light, so that a mask says how its picture "
                              "looks (default: %(default)s)")
+    parser.add_argument("--norms", choices=["full", "varied"], default="full",
+                        help="varied: every second head lies nearer to the mean head, by random factors for shape and "
+                             "colour, for decoders that must know the middle of the space (default: %(default)s)")
+    parser.add_argument("--mask_size", type=int,
+                        help="pixels a side of the combined masks, if larger than the pictures: CelebAMask-HQ's have "
+                             "512, which the width of contours follows (default: --size)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
@@ -54,7 +60,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"{error.name} is not installed; pip install {error.name}") from error
     from datasets.synth_heads.record import Settings
 
-    settings = Settings(args.num_heads, args.views, args.size, args.seed, args.palette, args.merged, args.depth)
+    settings = Settings(args.num_heads, args.views, args.size, args.seed, args.palette, args.merged, args.depth,
+                        args.norms, args.mask_size)
 
     def track(heads: Iterator[int], before: int) -> Iterator[int]:
         if before:

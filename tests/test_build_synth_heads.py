@@ -249,6 +249,28 @@ def test_the_fixed_palette_changes_colours_and_no_label():
     assert (a.rgb != b.rgb).any()
 
 
+def test_varied_norms_bring_every_second_head_nearer_to_the_mean():
+    full, varied = (Settings(num_heads=2, views=2, size=128, seed=5, norms=name) for name in ("full", "varied"))
+    np.testing.assert_array_equal(draw_head(varied, 0)[0], draw_head(full, 0)[0])
+    (z, poses), (shrunk, same_poses) = draw_head(full, 1), draw_head(varied, 1)
+    np.testing.assert_array_equal(poses, same_poses)
+    factors = [np.unique((shrunk[part] / z[part]).round(5)) for part in (SHAPE, COLOUR)]
+    assert [len(factor) for factor in factors] == [1, 1]
+    assert all(0 <= factor[0] < 1 for factor in factors)
+    assert factors[0] != factors[1]
+
+
+def test_masks_may_be_larger_than_pictures(masks, tmp_path):
+    settings = Settings(num_heads=1, views=1, size=128, seed=5, merged=True, mask_size=512)
+    build_dataset(tmp_path, settings, workers=1)
+    small, large = (np.asarray(Image.open(folder / "0.png")) for folder in (masks, tmp_path / "mask"))
+    np.testing.assert_array_equal(large, small.repeat(4, 0).repeat(4, 1))
+    assert Image.open(tmp_path / "CelebA-HQ-img/0.jpg").size == (128, 128)
+    for change, words in (({"mask_size": 64}, "give 128"), ({"merged": False}, "add --merged")):
+        with pytest.raises(UserError, match=words):
+            Settings(**{**vars(settings), **change})
+
+
 @pytest.mark.parametrize("count, sizes", [(3, (1, 1, 1)), (30, (26, 2, 2)), (2500, (2166, 167, 167))])
 def test_no_head_is_in_two_lists(count, sizes):
     splits = split_heads(count)

@@ -6,6 +6,10 @@ from datasets.synth_heads.record import Record, Settings, generator_version
 
 DEPTH_UNIT = 1 / 50_000   # world units a step of the depth pictures
 
+_NORMS = {"full": "", "varied": """- norms `varied`: every second head lies nearer to the mean head, its SHAPE and its COLOUR entries each times a factor
+  in [0, 1)
+"""}
+
 
 def dataset_card(settings: Settings, record: Record, splits: dict[str, list[int]]) -> str:
     """Markdown: contents, numbers, conventions, licence.
@@ -15,7 +19,9 @@ def dataset_card(settings: Settings, record: Record, splits: dict[str, list[int]
     """
     command = (f"python scripts/build_synth_heads.py --num_heads {settings.num_heads} --views {settings.views} --size "
                f"{settings.size} --seed {settings.seed} --palette {settings.palette}"
-               + " --merged" * settings.merged + " --depth" * settings.depth)
+               + " --merged" * settings.merged + " --depth" * settings.depth
+               + (f" --norms {settings.norms}" if settings.norms != "full" else "")
+               + (f" --mask_size {settings.mask_size}" if settings.mask_size else ""))
     pictures = settings.num_heads * settings.views
     total = record.counts[0].sum()
     rows = "\n".join(f"| {label} | {name} | {pixels / total:.4f} | {shown / pictures:.3f} |"
@@ -43,7 +49,7 @@ the heads were made from. No real person is shown.
 
 - {settings.num_heads} heads x {settings.views} views = {pictures} pictures of {settings.size} x {settings.size} pixels
 - palette `{settings.palette}`: {colours}
-- made by generator {generator_version()} with
+{_NORMS[settings.norms]}- made by generator {generator_version()} with
   `{command}`;
   the same command gives the same bytes
 

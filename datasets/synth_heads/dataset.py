@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt16
+from jaxtyping import Float, Int, UInt8, UInt16
 from PIL import Image
 from scipy.special import ndtr, ndtri
 
@@ -22,7 +22,7 @@ from datasets.celeba_parts import FULL_SET, HELD_OUT, VIS
 from datasets.synth_heads.card import DEPTH_UNIT, dataset_card
 from datasets.synth_heads.head import Head
 from datasets.synth_heads.labels import LABEL_NAMES
-from datasets.synth_heads.latent import COLOUR, ENTRIES, LATENT_DIM
+from datasets.synth_heads.latent import COLOUR, ENTRIES, LATENT_DIM, SHAPE
 from datasets.synth_heads.record import RECORD, VIEWS_A_HEAD, Record, Settings, read_record, save_record
 from datasets.synth_heads.renderer import HeadView, render
 from utils.errors import UserError
@@ -39,17 +39,21 @@ _SPREAD_DEG = np.array([(17.0, 45.0), (9.0, 24.0)])  # yaw, pitch of the heads: 
 def draw_head(settings: Settings, head: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "views 2"]]:
     """The latent code (float32) of a head, and the head's yaw and pitch in all views, in the pose file's degrees.
 
-    They depend on nothing but the seed and the head's number (the code also on the palette), so that a larger dataset
-    begins with the smaller one. The angles are normally distributed, cut off at a limit and rounded to what the pose
+    They depend on nothing but the seed and the head's number (the code also on palette and norms), so that a larger
+    dataset begins with the smaller one. The angles are normally distributed, cut off at a limit and rounded to what the pose
     file holds: the file's poses are exact.
     """
     rng = np.random.default_rng((settings.seed, head))
     z = rng.standard_normal(LATENT_DIM, dtype=np.float32)
+    angles_at = rng.random((settings.views, 2))
+    if settings.norms == "varied" and head % 2:
+        for part, factor in zip((SHAPE, COLOUR), np.random.default_rng((settings.seed, head, 1)).random(2)):
+            z[part] *= np.float32(factor)
     if settings.palette == "fixed":
         z[COLOUR] = 0
     spread, limit = _SPREAD_DEG.T
     low = ndtr(-limit / spread)
-    angles = spread * ndtri(low + (1 - 2 * low) * rng.random((settings.views, 2)))
+    angles = spread * ndtri(low + (1 - 2 * low) * angles_at)
     return z, angles.round(2) + 0.0  # + 0: never -0.0
 
 
@@ -132,7 +136,7 @@ def write_view(out: Path, identity: int, view: HeadView, settings: Settings) -> 
         UserError: a file cannot be written.
     """
     if settings.merged:
-        _save(view.labels, out / MASKS / f"{identity}.png")
+        _save(_enlarge(view.labels, settings.mask_size), out / MASKS / f"{identity}.png")
     else:
         folder = out / PARTS / str(identity // _IDS_A_FOLDER)
         folder.mkdir(exist_ok=True)
@@ -142,6 +146,12 @@ def write_view(out: Path, identity: int, view: HeadView, settings: Settings) -> 
     if settings.depth:
         _save(pack_depth(view.depth), out / DEPTHS / f"{identity}.png")
     _save(view.rgb, out / IMAGES / f"{identity}.jpg", quality=95, subsampling=0)
+
+
+def _enlarge(labels: UInt8[np.ndarray, "h w"], size: int | None) -> UInt8[np.ndarray, "size size"]:
+    if size is None:
+        return labels
+    return np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
 
 
 def pack_depth(depth: Float[np.ndarray, "h w"]) -> UInt16[np.ndarray, "h w"]:

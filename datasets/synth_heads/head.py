@@ -25,7 +25,9 @@ _MATERIALS = np.array([M_SKIN, M_EYE_LEFT, M_EYE_RIGHT, M_TEETH, M_TONGUE, M_LAS
 # Where the middle of the eyes lies in a frontal picture on disk, in half widths: CelebAMask-HQ has x .37/.62, y .475.
 _EYE_X, _EYE_Y = 0.25, 0.05
 _HALF_WIDTH = 1.25 * math.tan(math.radians(6))
-_TURN_Z = 0.50  # the world's origin, about which views turn, in MakeHuman units from the base head's own
+# The world's origin, about which views turn, in MakeHuman units from the base head's own: as far back as it may be
+# before more of the heads lies behind pi-GAN's far plane than before its near plane.
+_TURN_Z = 0.62
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ _SHAPE = [
     Entry("expression", "smile", "corners of the mouth up"),
     Entry("expression", "teeth", "lips apart while smiling"),
     Entry("expression", "jaw", "mouth open"),
-    Entry("expression", "brow_raise", "brows up above 0, frown below"),
+    Entry("expression", "brow_raise", "brows up; a frown below -1"),
     Entry("expression", "lids", "eyes narrower above 0, wider below"),
     Entry("expression", "pucker", "lips forward"),
     Entry("expression", "smirk", "the smile is stronger on the person's left", -1),

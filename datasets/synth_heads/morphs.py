@@ -63,7 +63,8 @@ def target_weights(z: Latent, traits: Traits) -> dict[str, float]:
             weights[target.replace("/l-", "/r-")] = abs(x)
 
     smile, smirk = z("expression", "smile"), float(np.tanh(0.5 * z("expression", "smirk")))
-    lids, brows, gaze = z("expression", "lids"), z("expression", "brow_raise"), z("expression", "gaze_y")
+    lids, gaze = z("expression", "lids"), z("expression", "gaze_y")
+    brows = z("expression", "brow_raise") + 0.8  # the base head's brows lie low: at 0 it would frown
     for side, lean in (("Left", smirk), ("Right", -smirk)):
         corner = float(np.clip((0.45 + 0.45 * smile) * (1 + 0.3 * lean), 0, 0.95))
         apart = corner * smoothstep(-0.9, 0.8, z("expression", "teeth"))

@@ -35,6 +35,8 @@ class Settings:
     palette: Literal["free", "fixed"] = "free"
     merged: bool = False
     depth: bool = False
+    norms: Literal["full", "varied"] = "full"
+    mask_size: int | None = None  # None: masks are as large as pictures
 
     def __post_init__(self) -> None:
         if self.num_heads < 1:
@@ -43,6 +45,10 @@ class Settings:
             raise UserError(f"--views {self.views}: give 1 to {VIEWS_A_HEAD} views a head")
         if not SIZES[0] <= self.size <= SIZES[1]:
             raise UserError(f"--size {self.size}: give {SIZES[0]} to {SIZES[1]} pixels")
+        if self.mask_size is not None and not self.size <= self.mask_size <= 2048:
+            raise UserError(f"--mask_size {self.mask_size}: give {self.size} (--size) to 2048 pixels")
+        if self.mask_size is not None and not self.merged:
+            raise UserError("--mask_size: it is for combined masks; add --merged")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give a whole number from 0 on")
 
