@@ -6,8 +6,8 @@ from datasets.synth_heads.record import Record, Settings, generator_version
 
 DEPTH_UNIT = 1 / 50_000   # world units a step of the depth pictures
 
-_NORMS = {"full": "", "varied": """- norms `varied`: every second head lies nearer to the mean head, its SHAPE and its COLOUR entries each times a factor
-  in [0, 1)
+_NORMS = {"full": "", "varied": """- norms `varied`: every second head lies nearer to the mean head: its SHAPE entries and its COLOUR
+  entries are each multiplied by a factor in [0, 1)
 """}
 
 

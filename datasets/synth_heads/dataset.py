@@ -40,8 +40,8 @@ def draw_head(settings: Settings, head: int) -> tuple[Float[np.ndarray, " n"], F
     """The latent code (float32) of a head, and the head's yaw and pitch in all views, in the pose file's degrees.
 
     They depend on nothing but the seed and the head's number (the code also on palette and norms), so that a larger
-    dataset begins with the smaller one. The angles are normally distributed, cut off at a limit and rounded to what the pose
-    file holds: the file's poses are exact.
+    dataset begins with the smaller one. The angles are normally distributed, cut off at a limit and rounded to what the
+    pose file holds: the file's poses are exact.
     """
     rng = np.random.default_rng((settings.seed, head))
     z = rng.standard_normal(LATENT_DIM, dtype=np.float32)
