@@ -6,9 +6,9 @@ from datasets.synth_heads.record import Record, Settings, generator_version
 
 DEPTH_UNIT = 1 / 50_000   # world units a step of the depth pictures
 
-_NORMS = {"full": "", "varied": """- norms `varied`: every second head lies nearer to the mean head: its SHAPE entries and its COLOUR
+_VARIED = """- norms `varied`: every second head lies nearer to the mean head: its SHAPE entries and its COLOUR
   entries are each multiplied by a factor in [0, 1)
-"""}
+"""
 
 
 def dataset_card(settings: Settings, record: Record, splits: dict[str, list[int]]) -> str:
@@ -49,7 +49,7 @@ the heads were made from. No real person is shown.
 
 - {settings.num_heads} heads x {settings.views} views = {pictures} pictures of {settings.size} x {settings.size} pixels
 - palette `{settings.palette}`: {colours}
-{_NORMS[settings.norms]}- made by generator {generator_version()} with
+{_VARIED if settings.norms == "varied" else ""}- made by generator {generator_version()} with
   `{command}`;
   the same command gives the same bytes
 
