@@ -8,7 +8,6 @@
 """
 
 import json
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -40,6 +39,7 @@ def main(argv: Sequence[str]) -> None:
 def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
     from training.coach3d import Coach3D
     from training.run_log import RunLog
+    from training.start import find_start
 
     say = print if world.is_main else (lambda text: None)
     contents, source, resume = find_start(opts, world, say)
@@ -59,53 +59,6 @@ def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
         log.say(f"{ending}; checkpoints in {exp_dir / 'checkpoints'}")
     finally:
         log.close()
-
-
-def find_start(opts: Namespace, world: Any, say: Any) -> tuple[dict[str, Any] | None, Path | None, bool]:
-    """The checkpoint to start from, its file, and whether to continue it (or only to take its weights).
-
-    Only the main process looks at the disk. A process that torchrun has started again continues its own run.
-    """
-    from training.checkpoint import CheckpointFolder
-    from training.distributed import is_restart
-
-    answer = None
-    if world.is_main:
-        try:
-            files = CheckpointFolder(Path(opts.exp_dir) / "checkpoints")
-            answer = _find_start(opts, files, is_restart(os.environ), say)
-        except UserError as error:
-            answer = error
-    answer = world.from_main(answer)
-    if isinstance(answer, UserError):
-        raise answer
-    return answer
-
-
-def _find_start(opts: Namespace, files: Any, restarted: bool, say: Any
-                ) -> tuple[dict[str, Any] | None, Path | None, bool]:
-    from models.checkpoints import read_checkpoint
-
-    continuing = opts.continue_training or opts.auto_resume or restarted
-    if files.candidates():
-        if continuing:
-            contents, path, problems = files.load_newest()
-            for problem in problems:
-                say(f"falling back to {path.name}: {problem}")
-            say(f"continuing {path} after step {contents.get('global_step')}")
-            return contents, path, True
-        if not opts.overwrite:
-            raise UserError(f"--exp_dir {opts.exp_dir}: there is a run in it already; continue it with --auto_resume, "
-                            "delete it with --overwrite, or choose another folder")
-        files.clear()
-    if opts.checkpoint_path:
-        path = Path(opts.checkpoint_path)
-        say(f"{'continuing' if opts.continue_training else 'starting from the weights of'} {path}")
-        return read_checkpoint(path), path, opts.continue_training
-    if opts.continue_training and not restarted:
-        raise UserError(f"--continue_training: {files.folder} holds no checkpoint; name one with --checkpoint_path, or "
-                        "use --auto_resume, which starts afresh where there is none")
-    return None, None, False
 
 
 def _check_world(opts: Namespace, world: Any) -> None:

@@ -88,11 +88,11 @@ class RunLog:
             with (self.exp_dir / "timestamp.txt").open("a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
-    def command(self, argv: Sequence[str]) -> None:
+    def command(self, argv: Sequence[str], script: str = "scripts/train3d.py") -> None:
         """The command line, for train.bash."""
         if self.active:
             with (self.exp_dir / "train.bash").open("a", encoding="utf-8") as file:
-                file.write(f"python scripts/train3d.py {shlex.join(argv)}\n")
+                file.write(f"python {script} {shlex.join(argv)}\n")
 
     def close(self) -> None:
         if self._bar is not None:

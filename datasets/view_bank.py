@@ -1,0 +1,142 @@
+"""Heads seen from several known sides, in memory: what a decoder learns to reconstruct.
+
+    bank = ViewBank.load(Path("data/SynthHeads"), "train")
+    rays = bank.draw_rays(heads, count, rng)
+
+The data set has `latents.npz` (codes, ids and cameras) beside its pictures, as scripts/build_synth_heads.py writes it,
+and `depth/` if it was made with --depth. Pictures are 1.25 times as wide as the model's camera sees; only what it sees
+is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8, UInt16
+from PIL import Image
+
+from datasets.mask_lists import list_folder, list_names
+from datasets.poses import image_id
+from datasets.synth_heads.card import DEPTH_UNIT
+from datasets.synth_heads.renderer import MARGIN
+from utils.errors import UserError
+
+IMAGES, DEPTHS, MASKS = "CelebA-HQ-img", "depth", "mask"
+VIEWS_A_HEAD = 100  # ids are head * 100 + view
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Rays of a batch of heads, each through the middle of a pixel."""
+
+    poses: Float[np.ndarray, "heads rays 2"]  # yaw and pitch of each ray's camera, radians
+    places: Float[np.ndarray, "heads rays 2"]  # in the picture: x right and y up, -1 to 1
+    colours: Float[np.ndarray, "heads rays 3"]  # in [0, 1]
+    depths: Float[np.ndarray, "heads rays"] | None  # along the ray, infinite on the background; None: unknown
+
+
+@dataclass(frozen=True)
+class ViewBank:
+    """All views of some heads.
+
+    z: codes. cameras: yaw and pitch, radians. rgb, depth: pictures as the model's camera sees them; depth in steps of
+    DEPTH_UNIT, 0 on the background, None where the data set has none. edge: the outermost pixels' place, near 1.
+    """
+
+    heads: Int[np.ndarray, " n"]  # numbers in the data set
+    z: Float[np.ndarray, "n zdim"]
+    cameras: Float[np.ndarray, "n views 2"]
+    rgb: UInt8[np.ndarray, "n views s s 3"]
+    depth: UInt16[np.ndarray, "n views s s"] | None
+    edge: float
+
+    @staticmethod
+    def load(root: Path, side: str, limit: int = 0,
+             track: Callable[[Iterable[int]], Iterable[int]] = lambda heads: heads) -> ViewBank:
+        """Read the heads of a list.
+
+        Args:
+            side: 'train', 'val' or 'test'.
+            limit: read so many heads at most; 0: all.
+            track: passes on the heads' numbers as they are read; for a progress bar.
+
+        Raises:
+            UserError: the folder has no latents, or a picture is missing or of another size.
+        """
+        try:
+            with np.load(root / "latents.npz", allow_pickle=False) as file:
+                z, ids, cameras = (file[name] for name in ("z", "ids", "camera"))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"--data_root {root}: it has no readable latents.npz, which --objective reconstruction "
+                            "learns from; make the data set with scripts/build_synth_heads.py") from error
+        names = list_names(root / f"{side}_paths.txt", root / MASKS, list_folder(root / MASKS))
+        heads = np.unique([image_id(name) // VIEWS_A_HEAD for name in names])
+        heads = heads[:limit] if limit else heads
+        with_depth = (root / DEPTHS).is_dir()
+        first = _read(root / IMAGES / f"{ids[heads[0], 0]}.jpg", "RGB")
+        inside = visible_part(first.shape[0])
+        views, size = ids.shape[1], inside.stop - inside.start
+        rgb = np.empty((len(heads), views, size, size, 3), np.uint8)
+        depth = np.empty(rgb.shape[:-1], np.uint16) if with_depth else None
+
+        def read(index: int) -> int:
+            for view, identity in enumerate(ids[heads[index]]):
+                picture = _read(root / IMAGES / f"{identity}.jpg", "RGB", first.shape[0])
+                rgb[index, view] = picture[inside, inside]
+                if depth is not None:
+                    distance = _read(root / DEPTHS / f"{identity}.png", None, first.shape[0])
+                    depth[index, view] = distance[inside, inside]
+            return index
+
+        with ThreadPoolExecutor(4) as pool:
+            for _ in track(pool.map(read, range(len(heads)))):
+                pass
+        edge = MARGIN * (size - 1) / (first.shape[0] - 1)
+        return ViewBank(heads, z[heads].astype(np.float32), cameras[heads].astype(np.float32), rgb, depth, edge)
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def draw_rays(self, head: int, count: int, rng: np.random.Generator) -> Rays:
+        """`count` random rays of one head (a batch of one), from all its views alike."""
+        size = self.rgb.shape[2]
+        view = rng.integers(self.rgb.shape[1], size=count)
+        row, column = rng.integers(size, size=(2, count))
+        scale = 2 * self.edge / (size - 1)
+        places = np.stack([column * scale - self.edge, self.edge - row * scale], -1)
+        depths = None
+        if self.depth is not None:
+            steps = self.depth[head, view, row, column]
+            depths = np.where(steps > 0, steps * np.float32(DEPTH_UNIT), np.float32(np.inf))[None].astype(np.float32)
+        return Rays(self.cameras[head, view][None], places[None].astype(np.float32),
+                    (self.rgb[head, view, row, column] / np.float32(255))[None].astype(np.float32), depths)
+
+
+def join_rays(parts: list[Rays]) -> Rays:
+    """Batches of equally many rays put together."""
+    depths = None if parts[0].depths is None else np.concatenate([part.depths for part in parts])
+    return Rays(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("poses", "places", "colours")),
+                depths)
+
+
+def visible_part(size: int) -> slice:
+    """The rows (and columns) of a picture on disk that the model's camera sees."""
+    seen = round(size / MARGIN)
+    start = (size - seen) // 2
+    return slice(start, start + seen)
+
+
+def _read(path: Path, mode: str | None, size: int | None = None) -> np.ndarray:
+    try:
+        with Image.open(path) as file:
+            pixels = np.asarray(file.convert(mode) if mode else file)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: this picture cannot be read ({error}); build the data set again") from error
+    if size is not None and pixels.shape[:2] != (size, size):
+        raise UserError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but the others have {size} x {size}; "
+                        "build the data set again")
+    return pixels

@@ -1,0 +1,62 @@
+"""Pretrain a decoder: the pi-GAN whose codes Sem2NeRF's encoder learns to predict.
+
+    python scripts/train_pigan.py --exp_dir out/decoder --data_root data/SynthHeads --pigan_hidden_dim 128
+    torchrun --nproc_per_node=8 scripts/train_pigan.py --exp_dir out/decoder ...
+
+`--help` lists all options; docs/training.md explains them.
+"""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from options.pigan_options import parse
+from utils.cli import run
+from utils.files import make_folder, write_text
+
+
+def main(argv: Sequence[str]) -> None:
+    opts = parse(argv)
+
+    from training import distributed  # heavy imports stay behind --help
+
+    world = distributed.start(opts.device, opts.gpu_ids, local_rank=opts.local_rank)
+    try:
+        train(opts, argv, world)
+    finally:
+        distributed.finish()
+
+
+def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
+    from training.pigan_coach import GENERATOR, PiganCoach
+    from training.pigan_reconstruction import ReconstructionObjective
+    from training.run_log import RunLog
+    from training.start import find_own_run
+
+    say = print if world.is_main else (lambda text: None)
+    contents = find_own_run(opts, world, say)
+    objective = ReconstructionObjective(opts, world, say)
+    opts = Namespace(**vars(opts), pigan_zdim=objective.siren.z_dim)
+    coach = PiganCoach(opts, world, objective, contents, say)
+    exp_dir = Path(opts.exp_dir)
+    if world.is_main:
+        make_folder(exp_dir / "checkpoints")
+        write_text(exp_dir / "opt.json", json.dumps(vars(opts), indent=2, sort_keys=True) + "\n")
+    log = RunLog(exp_dir, coach.global_step, opts.max_steps, active=world.is_main, progress=opts.progress)
+    try:
+        log.command(argv, "scripts/train_pigan.py")
+        log.stamp(f"started at step {coach.global_step} ({world.size} processes, {world.device.type})")
+        ending = coach.train(log)
+        log.stamp(ending)
+        log.say(f"{ending}; the decoder is {exp_dir / 'checkpoints' / GENERATOR}")
+    finally:
+        log.close()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,118 @@
+"""`--objective reconstruction`: the objective with its data, optimiser and validation."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from datasets.sample_stream import Share, index_at
+from datasets.view_bank import ViewBank
+from models.pigan.cameras import Camera
+from models.pigan.curriculums import get_curriculum
+from models.pigan.siren import FilmSiren
+from models.scene import Scene
+from training.distributed import World
+from training.panels import panel, photo_picture
+from training.reconstruction import LOGIT, RayBatch, Reconstruction, ReconstructionSettings, draw_batch
+from training.validation import Validation, shard
+
+# The density layer's weights are this many times larger than the other layers', so its rate is too.
+DENSITY_GAIN = 30 * LOGIT
+BETAS, EPS = (0.9, 0.98), 1e-12  # the density layer's gradients are tiny
+PANEL_HEADS = 8
+
+
+class ReconstructionObjective:
+    """See `training.pigan_coach.Objective`.
+
+    Args:
+        opts: of options/pigan_options.py.
+
+    Raises:
+        UserError: the data set cannot be used.
+    """
+
+    def __init__(self, opts: Namespace, world: World, say: Callable[[str], None]) -> None:
+        self.opts, self.world = opts, world
+        self.geometry = get_curriculum(opts.pigan_curriculum_type)
+        root = Path(opts.data_root)
+        self.train_bank = ViewBank.load(root, "train", opts.num_heads)
+        self.val_bank = ViewBank.load(root, "val", opts.val_images)
+        depth = "with depth" if self.train_bank.depth is not None else "without depth: all rays are rendered"
+        say(f"data: {len(self.train_bank)} heads x {self.train_bank.rgb.shape[1]} views in {root}, {depth}")
+        self.settings = ReconstructionSettings(opts.rays, min(opts.rendered_rays, opts.rays),
+                                               occupancy_weight=opts.occupancy_lambda,
+                                               render_weight=opts.render_lambda)
+        self.siren = start_siren(opts.pigan_hidden_dim, self.train_bank.z.shape[1], opts.seed).to(world.device)
+        # static_graph: every step does the same
+        self.loss = world.parallel(Reconstruction(self.siren, self.geometry, self.settings), static_graph=True)
+        mapping = list(self.siren.mapping_network.parameters())
+        density = list(self.siren.final_layer.parameters())
+        apart = {id(p) for p in (*mapping, *density)}
+        rate = opts.learning_rate
+        self.optimizers = {"optimizer": torch.optim.Adam([
+            {"params": [p for p in self.siren.parameters() if id(p) not in apart], "lr": rate},
+            {"params": mapping, "lr": rate * opts.mapping_rate},
+            {"params": density, "lr": rate * DENSITY_GAIN},
+        ], betas=BETAS, eps=EPS)}
+        self.modules: dict[str, nn.Module] = {}
+        self.share = Share(opts.batch_size, world.rank, world.size)
+
+    def step(self, step: int, samples_seen: int) -> tuple[dict[str, torch.Tensor], list[str], int]:
+        positions = self.share.positions(samples_seen, 0)
+        heads = [index_at(position, len(self.train_bank), self.opts.seed) for position in positions]
+        rngs = [np.random.default_rng((self.opts.seed, 7, position)) for position in positions]
+        batch = _to(draw_batch(self.train_bank, heads, self.settings, rngs), self.world.device)
+        optimizer = self.optimizers["optimizer"]
+        optimizer.zero_grad(set_to_none=True)
+        loss, terms = self.loss(batch)
+        loss.backward()
+        if self.opts.grad_clip:
+            nn.utils.clip_grad_norm_(self.siren.parameters(), self.opts.grad_clip)
+        optimizer.step()
+        names = [f"head {number}" for number in self.train_bank.heads[heads]]
+        return {**terms, "loss": loss.detach()}, names, self.share.step_samples
+
+    @torch.no_grad()
+    def validate(self) -> Validation:
+        """Held-out heads, each in its first view: PSNR of colours in [0, 1], in dB, and depth error."""
+        bank, size = self.val_bank, self.opts.test_output_size
+        errors, rows = [], []
+        for index in shard(len(bank), self.world):
+            codes = self.siren.mapping_network(torch.from_numpy(bank.z[index:index + 1]).to(self.world.device))
+            scene = Scene(self.siren, codes, self.geometry)
+            yaw, pitch = bank.cameras[index, 0].tolist()
+            view = scene.render(Camera(yaw, pitch), size, samples=24)
+            target = torch.from_numpy(bank.rgb[index, 0]).permute(2, 0, 1).float() / 127.5 - 1
+            target = F.interpolate(target[None], (size, size), mode="bilinear", antialias=True)[0]
+            errors.append(float(((view.rgb.cpu() - target) / 2).square().mean()))
+            if self.world.is_main and len(rows) < PANEL_HEADS:
+                turned = scene.render(Camera(yaw + 0.4 if yaw < np.pi / 2 else yaw - 0.4, pitch), size, samples=24)
+                rows.append([photo_picture(picture) for picture in (target, view.rgb, turned.rgb)])
+        errors = [error for part in self.world.gather(errors) for error in part]
+        psnr = float(np.mean(-10 * np.log10(np.maximum(errors, 1e-10))))
+        shown = panel(("held-out head", "reconstruction", "turned"), rows, max(128, size)) if rows else None
+        return Validation({"psnr": psnr, "loss": float(np.mean(errors))}, shown)
+
+
+def start_siren(width: int, z_dim: int, seed: int) -> FilmSiren:
+    """A decoder to start from: pi-GAN's initialisation, a density layer of the size of densities, and no dependence on
+    the view direction."""
+    torch.manual_seed(seed)
+    siren = FilmSiren(width, z_dim)
+    with torch.no_grad():
+        siren.final_layer.weight.mul_(DENSITY_GAIN)
+        siren.final_layer.bias.mul_(DENSITY_GAIN)
+        siren.color_layer_sine.layer.weight[:, :3] = 0
+    return siren
+
+
+def _to(batch: RayBatch, device: torch.device) -> RayBatch:
+    return RayBatch(*(None if value is None else value.to(device, non_blocking=True)
+                      for value in vars(batch).values()))
