@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from configs.data_configs import DataConfig
 from configs.label_spaces import LabelSpace
+from datasets.latents import FILE, read_latents
 from datasets.map_cache import MapCache
 from datasets.mask_files import check_face, read_mask
 from datasets.mask_lists import list_folder, list_names
@@ -43,6 +44,7 @@ class TrainItem(TypedDict):
     distance: UInt8[Tensor, "size size"] | None
     image: UInt8[Tensor, "3 output output"]
     pose: Float[Tensor, 2]  # yaw, pitch, radians
+    latent: Float[Tensor, " zdim"] | None  # the head's code, where it is wanted
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class ImagesOptions:
     merged: bool = True  # --use_merged_labels
     use_contour: bool = True
     cache: Path | None = None  # folder of the map cache
+    latents: bool = False  # also give the codes that the data set carries
 
 
 class ImagesDataset3D(Dataset[TrainItem]):
@@ -64,13 +67,15 @@ class ImagesDataset3D(Dataset[TrainItem]):
         masks: mask files inside it, see `find_masks`.
 
     Raises:
-        UserError: the folder of photographs or the pose file is not there, or lacks one that a mask needs.
+        UserError: the folder of photographs, the pose file or (if wanted) the codes are not there, or lack one that a
+            mask needs.
     """
 
     def __init__(self, root: Path, config: DataConfig, masks: list[Path], options: ImagesOptions) -> None:
         self.config, self.masks, self.options = config, masks, options
         self.images = _find_images(root, masks)
         self.poses = _find_poses(masks, config)
+        self.latents = _find_latents(root, masks) if options.latents else None
         recipe = (config.label_space, options.merged, options.geometry, config.crop)
         self.cache = None
         if options.cache is not None:
@@ -98,6 +103,7 @@ class ImagesDataset3D(Dataset[TrainItem]):
             name=path.stem, label=planes[0], contour=planes[1], distance=planes[2],
             image=torch.from_numpy(self._image(self.images[image_id(path)])),
             pose=torch.tensor(self.poses[image_id(path)], dtype=torch.float32),
+            latent=torch.from_numpy(self.latents[image_id(path)]) if self.latents else None,
         )
 
     def _mask(self, path: Path) -> PreparedMask:
@@ -212,3 +218,12 @@ def _find_poses(masks: list[Path], config: DataConfig) -> dict[int, tuple[float,
         raise UserError(f"{file}: no pose for mask {missing[0].name}, image {image_id(missing[0])}{more}; add a line "
                         "for it, or leave the mask out with --train_paths_conf and --test_paths_conf")
     return poses
+
+
+def _find_latents(root: Path, masks: list[Path]) -> dict[int, np.ndarray]:
+    latents = read_latents(root, "--latent_lambda").by_picture()
+    missing = [path for path in masks if image_id(path) not in latents]
+    if missing:
+        raise UserError(f"{root / FILE}: no code for mask {missing[0].name}; leave the mask out with "
+                        "--train_paths_conf and --test_paths_conf, or train without --latent_lambda")
+    return latents

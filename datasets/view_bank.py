@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt16
 from PIL import Image
 
+from datasets.latents import read_latents
 from datasets.mask_lists import list_folder, list_names
 from datasets.poses import image_id
 from datasets.synth_heads.card import DEPTH_UNIT
@@ -67,12 +68,8 @@ class ViewBank:
         Raises:
             UserError: the folder has no latents, or a picture is missing or of another size.
         """
-        try:
-            with np.load(root / "latents.npz", allow_pickle=False) as file:
-                z, ids, cameras = (file[name] for name in ("z", "ids", "camera"))
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"--data_root {root}: it has no readable latents.npz, which --objective reconstruction "
-                            "learns from; make the data set with scripts/build_synth_heads.py") from error
+        latents = read_latents(root, "--objective reconstruction")
+        ids = latents.ids
         names = list_names(root / f"{side}_paths.txt", root / MASKS, list_folder(root / MASKS))
         heads = np.unique([image_id(name) // VIEWS_A_HEAD for name in names])
         heads = heads[:limit] if limit else heads
@@ -96,7 +93,7 @@ class ViewBank:
             for _ in track(pool.map(read, range(len(heads)))):
                 pass
         edge = MARGIN * (size - 1) / (first.shape[0] - 1)
-        return ViewBank(heads, z[heads].astype(np.float32), cameras[heads].astype(np.float32), rgb, depth, edge)
+        return ViewBank(heads, latents.z[heads], latents.cameras[heads], rgb, depth, edge)
 
     def __len__(self) -> int:
         return len(self.heads)

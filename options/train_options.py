@@ -133,6 +133,8 @@ def _loss_options(option) -> None:
     option("--lpips_lambda", 0.8, "weight of LPIPS; 0 needs no AlexNet")
     option("--lpips_weights", None, "AlexNet of LPIPS; default: $TORCH_HOME, then pretrained_models/")
     option("--w_norm_lambda", 0.005, "weight of the codes' distance from the mean code")
+    option("--latent_lambda", 0.0, "weight of the codes' distance from those in the data set's latents.npz; not in the "
+           "paper, a warm start for data that carries them")
     option("--dis_lambda", 0.08, "weight of the adversarial terms; 0: no discriminator")
     option("--optim_name", "ranger", "optimiser of both networks", choices=("ranger", "adam", "adamw"))
     option("--learning_rate", 1e-4, "of the encoder")
@@ -223,8 +225,8 @@ def check(opts: argparse.Namespace) -> None:
             "pigan_hidden_dim", "pigan_infer_max_batch", "grad_accum", "board_interval", "image_interval",
             "latest_interval", "test_output_size", "world_size"),
         0: ("workers", "test_workers", "l1_lambda", "l2_lambda", "lpips_lambda", "w_norm_lambda", "dis_lambda",
-            "grad_clip", "val_interval", "save_interval", "keep_checkpoints", "val_images", "sample_chunk",
-            "ray_scale_anneal", "seed"),
+            "latent_lambda", "grad_clip", "val_interval", "save_interval", "keep_checkpoints", "val_images",
+            "sample_chunk", "ray_scale_anneal", "seed"),
     }
     for least, names in at_least.items():
         for name in names:
@@ -242,6 +244,6 @@ def check(opts: argparse.Namespace) -> None:
         raise UserError(f"--train_rand_pose_prob {opts.train_rand_pose_prob}: give a probability, at most 1")
     if opts.pigan_infer_ray_step < 3:
         raise UserError(f"--pigan_infer_ray_step {opts.pigan_infer_ray_step}: give at least 3 points a ray")
-    if opts.l2_lambda == opts.l1_lambda == opts.lpips_lambda == opts.dis_lambda == 0:
-        raise UserError("--l2_lambda, --l1_lambda, --lpips_lambda and --dis_lambda are all 0: nothing would be learnt; "
-                        "give at least one of them a weight")
+    if opts.l2_lambda == opts.l1_lambda == opts.lpips_lambda == opts.dis_lambda == opts.latent_lambda == 0:
+        raise UserError("--l2_lambda, --l1_lambda, --lpips_lambda, --dis_lambda and --latent_lambda are all 0: nothing "
+                        "would be learnt; give at least one of them a weight")

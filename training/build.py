@@ -70,15 +70,19 @@ def build_data(opts: Namespace, say: Say) -> Data:
     root = Path(opts.data_root or config.data_root)
     geometry = MaskGeometry(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
     cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
-    options = ImagesOptions(geometry, opts.output_size, opts.use_merged_labels, opts.use_contour, cache)
+    options = ImagesOptions(geometry, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
+                            latents=opts.latent_lambda > 0)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
     say(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
     return Data(*(ImagesDataset3D(root, config, masks, options) if masks else None for masks in (train, val)))
 
 
-def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str | Path | None, say: Say) -> Sem2NeRF:
+def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str | Path | None, say: Say,
+              resume: bool = False) -> Sem2NeRF:
     """The model, ready to train: from a checkpoint's contents, else from the decoder's and the encoder's own weights.
+
+    A decoder that --pigan_weights names goes before the checkpoint's own, unless a run is resumed.
 
     Raises:
         UserError: weights are missing or do not fit.
@@ -87,6 +91,9 @@ def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str |
     if contents is not None:
         net.load_weights(contents.get("train_state_dict", contents["state_dict"]), source)
         net.set_latent_avg(latent_avg_of(contents, source) or mean_code(net.siren))
+        if opts.pigan_weights and not resume:
+            _start_decoder(net, opts, say)
+            net.set_latent_avg(mean_code(net.siren, seed=opts.seed))
     else:
         _start_decoder(net, opts, say)
         _start_encoder(net, opts, say)
@@ -180,7 +187,8 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
 
 
 def loss_weights(opts: Namespace) -> LossWeights:
-    return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda)
+    return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda,
+                       opts.latent_lambda)
 
 
 def rendering(opts: Namespace) -> Rendering:

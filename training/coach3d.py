@@ -54,7 +54,7 @@ class Coach3D:
         self.data = build.build_data(self.opts, say)
         self.share = Share(opts.batch_size, world.rank, world.size, opts.grad_accum)
         torch.manual_seed(opts.seed)
-        self.net = build.build_net(self.opts, contents, source, say).to(world.device)
+        self.net = build.build_net(self.opts, contents, source, say, resume).to(world.device)
         self.perceptual = build.build_perceptual(self.opts, world.device)
         earlier = contents if resume and contents is not None else {}
         self.discriminator = build.build_discriminator(self.opts, self.stages, earlier)
@@ -138,7 +138,8 @@ class Coach3D:
             self.record.add(state.global_step + 1, terms, loaded["name"])
         state.update()
         state.count(self.share.step_samples)
-        if state.global_step % self.opts.image_interval == 0 and self.world.is_main:
+        shown = generated.rendered is not None and state.global_step % self.opts.image_interval == 0
+        if shown and self.world.is_main:
             self._show(log, loaded, batch, draws, generated)
 
     def _prepare(self, loaded: dict[str, Any], micro_batch: int, stage: Stage) -> tuple[Batch, Draws]:

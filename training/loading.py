@@ -79,7 +79,7 @@ def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Ba
     """Unfold a loaded batch on the device."""
     moved = {key: value.to(device, non_blocking=True) for key, value in loaded.items() if isinstance(value, Tensor)}
     masks = to_network_input(moved["label"], moved.get("contour"), moved.get("distance"), label_nc)
-    return Batch(masks, (moved["image"].float() / 255 - 0.5) / 0.5, moved["pose"])
+    return Batch(masks, (moved["image"].float() / 255 - 0.5) / 0.5, moved["pose"], moved.get("latent"))
 
 
 def _context(workers: int) -> str | None:

@@ -4,8 +4,8 @@
     loss, terms = objective(draw_batch(bank, heads, settings, rng))
 
 Where the data has depth, two points a ray say it all: just behind the surface the colour is the pixel's and the field
-is solid, in front of it the field is empty. That costs a tenth of volume rendering, which a few rays get on top, so that
-density and colour fit together. Without depth all rays are rendered.
+is solid, in front of it the field is empty. That costs a tenth of volume rendering, which a few rays get on top, so
+that density and colour fit together. Without depth all rays are rendered.
 
 The decoder must keep shape and colour apart, as a pi-GAN's layers do after training with style mixing (Karras et al.,
 "A Style-Based Generator Architecture for Generative Adversarial Networks", CVPR 2019, sec. 3.1): the codes of the first

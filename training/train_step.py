@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
+from criteria.latent import latent_distance
 from criteria.w_norm import w_norm
 from models.pigan.codes import Codes
 from models.pigan.generator import RayNoise, render_rays
@@ -36,6 +37,12 @@ class LossWeights:
     lpips: float = 0.8
     w_norm: float = 0.005
     dis: float = 0.08  # the adversarial term; also the factor of the discriminator's own loss
+    latent: float = 0.0  # distance from the codes that the data set carries
+
+    @property
+    def pictures(self) -> bool:
+        """Whether any term looks at a picture."""
+        return bool(self.l2 or self.l1 or self.lpips or self.dis)
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Batch:
     masks: Float[Tensor, "batch channels size size"]  # network input
     images: Float[Tensor, "batch 3 height width"]  # photographs in [-1, 1]
     poses: Float[Tensor, "batch 2"]  # yaw, pitch of the photographs, radians
+    latents: Float[Tensor, "batch zdim"] | None = None  # codes of the photographed heads, where they are known
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class Losses:
 class GeneratorLosses(Losses):
     """With the pictures, for the discriminator and for looking at."""
 
-    rendered: Float[Tensor, "batch 3 rows columns"]  # in [-1, 1], detached
+    rendered: Float[Tensor, "batch 3 rows columns"] | None  # in [-1, 1], detached; None if no term looks at it
     target: Float[Tensor, "batch 3 rows columns"]
     condition: Float[Tensor, "batch channels rows columns"] | None  # of a conditional discriminator
 
@@ -98,17 +106,23 @@ class PatchGenerator(nn.Module):
     def forward(
         self,
         masks: Float[Tensor, "batch channels size size"],
-        origins: Float[Tensor, "batch 3"],
-        directions: Float[Tensor, "batch rays 3"],
+        origins: Float[Tensor, "batch 3"] | None,
+        directions: Float[Tensor, "batch rays 3"] | None,
         noise: RayNoise,
         drop_paths: Float[Tensor, "batch layers"] | None = None,
-    ) -> tuple[Float[Tensor, "batch rays 3"], Float[Tensor, "batch codes"], Float[Tensor, "batch codes"]]:
-        """Colours in [0, 1], and the codes (frequencies, phase shifts)."""
+        latents: Float[Tensor, "batch zdim"] | None = None,
+    ) -> tuple[Float[Tensor, "batch rays 3"] | None, Float[Tensor, "batch codes"], Float[Tensor, "batch codes"],
+               Float[Tensor, ""] | None]:
+        """Colours in [0, 1] (of rays, if there are any), the codes (frequencies, phase shifts), and the distance from
+        the codes of known `latents`."""
         self.drop_paths.give(drop_paths)
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
-            codes = self.net.encode(masks)
+            out = self.net.encoder(masks)
+            codes = self.net.codes_of(out)
         codes = codes.to(torch.float32)  # the field multiplies frequencies by 15: it needs all digits
-        return self._render(codes, origins, directions, noise), codes.frequencies, codes.phase_shifts
+        distance = None if latents is None else latent_distance(self.net, out.float(), codes, latents)
+        rgb = None if directions is None else self._render(codes, origins, directions, noise)
+        return rgb, codes.frequencies, codes.phase_shifts, distance
 
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
         settings, geometry = self.rendering, self.net.config.geometry
@@ -173,9 +187,13 @@ class TrainStep:
             picture_size: side of the whole picture that the patch is a part of, in pixels.
         """
         poses = batch.poses if draws.extreme_poses is None else draws.extreme_poses
-        origins, directions = patch_rays(poses, draws.grid, picture_size, self.net.config.geometry.fov_deg)
-        rgb, frequencies, phase_shifts = self.generator(batch.masks, origins, directions, draws.noise, draws.drop_paths)
-        rendered = (rgb * 2 - 1).transpose(1, 2).unflatten(2, draws.grid.shape[1:3])
+        origins, directions = None, None
+        if self.weights.pictures:
+            origins, directions = patch_rays(poses, draws.grid, picture_size, self.net.config.geometry.fov_deg)
+        rgb, frequencies, phase_shifts, distance = self.generator(
+            batch.masks, origins, directions, draws.noise, draws.drop_paths,
+            batch.latents if self.weights.latent else None)
+        rendered = None if rgb is None else (rgb * 2 - 1).transpose(1, 2).unflatten(2, draws.grid.shape[1:3])
         target = sample_image(batch.images, draws.grid)
         condition = sample_image(batch.masks, draws.grid) if self.conditional else None
 
@@ -187,13 +205,16 @@ class TrainStep:
                 terms["l1"] = weights.l1, F.l1_loss(rendered, target)
             if weights.lpips:
                 terms["lpips"] = weights.lpips, self.perceptual(rendered, target)
+        if weights.latent:
+            terms["latent"] = weights.latent, distance
         if weights.w_norm:
             terms["w_norm"] = weights.w_norm, w_norm(Codes(frequencies, phase_shifts), self.net.latent_avg)
         if weights.dis:
             terms["g"] = weights.dis, real_loss(self.discriminator(rendered, condition))
         total = torch.stack([weight * term for weight, term in terms.values()]).sum()
         named = {f"loss_{name}": term.detach() for name, (_, term) in terms.items()}
-        return GeneratorLosses(total, {**named, "loss": total.detach()}, rendered.detach(), target, condition)
+        shown = None if rendered is None else rendered.detach()
+        return GeneratorLosses(total, {**named, "loss": total.detach()}, shown, target, condition)
 
     def discriminator_losses(self, generated: GeneratorLosses) -> Losses:
         """Losses of the discriminator on the patches of the same step."""
