@@ -1,10 +1,14 @@
-"""Shared fixtures: the reference data (golden numbers of the official code), where it is present."""
+"""Shared fixtures: the reference data (golden numbers of the official code), where it is present; and nothing that a
+test starts stays."""
 
+import faulthandler
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from child_processes import end, end_started, leftovers
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -12,6 +16,32 @@ GOLDEN = SHARED / "golden"
 
 if GOLDEN.is_dir():
     sys.path.append(str(GOLDEN))  # golden_values.py regenerates weights, inputs and random draws from their names
+
+SECONDS_TO_LEAVE = 60
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_stays():
+    """The whole run: fails, and ends what is left, if a process that a test has started is still there."""
+    yield
+    patience = time.monotonic() + 15  # loader processes look every five seconds whether theirs was killed
+    while (alive := leftovers()) and time.monotonic() < patience:
+        time.sleep(0.2)
+    found = [str(process) for process in alive]
+    end(alive)
+    assert not found, f"still running at the end of the tests: {found}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_started_stays():
+    """Every test: whatever it started through `child_processes` or `launching` ends with it."""
+    yield
+    end_started()
+
+
+def pytest_unconfigure():
+    """Should Python not find its end (it waits for threads and for processes), say where, and end."""
+    faulthandler.dump_traceback_later(SECONDS_TO_LEAVE, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(scope="session")

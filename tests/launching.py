@@ -12,6 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+from child_processes import end, register, tree
+
 ROOT = Path(__file__).resolve().parents[1]
 PRELOAD = ["launching", "torch.utils.tensorboard", "scripts.train3d", "training.coach3d", "timm.optim"]
 
@@ -50,20 +53,21 @@ class Run:
         self.path = Path(folder) / f"{name}.txt"
         self.process = context().Process(target=_train, args=(list(argv), environment or {}, str(self.path), damage))
         self.process.start()
+        register(self.process.pid)
 
     @property
     def output(self) -> str:
         return self.path.read_text() if self.path.exists() else ""
 
-    def wait(self, timeout=300) -> int:
+    def wait(self, timeout=120) -> int:
         """Its exit code."""
         self.process.join(timeout)
         if self.process.exitcode is None:
-            self.process.kill()
+            end(tree(psutil.Process(self.process.pid)))
             raise AssertionError(f"still running after {timeout} s: {self.output}")
         return self.process.exitcode
 
-    def wait_for(self, condition, timeout=180) -> None:
+    def wait_for(self, condition, timeout=120) -> None:
         """Until `condition()` holds or the process has ended."""
         end = time.monotonic() + timeout
         while not condition() and self.process.is_alive():

@@ -1,9 +1,9 @@
 """Part pictures -> label masks: the recorded result, interruptions, splits, bad parts."""
 
 import json
-import subprocess
 import sys
 
+import child_processes
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -28,8 +28,7 @@ def part(folder, name, box, size=8, mode="RGB"):
 
 
 def build(*options):
-    return subprocess.run([sys.executable, "scripts/build_celeba_mask.py", *map(str, options)], cwd=ROOT,
-                          capture_output=True, text=True, check=False)
+    return child_processes.run([sys.executable, "scripts/build_celeba_mask.py", *options], cwd=ROOT)
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import json
 import math
 import os
-import subprocess
 import sys
 import time
 
+import child_processes
 import numpy as np
 import psutil
 import pytest
@@ -39,8 +39,7 @@ CONFIG = data_config("synthheads_seg_to_3dface")
 
 
 def run_script(name, *options):
-    return subprocess.run([sys.executable, f"scripts/{name}.py", *map(str, options)], cwd=ROOT, capture_output=True,
-                          text=True, check=False)
+    return child_processes.run([sys.executable, f"scripts/{name}.py", *options], cwd=ROOT, timeout=240)
 
 
 def contents(folder):
@@ -82,7 +81,7 @@ def test_a_killed_build_continues_with_other_workers_and_ends_the_same(built, tm
     out = tmp_path / "heads"
     code = ("from pathlib import Path; import datasets.synth_heads.dataset as d; d._RECORD_SECONDS = 0\n"
             f"d.build_dataset(Path({str(out)!r}), d.{SETTINGS!r}, 1)")
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    process = child_processes.start([sys.executable, "-c", code], cwd=ROOT)
     record, deadline = out / "build.json", time.monotonic() + 120
     while not (record.exists() and json.loads(record.read_text())["heads"]) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -69,7 +69,7 @@ def kill_and_resume(options, exp_dir, folder, kills, seed):
         time.sleep(rng.random() * 0.25)
         if run.process.is_alive():
             os.kill(run.process.pid, signal.SIGKILL)
-        run.process.join()
+        run.wait()
     return train(argv, folder, name="last")
 
 

@@ -1,6 +1,10 @@
 """Training data: files to items, lists, the cache of maps, and the order of samples."""
 
+import contextlib
+import multiprocessing
+import os
 import shutil
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
@@ -8,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from launching import context
 from tiny_training import make_cat_data, make_data
 
 from configs.data_configs import data_config
@@ -180,6 +185,20 @@ def test_damaged_files_are_named_also_by_loader_processes(faces):
         next(checked(loader))
 
 
+@pytest.mark.parametrize("hung", [False, True])
+def test_loader_processes_end_with_the_batches(faces, hung):
+    """Also one that hangs; Python would wait for it at its own exit."""
+    loader = training_loader(dataset(faces), 0, Share(3), 0, workers=1, pin=False)
+    with contextlib.closing(checked(loader)) as batches:
+        next(batches)
+        (worker,) = multiprocessing.active_children()
+        os.kill(worker.pid, signal.SIGTERM)  # is for the training process to react to
+        if hung:
+            os.kill(worker.pid, signal.SIGSTOP)
+        next(batches)
+    assert not multiprocessing.active_children()
+
+
 def test_cache_gives_the_same_and_follows_the_content(faces, tmp_path):
     cached = replace(OPTIONS, cache=tmp_path / "cache")
     plain, first, second = dataset(faces)[0], dataset(faces, options=cached)[0], dataset(faces, options=cached)[0]
@@ -228,7 +247,7 @@ def _fill(arguments):
 
 
 def test_many_processes_share_a_cache(tmp_path):
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(2, context()) as pool:
         assert all(pool.map(_fill, [(tmp_path, seed) for seed in range(4)]))
     assert len(list(tmp_path.rglob("*.png"))) == 5
     assert not list(tmp_path.rglob(".*"))
@@ -258,7 +277,7 @@ def test_shares_make_up_the_stream():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_follows_the_stream(faces, workers):
     data = dataset(faces)
-    loader = checked(training_loader(data, 3, Share(2), start=4, workers=workers, pin=False))
-    names = [name for batch, _ in zip(loader, range(4)) for name in batch["name"]]
+    loader = training_loader(data, 3, Share(2), start=4, workers=workers, pin=False)
+    with contextlib.closing(checked(loader)) as batches:
+        names = [name for batch, _ in zip(batches, range(4)) for name in batch["name"]]
     assert names == [data.masks[index_at(position, 3, 3)].stem for position in range(4, 12)]
-    loader.close()

@@ -1,10 +1,10 @@
 """scripts/inference3d.py as a user runs it: files, names, videos, reproducibility, and mistakes."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import child_processes
 import imageio_ffmpeg
 import numpy as np
 import pytest
@@ -226,11 +226,11 @@ def test_real_process_reports_and_exits_cleanly(tmp_path, weights, masks):
     """A separate process, from another folder: exit code 0, a summary, and nothing on stderr but the bar."""
     command = [sys.executable, str(ROOT / "scripts/inference3d.py"), "--checkpoint_path", str(weights), "--data_path",
                str(masks / "90001.png"), "--exp_dir", str(tmp_path / "out"), *SMALL]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = child_processes.run(command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "s per view" in done.stdout
     assert done.stderr == ""
-    done = subprocess.run([*command, "--latent_mask=99"], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = child_processes.run([*command, "--latent_mask=99"], cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
 

@@ -1,12 +1,12 @@
 """The documented commands, each in a folder that has what they expect."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import child_processes
+import psutil
 import pytest
 import torch
 from conftest import ROOT
@@ -107,6 +107,15 @@ def test_errors_are_one_line(workplace):
         assert not (workplace / "out").exists(), "nothing half-made"
 
 
+def test_damaged_data_ends_the_run(workplace):
+    """With loader processes too, which Python would wait for at its exit."""
+    for photograph in (workplace / "data" / "CelebAMask-HQ" / "CelebA-HQ-img").glob("*.jpg"):
+        photograph.write_bytes(photograph.read_bytes()[:500])
+    run = Run(["--exp_dir=out/run", *SIZES, "--workers=1", "--max_steps=9"], workplace)
+    assert run.wait(timeout=60) == 2
+    assert ".jpg: this photograph cannot be read" in run.output
+
+
 def environment():
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -116,7 +125,7 @@ def environment():
 def test_two_process_command(workplace, launcher):
     argv = ["--exp_dir=out/two", "--batch_size=1", "--distributed_train", *RECIPE, *SIZES]
     command = [sys.executable, "-m", launcher, "--nproc_per_node=2", f"--master_port={free_port()}", SCRIPT, *argv]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment(), check=False)
+    done = child_processes.run(command, timeout=240, env=environment())
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("step 2/2") == 1, "one process talks"
     assert checkpoint(workplace / "out" / "two")["samples_seen"] == 4
@@ -127,11 +136,11 @@ def test_two_nodes(workplace):
     """Two torchrun agents on the loopback device, one process each."""
     argv = ["--exp_dir=out/nodes", "--batch_size=1", "--use_multi_nodes", *RECIPE, *SIZES]
     port = free_port()
-    agents = [subprocess.Popen(
+    agents = [child_processes.start(
         [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={rank}", "--nproc_per_node=1",
          "--master_addr=127.0.0.1", f"--master_port={port}", SCRIPT, *argv],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()) for rank in (0, 1)]
-    outputs = [agent.communicate(timeout=400)[0] for agent in agents]
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()) for rank in (0, 1)]
+    outputs = [child_processes.finish(agent, timeout=240)[0] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], outputs
     assert "all processes are on one machine" not in outputs[0]
     assert checkpoint(workplace / "out" / "nodes")["samples_seen"] == 4
@@ -144,17 +153,18 @@ def test_killed_rank_restarts_the_job(tmp_path):
     argv = [*options, f"--exp_dir={tmp_path / 'run'}", "--batch_size=1", "--max_steps=30", "--latest_interval=2",
             "--board_interval=5", "--val_interval=0", "--image_interval=1000"]
     latest = tmp_path / "run" / "checkpoints" / "latest_model.pt"
-    agent = subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--max_restarts=2",
-                              f"--master_port={free_port()}", SCRIPT, *argv],
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
-    end = time.monotonic() + 300
+    agent = child_processes.start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
+                                   "--max_restarts=2", f"--master_port={free_port()}", SCRIPT, *argv],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment())
+    end = time.monotonic() + 120
     while not latest.exists():
         assert time.monotonic() < end
         assert agent.poll() is None
         time.sleep(0.02)
-    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
-    os.kill(int(children[-1]), signal.SIGKILL)
-    output, _ = agent.communicate(timeout=400)
+    ranks = [process for process in psutil.Process(agent.pid).children() if SCRIPT in process.cmdline()]
+    assert len(ranks) == 2
+    ranks[-1].kill()
+    output, _ = child_processes.finish(agent, timeout=240)
     assert agent.returncode == 0, output
     assert f"continuing {latest} after step" in output
     assert checkpoint(tmp_path / "run")["global_step"] == 30

@@ -195,8 +195,8 @@ class Coach3D:
         indices = list(shard(len(self.data.val), self.world))
         loader = validation_loader(self.data.val, indices, self.opts.test_batch_size, self.opts.test_workers,
                                    pin=self.world.device.type == "cuda")
-        with self._averaged():
-            result = validate(self.net, checked(loader), self.data.val.label_space, self.validation_settings,
+        with self._averaged(), contextlib.closing(checked(loader)) as batches:
+            result = validate(self.net, batches, self.data.val.label_space, self.validation_settings,
                               self.step.weights, self.perceptual, self.world, lambda: stop.received is not None)
         log.pause()
         if result is None:

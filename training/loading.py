@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import sys
 from collections.abc import Iterator
@@ -47,11 +48,11 @@ def collate(items: list[Any]) -> dict[str, Any] | UserError:
 
 def training_loader(dataset: ImagesDataset3D, seed: int, share: Share, start: int, workers: int, pin: bool
                     ) -> DataLoader[Any]:
-    """Batches of one process without end, from a position of the sample stream on."""
+    """Batches of one process without end, from a position of the sample stream on: the workers stay for the run."""
     return DataLoader(
         _Careful(dataset), batch_sampler=SampleStream(len(dataset), seed, share, start), collate_fn=collate,
-        num_workers=workers, pin_memory=pin, persistent_workers=workers > 0, prefetch_factor=4 if workers else None,
-        worker_init_fn=_start_worker, multiprocessing_context=_context(workers),
+        num_workers=workers, pin_memory=pin, prefetch_factor=4 if workers else None, worker_init_fn=_start_worker,
+        multiprocessing_context=_context(workers),
     )
 
 
@@ -64,15 +65,27 @@ def validation_loader(dataset: ImagesDataset3D, indices: list[int], batch: int, 
 
 
 def checked(loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:
-    """The loader's batches.
+    """The loader's batches. When this ends, in whichever way, the loader processes are gone: close it
+    (`contextlib.closing`) if it may not be read to its end.
+
+    They do not react to the signal by which Python ends such processes at its own exit, and it would wait for them.
 
     Raises:
         UserError: of the data set, as it was raised in a loader process.
     """
-    for loaded in loader:
-        if isinstance(loaded, UserError):
-            raise loaded
-        yield loaded
+    others = set(multiprocessing.active_children())
+    batches = iter(loader)
+    workers = set(multiprocessing.active_children()) - others
+    try:
+        for loaded in batches:
+            if isinstance(loaded, UserError):
+                raise loaded
+            yield loaded
+    finally:
+        del batches  # the last reference: the loader asks its processes to end, and waits a little
+        for worker in workers:
+            worker.kill()
+            worker.join()
 
 
 def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Batch:
