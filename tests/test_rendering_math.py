@@ -32,7 +32,7 @@ def test_empty_ray():
 
 
 @pytest.mark.parametrize("clamp", ["relu", "softplus"])
-@pytest.mark.parametrize("last_back, white_back", [(0, 0), (1, 0), (0, 1)])
+@pytest.mark.parametrize("last_back, white_back", [(0, 0), (1, 0), (0, 1), (1, 1)])
 def test_golden_compositing(golden, clamp, last_back, white_back):
     reference = golden("integrate")
     rgb, density = torch.from_numpy(reference["in_rgb_sigma"]).split([3, 1], -1)
