@@ -53,7 +53,10 @@ def seeded_lpips(folder) -> Perceptual:
 
 
 def test_official_lpips(golden, tmp_path):
-    """Value with the real heads; with seeded heads each layer's share, value and gradient. float32 sums of positive terms: 1e-5."""
+    """Value with the real heads; with seeded heads each layer's share, value and gradient.
+
+    float32 sums of positive terms: 1e-5.
+    """
     import golden_values
 
     reference = golden("losses")
