@@ -2,6 +2,7 @@
 test starts stays."""
 
 import faulthandler
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -55,3 +56,21 @@ def golden():
             return {key: file[key] for key in file.files}
 
     return load
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """A small face checkpoint, of iteration 500 by its name."""
+    from tiny import tiny_checkpoint
+
+    return tiny_checkpoint(tmp_path_factory.mktemp("weights") / "tiny_model_500.pt")
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory) -> Path:
+    """A folder of three face masks, two of them of one head, with a pose file."""
+    folder = tmp_path_factory.mktemp("masks") / "mask"
+    folder.mkdir()
+    for name in ("90001.png", "90002.png", "90001_hair.png", "CelebAMask-HQ-pose-anno.txt"):
+        shutil.copy(ROOT / "data/CelebAMask-HQ/mask_samples" / name, folder / name)
+    return folder

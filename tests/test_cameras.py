@@ -39,6 +39,14 @@ def test_golden_cameras(golden):
     np.testing.assert_allclose(camera_to_world(origins), reference["cam2world"], atol=1e-6)
 
 
+def test_camera_of_no_pose(golden):
+    """The official pose sampling without a distribution: rows of origin, pitch, yaw."""
+    camera = Camera()
+    origin, _ = camera_rays(camera, size=1, fov_deg=12)
+    expected = golden("poses")["mode_None"][0]
+    np.testing.assert_allclose([*origin, camera.pitch, camera.yaw], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("fov", [12, 18, 22])
 def test_golden_rays(golden, fov):
     reference = golden("poses")

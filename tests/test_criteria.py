@@ -53,7 +53,10 @@ def seeded_lpips(folder) -> Perceptual:
 
 
 def test_official_lpips(golden, tmp_path):
-    """Value with the real heads, then value and gradient with seeded heads. float32 sums of positive terms: 1e-5."""
+    """Value with the real heads; with seeded heads each layer's share, value and gradient.
+
+    float32 sums of positive terms: 1e-5.
+    """
     import golden_values
 
     reference = golden("losses")
@@ -65,6 +68,9 @@ def test_official_lpips(golden, tmp_path):
         shape = (1, SHAPES[i][0], 1, 1)
         head = np.abs(golden_values.normal(f"lpips.lin.{k}.1.weight", shape)) * np.float32(0.1)
         metric.metric.lins[k].model[1].weight.copy_(torch.from_numpy(head))
+    with torch.no_grad():
+        _, layers = metric.metric(image, target, retPerLayer=True)
+    np.testing.assert_allclose([layer.mean() for layer in layers], reference["lpips_layers"], rtol=1e-5)
     image.requires_grad_()
     value = metric(image, target)
     assert value.item() == pytest.approx(reference["lpips_alex_seeded"].item(), rel=1e-5)

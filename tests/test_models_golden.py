@@ -1,5 +1,6 @@
 """Encoder, mapping network, field and whole renders against the official code's numbers (both data sets)."""
 
+import copy
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from conftest import GOLDEN
 
 from models.checkpoints import to_official
-from models.pigan.cameras import Camera
+from models.pigan.cameras import Camera, camera_origins, camera_to_world, pixel_directions, rotate
 from models.pigan.codes import Codes
 from models.pigan.folded import FoldedField
 from models.pigan.generator import RayNoise, render_rays
@@ -139,21 +140,19 @@ def test_gradients_of_codes(net, tag, golden):
     assert_close(codes.phase_shifts.grad, reference["grad_shift"], 5e-4)
 
 
-def assert_picture(view, image, depth=None):
-    """The bound for a whole picture with the official random numbers: max 2e-3, mean 1e-5 on [-1, 1].
+def assert_picture(view, image, depth=None, but_for=None):
+    """The bound for a picture with the official random numbers: max 2e-3, mean 1e-5 on [-1, 1]; depth max 2e-4.
 
-    One pixel may pass the maximum: where a random draw falls on the edge of an importance bin, rounding decides which
-    bin it is. (In the picture of `manual_seed7`, faces, the official float32 numbers themselves are 4.5e-3 away from
-    the same computation in float64 at one pixel, and at no other by more than 6e-5.)
+    Args:
+        but_for: number of a ray that another test accounts for.
     """
-    error = np.abs(view.rgb.numpy() - image)
-    assert (error.max(0) >= 2e-3).sum() <= 1, np.sort(error.max(0).ravel())[-5:]
-    assert error.max() < 1e-2, error.max()
+    error = np.abs(view.rgb.numpy() - image).reshape(3, -1)
     assert error.mean() < 1e-5, error.mean()
+    assert np.delete(error, but_for or [], axis=1).max() < 2e-3, np.sort(error.max(0))[-5:]
     if depth is not None:
-        error = np.abs(view.depth.numpy() - depth)
-        assert (error >= 2e-4).sum() <= 1, np.sort(error.ravel())[-5:]
+        error = np.abs(view.depth.numpy() - depth).ravel()
         assert error.mean() < 1e-6, error.mean()
+        assert np.delete(error, but_for or []).max() < 2e-4, np.sort(error)[-5:]
 
 
 def recorded(name, rays, samples):
@@ -180,20 +179,77 @@ def test_render_with_half_noise(net, codes, tag, golden):
     assert_picture(view, reference["half0_image"], reference["half0_depth"])
 
 
-def test_render_with_torch_seed(net, codes, tag, golden):
+# The one ray, among those of all pictures here, that float32 does not settle: `test_a_ray_at_the_edge_of_a_bin`.
+UNSETTLED = {"celebahq": 2447, "catmask": None}
+
+
+def seeded_draws(tag, generator, rays, samples):
+    """A generator's draws in the order of the official inference."""
+    torch.randn(10000, 256, generator=generator)  # it draws (and ignores) a new mean code first
+    perturbation = torch.rand(1, rays, samples, 1, generator=generator).reshape(rays, samples)
+    for _ in range(2):  # yaw and pitch, times a spread of zero
+        (torch.randn if tag == "celebahq" else torch.rand)(1, 1, generator=generator)
+    torch.randn(1, rays, samples, 1, generator=generator)  # density noise, times zero
+    return RayNoise(perturbation, torch.rand(rays, samples, generator=generator))
+
+
+@pytest.fixture(scope="module")
+def seed_7(net, codes, tag, golden):
+    """The view of the first pose with the draws of seed 7, and these draws."""
+    noise = seeded_draws(tag, torch.Generator().manual_seed(7), 4096, 24)
+    return net.scene_of(codes).render(Camera(*golden(f"render_{tag}")["poses"][0]), 64, 24, noise=noise), noise
+
+
+def test_render_with_torch_seed(seed_7, tag, golden):
     """The generator's draws in the official order reproduce `torch.manual_seed(7)` followed by a render."""
     reference = golden(f"render_{tag}")
-    yaw, pitch, fov = reference["poses"][0]
-    generator = torch.Generator().manual_seed(7)
-    torch.randn(10000, 256, generator=generator)  # the official code draws (and ignores) a new mean code first
-    perturbation = torch.rand(1, 4096, 24, 1, generator=generator).reshape(4096, 24)
-    for _ in range(2):  # yaw and pitch, times a spread of zero
-        draw = torch.randn if tag == "celebahq" else torch.rand
-        draw(1, 1, generator=generator)
-    torch.randn(1, 4096, 24, 1, generator=generator)  # density noise, times zero
-    noise = RayNoise(perturbation, torch.rand(4096, 24, generator=generator))
-    view = net.scene_of(codes).render(Camera(yaw, pitch, fov), 64, 24, noise=noise)
-    assert_picture(view, reference["manual_seed7_image"], reference["manual_seed7_depth"])
+    view, _ = seed_7
+    assert_picture(view, reference["manual_seed7_image"], reference["manual_seed7_depth"], but_for=UNSETTLED[tag])
+
+
+def test_a_ray_at_the_edge_of_a_bin(net, codes, seed_7, tag, golden):
+    """One importance draw of this ray lies 2.5e-6 beyond the edge of a bin that holds 3e-5 of the ray's probability.
+
+    There a step of 1e-6 in the draw moves the sample by 4e-4, and float32 knows the edge to some 6e-6 (densities in the
+    hundreds, to seven digits). So the official number and ours have to be what float64 gives for draws moved by no more
+    than that: 1e-5. Without such a shift the official number is further from float64 than the bound, ours may be too.
+    """
+    ray = UNSETTLED[tag]
+    if ray is None:
+        pytest.skip("every ray of this picture keeps the bound")
+    reference = golden(f"render_{tag}")
+    view, noise = seed_7
+    yaw, pitch, fov = torch.from_numpy(reference["poses"][0]).double()
+    shifts = torch.linspace(-1e-5, 1e-5, 201, dtype=torch.float64)
+    perturbation, importance = (value[ray].double().expand(1, 201, 24) for value in noise)
+    origin = camera_origins(yaw[None], pitch[None])
+    direction = rotate(pixel_directions(64, fov.item()).double()[ray : ray + 1], camera_to_world(origin))
+    wide = Codes(codes.frequencies.double(), codes.phase_shifts.double())
+    curriculum = net.config.geometry
+    with torch.no_grad():
+        out = render_rays(copy.deepcopy(net.siren).double(), wide, origin, direction.expand(1, 201, 3),
+                          near=curriculum.ray_start, far=curriculum.ray_end, samples=24, hierarchical=True,
+                          lock_view_dependence=True, last_back=True,
+                          noise=RayNoise(perturbation, importance + shifts[:, None]))
+    colours = out.rgb[0].numpy() * 2 - 1
+    official = reference["manual_seed7_image"].reshape(3, -1)[:, ray]
+    assert np.abs(colours[100] - official).max() > 2e-3, "float64 settles this ray after all: bound it like the others"
+    for colour, depth in ((official, reference["manual_seed7_depth"].ravel()[ray]),
+                          (view.rgb.reshape(3, -1)[:, ray].numpy(), view.depth.ravel()[ray].item())):
+        error = np.abs(colours - colour).max(1)
+        assert error.min() < 1e-4, error.min()
+        assert abs(out.depth[0, error.argmin()].item() - depth) < 2e-5
+
+
+def test_render_after_the_style_was_drawn(net, codes, tag, golden):
+    """The official `--latent_mask 8 --inject_code_seed 92`: style and samples come from one generator, in turn."""
+    reference = golden(f"render_{tag}")
+    generator = torch.Generator().manual_seed(92)
+    torch.randn(1, 256, generator=generator)  # z of the style
+    scene = net.scene_of(net.styled(codes, 92, (8,)))
+    view = scene.render(Camera(np.pi / 2 + 0.2, np.pi / 2 + 0.1), 32, 12,
+                        noise=seeded_draws(tag, generator, 1024, 12))
+    assert_picture(view, reference["inject92_mask8_image"], reference["inject92_mask8_depth"])
 
 
 def test_render_with_injected_style(net, codes, tag, golden):
@@ -208,30 +264,6 @@ def test_render_without_pose(net, codes, tag, golden):
     reference = golden(f"render_{tag}")
     view = net.scene_of(codes).render(None, 32, 12, noise=recorded(f"{tag}.nopose", 1024, 12))
     assert_picture(view, reference["nopose_seeded_image"])
-
-
-@pytest.mark.parametrize("name, hierarchical, lock, last_back, white", [
-    ("hier_lock", True, True, True, False), ("hier_nolock", True, False, None, False),
-    ("flat_nolock", False, False, True, False), ("flat_white", False, True, False, True)])
-def test_training_render(net, tag, golden, name, hierarchical, lock, last_back, white):
-    import golden_values as gv
-
-    from models.pigan.cameras import camera_origins, camera_to_world, pixel_directions, rotate
-
-    reference = golden(f"render_inner_{tag}")
-    curriculum = net.config.geometry
-    codes = Codes(*(torch.from_numpy(gv.normal(f"{tag}.code.0.{i}", (1, 2304), 0.3)) for i in (0, 1)))
-    origin = camera_origins(torch.tensor([1.3]), torch.tensor([1.7]))
-    dirs = rotate(pixel_directions(8, curriculum.fov_deg), camera_to_world(origin))
-    for kind, first in (("image", 1), ("forward_pixels", 0)):
-        draws = [torch.from_numpy(gv.uniform(f"{tag}.inner.{name}.{first + k}", (1, 64, 6))) for k in (0, 4)]
-        with torch.no_grad():
-            out = render_rays(net.siren, codes, origin, dirs, near=curriculum.ray_start, far=curriculum.ray_end,
-                              samples=6, hierarchical=hierarchical, lock_view_dependence=lock,
-                              last_back=bool(last_back), white_back=white, noise=RayNoise(*draws))
-        image = (out.rgb * 2 - 1).transpose(1, 2).reshape(1, 3, 8, 8).numpy()
-        expected = reference[f"{name}_{kind}"]
-        assert np.abs(image - expected).max() < 1e-3, (kind, np.abs(image - expected).max())
 
 
 def test_official_layout_round_trip(net, official, tag):

@@ -44,6 +44,19 @@ def test_golden_compositing(golden, clamp, last_back, white_back):
     np.testing.assert_allclose(out.weights[..., None], reference[f"{name}_w"], atol=1e-5)
 
 
+@pytest.mark.parametrize("clamp", ["relu", "softplus"])
+def test_both_backgrounds_fill_once(golden, clamp):
+    """The official code fills with white what the last sample has already been given; here nothing is left to fill."""
+    reference = golden("integrate")
+    rgb, density = torch.from_numpy(reference["in_rgb_sigma"]).split([3, 1], -1)
+    depths = torch.from_numpy(reference["in_z"])[..., 0]
+    out = composite(rgb, density[..., 0], depths, clamp=clamp, last_back=True, white_back=True)
+    twice = 1 - reference[f"{clamp}_lb0_wb0_None_w"].sum(2)
+    assert twice.max() > 0.5
+    np.testing.assert_allclose(out.rgb, reference[f"{clamp}_lb1_wb1_None_rgb"] - twice, atol=1e-5)
+    np.testing.assert_allclose(out.weights[..., None], reference[f"{clamp}_lb1_wb1_None_w"], atol=1e-5)
+
+
 def test_golden_density_noise(golden):
     import golden_values as gv
 

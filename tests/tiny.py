@@ -17,19 +17,23 @@ CAT_OPTS = {**FACE_OPTS, "dataset_type": "catmask_seg_to_3dface", "input_nc": 10
             "pigan_curriculum_type": "CatMask"}
 
 
-def tiny_model(opts: dict = FACE_OPTS, seed: int = 0) -> Sem2NeRF:
-    """A seeded model whose encoder output depends on the mask and whose field has opaque parts."""
+def tiny_model(opts: dict = FACE_OPTS, seed: int = 0, contrast: float = 1) -> Sem2NeRF:
+    """A seeded model whose encoder output depends on the mask and whose field has opaque parts.
+
+    `contrast` 1 leaves all colours near grey; at 20 no two views look alike.
+    """
     torch.manual_seed(seed)
     net = Sem2NeRF(ModelConfig.from_opts(opts))
     with torch.no_grad():
         net.encoder.head.fc.weight.normal_(0, 0.05)
         net.siren.final_layer.weight.mul_(3000)
+        net.siren.color_layer_linear[0].weight.mul_(contrast)
     return net.eval().requires_grad_(False)
 
 
 def tiny_checkpoint(path: Path, opts: dict = FACE_OPTS, seed: int = 0) -> Path:
-    """Write such a model as a native checkpoint."""
-    net = tiny_model(opts, seed)
+    """Write such a model, rich in contrast, as a native checkpoint."""
+    net = tiny_model(opts, seed, contrast=20)
     mean = net.latent_avg
     save_checkpoint(path, {"format": "sem2nerf", "state_dict": net.state_dict(), "opts": opts, "global_step": 1,
                            "latent_avg": [mean.frequencies, mean.phase_shifts], "best_val_loss": None})
