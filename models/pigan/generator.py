@@ -111,22 +111,13 @@ class Pixels(NamedTuple):
     opacity: Float[Tensor, " rays"]
 
 
-class Workspace:
-    """Feature buffers for blocks of up to `rays` rays with `samples` + `samples` points each."""
-
-    def __init__(self, field: FoldedField, rays: int, samples: int) -> None:
-        self.rays, self.samples = rays, samples
-        self.features = torch.empty(2 * rays * samples, field.width, device=field.device)
-        self.scratch = torch.empty(rays * samples, field.width, device=field.device)
-
-
 @torch.no_grad()
 def render_block(
     field: FoldedField,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
-    workspace: Workspace,
     *,
+    samples: int,
     near: float,
     far: float,
     last_back: bool,
@@ -134,20 +125,17 @@ def render_block(
     noise: RayNoise | None = None,
 ) -> Pixels:
     """Hierarchical rendering of a block of rays of one scene and one camera; same samples as `render_rays`."""
-    rays, samples = len(directions), workspace.samples
-    points_per_pass = rays * samples
-    features, scratch = workspace.features[: 2 * points_per_pass], workspace.scratch[:points_per_pass]
+    rays = len(directions)
 
-    def densities(depths: Tensor, out: Tensor) -> Tensor:
-        points = torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3)
-        return field.density(field.features(points, out, scratch)).reshape(rays, samples)
+    def evaluate(depths: Float[Tensor, "rays samples"]) -> tuple[Tensor, Tensor]:
+        features = field.features(torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3))
+        return features, field.density(features).reshape(rays, samples)
 
     perturbation, u = (noise or RayNoise()).filled((rays, samples), directions)
     coarse = stratified_depths(near, far, samples, perturbation)
-    coarse_density = densities(coarse, features[:points_per_pass])
-    weights = sample_weights(coarse_density, coarse, clamp=clamp)
-    fine = importance_depths(coarse, weights, u)
-    fine_density = densities(fine, features[points_per_pass:])
+    coarse_features, coarse_density = evaluate(coarse)
+    fine = importance_depths(coarse, sample_weights(coarse_density, coarse, clamp=clamp), u)
+    fine_features, fine_density = evaluate(fine)
 
     depths, order = torch.cat([coarse, fine], 1).sort(1)
     density = torch.cat([coarse_density, fine_density], 1).gather(1, order)
@@ -156,10 +144,10 @@ def render_block(
     if last_back:
         weights[:, -1] += 1 - opacity
 
-    # row of `features` that holds each sample: coarse ones in the first half, fine ones in the second
-    first_row = torch.arange(rays, device=order.device)[:, None] * samples
-    rows = torch.where(order < samples, order, order - samples + points_per_pass) + first_row
-    ray, sample = (weights.abs() > INVISIBLE_WEIGHT).nonzero(as_tuple=True)
-    colour = field.colour(features.index_select(0, rows[ray, sample])) * weights[ray, sample, None]
-    rgb = torch.zeros_like(directions).index_add_(0, ray, colour)
+    rgb = torch.zeros_like(directions)
+    by_pass = torch.empty_like(weights).scatter_(1, order, weights).split(samples, 1)
+    for features, weight in zip((coarse_features, fine_features), by_pass, strict=True):
+        weight = weight.reshape(-1)
+        seen = (weight.abs() > INVISIBLE_WEIGHT).nonzero()[:, 0]
+        rgb.index_add_(0, seen // samples, field.colour(features.index_select(0, seen)) * weight[seen, None])
     return Pixels(rgb, (weights * depths).sum(1), opacity)
