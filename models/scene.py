@@ -17,10 +17,11 @@ from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
 from models.pigan.curriculums import Curriculum
 from models.pigan.density_grid import WIDEST_FOV_DEG, DensityGrid
+from models.pigan.exact_sampling import Pixels, render_block
 from models.pigan.folded import FoldedField
-from models.pigan.generator import Pixels, RayNoise, render_block
 from models.pigan.grid_sampling import render_block_with_grid
 from models.pigan.kernels import block_size
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
 from utils.blocks import map_threads
 

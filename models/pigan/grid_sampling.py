@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.pigan.density_grid import CELL, DensityGrid
+from models.pigan.exact_sampling import Pixels
 from models.pigan.folded import FoldedField
-from models.pigan.generator import Pixels
 
 RULES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples a ray
 SPREAD = 0.0055  # depth, world units, that calls for one more colour sample
