@@ -17,14 +17,14 @@ from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
 from models.pigan.curriculums import Curriculum
 from models.pigan.density_grid import WIDEST_FOV_DEG, DensityGrid
+from models.pigan.exact_sampling import Pixels, render_block
 from models.pigan.folded import FoldedField
-from models.pigan.generator import Pixels, RayNoise, Workspace, render_block
 from models.pigan.grid_sampling import render_block_with_grid
+from models.pigan.kernels import block_size
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
-from utils.blocks import map_blocks
+from utils.blocks import map_threads
 
-# Points per block. On a CPU a block's features should stay in the second-level cache; a GPU wants many at once.
-CPU_BLOCK, GPU_BLOCK = 4096, 262_144
 GRID_TOLERANCE = 0.6  # error of the optical depth across a coarse cell of the grid, over the samples it stands in for
 GRID_RAYS = 1024  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
@@ -58,7 +58,7 @@ class Scene:
         self.field = FoldedField(siren, codes)
         self.codes = codes
         self.curriculum = curriculum
-        block = CPU_BLOCK if self.field.device.type == "cpu" else GPU_BLOCK
+        block = block_size(self.field.device, self.field.width)
         self.block = min(block, max_block) if max_block else block
         self.grids: dict[int, DensityGrid] = {}  # by the number of samples that they stand in for
         self._reliable: dict[int, bool] = {}
@@ -135,18 +135,17 @@ class Scene:
         rays = min(max(self.block // samples, 1), len(directions))
         origin = origin.to(device)
 
-        def block(start: int, workspace: Workspace) -> Pixels:
+        def block(start: int) -> Pixels:
             part = slice(start, start + rays)
             return render_block(
-                self.field, origin, directions[part].to(device), workspace,
+                self.field, origin, directions[part].to(device), samples=samples,
                 near=self.curriculum.ray_start, far=self.curriculum.ray_end,
                 last_back=self.curriculum.eval_last_back, clamp=self.curriculum.clamp_mode,
                 noise=RayNoise(*(None if value is None else value[part].to(device) for value in noise)),
             )
 
         blocks = []
-        for pixels in map_blocks(block, range(0, len(directions), rays), self._workers,
-                                 lambda: Workspace(self.field, rays, samples)):
+        for pixels in map_threads(block, range(0, len(directions), rays), self._workers):
             blocks.append(pixels)
             if on_rays is not None:
                 on_rays(len(pixels.depth))
@@ -183,12 +182,12 @@ class Scene:
             grid.cover(camera, fov_deg)
         origin = camera_rays(camera, 1, fov_deg)[0]
 
-        def block(start: int, buffers: tuple[Tensor, Tensor]) -> tuple[Pixels, int]:
-            return render_block_with_grid(self.field, grid, origin, directions[start : start + GRID_RAYS], buffers,
-                                          last_back=curriculum.eval_last_back)
+        def block(start: int) -> tuple[Pixels, int]:
+            return render_block_with_grid(self.field, grid, origin, directions[start : start + GRID_RAYS],
+                                          block=self.block, last_back=curriculum.eval_last_back)
 
         blocks, evaluations = [], 0
-        for pixels, count in map_blocks(block, range(0, len(directions), GRID_RAYS), self._workers, self._buffers):
+        for pixels, count in map_threads(block, range(0, len(directions), GRID_RAYS), self._workers):
             blocks.append(pixels)
             evaluations += count
             if on_rays is not None:
@@ -198,19 +197,12 @@ class Scene:
     @torch.no_grad()
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density (before its clamp to positive values) at world positions; the result is on the CPU."""
-        def block(part: Tensor, buffers: tuple[Tensor, Tensor]) -> Tensor:
-            part = part.to(self.field.device)
-            features = self.field.features(part, *(buffer[: len(part)] for buffer in buffers))
-            return self.field.density(features).cpu()
+        def block(part: Tensor) -> Tensor:
+            return self.field.density(self.field.features(part.to(self.field.device))).cpu()
 
-        blocks = list(map_blocks(block, points.split(self.block), self._workers, self._buffers))
+        blocks = list(map_threads(block, points.split(self.block), self._workers))
         return torch.cat(blocks) if blocks else points.new_zeros(0)
 
     @property
     def _workers(self) -> int:
         return torch.get_num_threads() if self.field.device.type == "cpu" else 1
-
-    def _buffers(self) -> tuple[Tensor, Tensor]:
-        """Feature buffers for one block of points."""
-        out = torch.empty(self.block, self.field.width, device=self.field.device)
-        return out, torch.empty_like(out)

@@ -10,20 +10,28 @@ import torch
 Item, Space, Result = TypeVar("Item"), TypeVar("Space"), TypeVar("Result")
 
 
-def map_blocks(
-    function: Callable[[Item, Space], Result], items: Iterable[Item], workers: int, workspace: Callable[[], Space]
-) -> Iterator[Result]:
-    """`function(item, workspace)` for every item, results in order; each worker owns one workspace.
+def map_threads(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """`function(item)` for every item, results in order.
 
     A block that fits into one core's cache is best computed by that core alone: PyTorch's own threads would meet at a
     barrier after every operation, which costs more than it gains, and very much more when the machine has other work.
     So each worker here computes with a single thread, and results do not depend on the number of workers.
     """
     if workers == 1:
-        space = workspace()
-        for item in items:
-            yield function(item, space)
+        yield from map(function, items)
         return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(function, items)
+    finally:
+        torch.set_num_threads(threads)  # what threads made from now on start with
+
+
+def map_blocks(
+    function: Callable[[Item, Space], Result], items: Iterable[Item], workers: int, workspace: Callable[[], Space]
+) -> Iterator[Result]:
+    """The same for `function(item, workspace)`: each worker owns one workspace, which is used again."""
     spaces: SimpleQueue[Space] = SimpleQueue()
     for _ in range(workers):
         spaces.put(workspace())
@@ -35,9 +43,4 @@ def map_blocks(
         finally:
             spaces.put(space)
 
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(work, items)
-    finally:
-        torch.set_num_threads(threads)  # what threads made from now on start with
+    yield from map_threads(work, items, workers)

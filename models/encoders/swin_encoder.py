@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from jaxtyping import Float
-from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
+
+from models.encoders.timm_swin import load_swin
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ SWIN_SIZES = {
 }
 
 
-class SwinEncoder(SwinTransformer):
+class SwinEncoder(load_swin()):
     """(batch, channels, size, size) masks -> (batch, out_dim) raw codes.
 
     Args:

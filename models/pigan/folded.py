@@ -10,13 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.pigan.codes import Codes
+from models.pigan.kernels import affine, sine_
 from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, LOCKED_DIRECTION, FilmSiren
 
 
 class FoldedField:
     """Density and colour of a single scene, for inference (no gradients).
 
-    Features live in buffers that the caller provides, so that a block of points stays in the processor's cache.
+    Call it with blocks of points whose features stay in the processor's cache, see `models.pigan.kernels.block_size`.
     """
 
     @torch.no_grad()
@@ -26,43 +27,35 @@ class FoldedField:
         self.width = siren.width
         frequency, phase = (value[0] for value in siren.modulation(codes))
         linears = [film.layer for film in siren.network] + [siren.color_layer_sine.layer]
-        # stored as (inputs, width), the layout in which points @ weights needs no transpose
-        folded = [((f[:, None] * linear.weight).t().contiguous(), f * linear.bias + p)
+        folded = [(f[:, None] * linear.weight, f * linear.bias + p)
                   for linear, f, p in zip(linears, frequency, phase, strict=True)]
         self.layers = folded[:DENSITY_LAYERS]
         self.layers[0] = (self.layers[0][0] * BOX_SCALE, self.layers[0][1])
         weight, bias = folded[-1]
         direction = weight.new_tensor(LOCKED_DIRECTION)
-        self.colour_layer = (weight[3:].contiguous(), bias + direction @ weight[:3])
-        self.density_weight, self.density_bias = siren.final_layer.weight[0].detach(), siren.final_layer.bias.detach()
+        self.colour_layer = (weight[:, 3:].contiguous(), bias + weight[:, :3] @ direction)
         output = siren.color_layer_linear[0]
-        self.output_weight, self.output_bias = output.weight.detach().t().contiguous(), output.bias.detach()
+        self.density_output, self.colour_output = (
+            (linear.weight.detach(), linear.bias.detach()) for linear in (siren.final_layer, output))
 
     @property
     def device(self) -> torch.device:
-        return self.density_weight.device
+        return self.density_output[0].device
 
     @torch.no_grad()
-    def features(
-        self,
-        points: Float[Tensor, "points 3"],
-        out: Float[Tensor, "points width"],
-        scratch: Float[Tensor, "points width"],
-    ) -> Float[Tensor, "points width"]:
-        """The last density layer's activations, written to `out`; `scratch` is overwritten."""
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width"]:
+        """The last density layer's activations."""
         x = points
-        for i, (weight, bias) in enumerate(self.layers):
-            x = torch.addmm(bias, x, weight, out=out if i % 2 else scratch).sin_()
+        for weight, bias in self.layers:
+            x = sine_(affine(x, weight, bias))
         return x
 
     @torch.no_grad()
     def density(self, features: Float[Tensor, "points width"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
-        return features @ self.density_weight + self.density_bias
+        return affine(features, *self.density_output)[:, 0]
 
     @torch.no_grad()
     def colour(self, features: Float[Tensor, "points width"]) -> Float[Tensor, "points 3"]:
         """Colour in (0, 1) for the locked view direction."""
-        weight, bias = self.colour_layer
-        hidden = torch.addmm(bias, features, weight).sin_()
-        return torch.addmm(self.output_bias, hidden, self.output_weight).sigmoid_()
+        return affine(sine_(affine(features, *self.colour_layer)), *self.colour_output).sigmoid_()

@@ -1,11 +1,9 @@
-"""From rays to pixels: coarse samples, importance samples, compositing.
+"""From rays to pixels: coarse samples, importance samples, compositing. Differentiable, for any batch: the definition.
 
-`render_rays` is the differentiable definition, for any batch, used in training; `render_block` computes the same thing
-for one folded scene without gradients: density first, and colour only where a sample's weight can be seen.
+`models.pigan.exact_sampling` computes the same thing for one folded scene without gradients.
 """
 
 import math
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,32 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.pigan.codes import Codes
-from models.pigan.folded import FoldedField
 from models.pigan.integration import Composite, composite, sample_weights
 from models.pigan.lean_field import evaluate_field
-from models.pigan.sampling import importance_depths, midpoints, stratified_depths
+from models.pigan.sampling import RayNoise, importance_depths, stratified_depths
 from models.pigan.siren import FilmSiren
 
-# A sample of less weight is not coloured. A picture changes by less than 2 * samples * this on [-1, 1].
-INVISIBLE_WEIGHT = 1e-7
 # Training goes along its rays in so many stretches, and leaves out rays whose light has sunk below float precision.
 STRETCHES = 3
-
-
-class RayNoise(NamedTuple):
-    """Uniform draws in [0, 1] that place the samples of each ray; None stands for the deterministic midpoints."""
-
-    perturbation: Float[Tensor, "*rays samples"] | None = None
-    importance: Float[Tensor, "*rays samples"] | None = None
-
-    def filled(self, shape: tuple[int, ...], like: Tensor) -> tuple[Tensor, Tensor]:
-        """Both draws with `shape` (..., samples), deterministic where they are None."""
-        perturbation, importance = self
-        if perturbation is None:
-            perturbation = like.new_full((), 0.5).expand(shape)
-        if importance is None:
-            importance = midpoints(shape[-1], like).expand(shape)
-        return perturbation, importance
 
 
 def render_rays(
@@ -101,65 +80,3 @@ def render_rays(
                 optical_depth += (getattr(F, clamp)(stretches[-1][1]) * step).sum(-1)
         rgb, density = torch.cat([rgb for rgb, _ in stretches], -2), torch.cat([value for _, value in stretches], -1)
     return composite(rgb, density, depths, clamp=clamp, last_back=last_back, white_back=white_back)
-
-
-class Pixels(NamedTuple):
-    """What a block of rays sees: colour in [0, 1], depth along the ray, opacity before the background is filled."""
-
-    rgb: Float[Tensor, "rays 3"]
-    depth: Float[Tensor, " rays"]
-    opacity: Float[Tensor, " rays"]
-
-
-class Workspace:
-    """Feature buffers for blocks of up to `rays` rays with `samples` + `samples` points each."""
-
-    def __init__(self, field: FoldedField, rays: int, samples: int) -> None:
-        self.rays, self.samples = rays, samples
-        self.features = torch.empty(2 * rays * samples, field.width, device=field.device)
-        self.scratch = torch.empty(rays * samples, field.width, device=field.device)
-
-
-@torch.no_grad()
-def render_block(
-    field: FoldedField,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    workspace: Workspace,
-    *,
-    near: float,
-    far: float,
-    last_back: bool,
-    clamp: str = "relu",
-    noise: RayNoise | None = None,
-) -> Pixels:
-    """Hierarchical rendering of a block of rays of one scene and one camera; same samples as `render_rays`."""
-    rays, samples = len(directions), workspace.samples
-    points_per_pass = rays * samples
-    features, scratch = workspace.features[: 2 * points_per_pass], workspace.scratch[:points_per_pass]
-
-    def densities(depths: Tensor, out: Tensor) -> Tensor:
-        points = torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3)
-        return field.density(field.features(points, out, scratch)).reshape(rays, samples)
-
-    perturbation, u = (noise or RayNoise()).filled((rays, samples), directions)
-    coarse = stratified_depths(near, far, samples, perturbation)
-    coarse_density = densities(coarse, features[:points_per_pass])
-    weights = sample_weights(coarse_density, coarse, clamp=clamp)
-    fine = importance_depths(coarse, weights, u)
-    fine_density = densities(fine, features[points_per_pass:])
-
-    depths, order = torch.cat([coarse, fine], 1).sort(1)
-    density = torch.cat([coarse_density, fine_density], 1).gather(1, order)
-    weights = sample_weights(density, depths, clamp=clamp)
-    opacity = weights.sum(1)
-    if last_back:
-        weights[:, -1] += 1 - opacity
-
-    # row of `features` that holds each sample: coarse ones in the first half, fine ones in the second
-    first_row = torch.arange(rays, device=order.device)[:, None] * samples
-    rows = torch.where(order < samples, order, order - samples + points_per_pass) + first_row
-    ray, sample = (weights.abs() > INVISIBLE_WEIGHT).nonzero(as_tuple=True)
-    colour = field.colour(features.index_select(0, rows[ray, sample])) * weights[ray, sample, None]
-    rgb = torch.zeros_like(directions).index_add_(0, ray, colour)
-    return Pixels(rgb, (weights * depths).sum(1), opacity)

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.pigan.density_grid import CELL, DensityGrid
+from models.pigan.exact_sampling import Pixels
 from models.pigan.folded import FoldedField
-from models.pigan.generator import Pixels
 
 RULES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples a ray
 SPREAD = 0.0055  # depth, world units, that calls for one more colour sample
@@ -102,15 +102,15 @@ def render_block_with_grid(
     grid: DensityGrid,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
-    buffers: tuple[Tensor, Tensor],
     *,
+    block: int,
     last_back: bool,
 ) -> tuple[Pixels, int]:
     """Pixels of a block of rays and the number of field evaluations they took.
 
     Args:
         grid: must cover the camera.
-        buffers: two of (points, width), on the field's device; so many points are evaluated at a time.
+        block: so many points are evaluated at a time.
     """
     samples, total = place_samples(grid, origin, directions)
     left = (1 - total > CLEAR).nonzero()[:, 0]
@@ -118,10 +118,10 @@ def render_block_with_grid(
         samples, (left, torch.full_like(total[left], grid.far), 1 - total[left]), strict=True))
     at_far = torch.arange(len(ray)) >= len(ray) - len(left)
     rgb, opacity = torch.zeros_like(directions), total.clone()
-    for i in range(0, len(ray), len(buffers[0])):
-        part = slice(i, i + len(buffers[0]))
+    for i in range(0, len(ray), block):
+        part = slice(i, i + block)
         points = torch.addcmul(origin, directions[ray[part]], depth[part, None]).to(field.device)
-        features = field.features(points, *(buffer[: len(points)] for buffer in buffers))
+        features = field.features(points)
         # behind the far end lies an infinite interval: opaque where there is density, else left to the background
         solid = (field.density(features).cpu() > 0) & at_far[part]
         opacity.index_add_(0, ray[part][solid], weight[part][solid])

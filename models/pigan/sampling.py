@@ -1,10 +1,28 @@
 """Where along a ray the field is evaluated: stratified samples, then importance samples where the weights are."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 EPSILON = 1e-5
+
+
+class RayNoise(NamedTuple):
+    """Uniform draws in [0, 1] that place the samples of each ray; None stands for the deterministic midpoints."""
+
+    perturbation: Float[Tensor, "*rays samples"] | None = None
+    importance: Float[Tensor, "*rays samples"] | None = None
+
+    def filled(self, shape: tuple[int, ...], like: Tensor) -> tuple[Tensor, Tensor]:
+        """Both draws with `shape` (..., samples), deterministic where they are None."""
+        perturbation, importance = self
+        if perturbation is None:
+            perturbation = like.new_full((), 0.5).expand(shape)
+        if importance is None:
+            importance = midpoints(shape[-1], like).expand(shape)
+        return perturbation, importance
 
 
 def stratified_depths(
