@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from criteria.diversity import diversity, l2, style_pairs
+from criteria.mask_pose import SPACE, face_layout, fit_pose
 from criteria.picture_quality import depth_error, match_label_colours, psnr, ssim
 from criteria.segmentation import confusion_matrix, segmentation_score
 from criteria.view_consistency import SeenView, as_seen, project, reprojection, surface_points
@@ -180,3 +181,51 @@ def test_pixels_with_a_surface():
     opacity = torch.tensor([[0.95, 0.5], [0.89, 0.9]])
     view = View(torch.zeros(3, 2, 2), torch.ones(2, 2), opacity, 48.0)
     assert as_seen(view, Camera()).surface.tolist() == [[True, False], [False, True]]
+
+
+def painted_face(yaw: float, pitch: float, size: int = 96) -> np.ndarray:
+    """Labels of a ball of a head: nose, mouth and brows are discs on it that turn with it."""
+    rows, columns = np.mgrid[:size, :size] / (size - 1) * 2 - 1
+    labels = np.zeros((size, size), np.uint8)
+    labels[rows**2 + columns**2 < 0.49] = SPACE.index("skin")
+    for part, x, y in (("nose", 0, 0.1), ("u_lip", 0, 0.35), ("brow", -0.25, -0.25), ("brow", 0.25, -0.25)):
+        place = np.array([x, y, math.sqrt(1 - x * x - y * y)])
+        turned = (place[0] * math.cos(yaw) + place[2] * math.sin(yaw), place[1] * math.cos(pitch) + pitch * place[2])
+        labels[(columns - 0.6 * turned[0]) ** 2 + (rows - 0.6 * turned[1]) ** 2 < 0.006] = SPACE.index(part)
+    return labels
+
+
+def test_pose_from_masks():
+    """Fitted on 80 painted faces, it reads others to about a degree; a hidden one is known as such."""
+    rng = np.random.default_rng(0)
+    poses = [tuple(pose) for pose in rng.normal(0, 0.2, (80, 2))]
+    model = fit_pose([face_layout(painted_face(*pose)) for pose in poses], poses)
+    assert max(model.error_deg) < 1
+    for pose in ((0.3, 0.1), (-0.2, -0.15), (0.0, 0.0)):
+        assert model(face_layout(painted_face(*pose))) == pytest.approx(pose, abs=0.05)
+    hidden = painted_face(0, 0)
+    hidden[hidden == SPACE.index("brow")] = SPACE.index("hair")
+    assert face_layout(hidden) is None
+    assert fit_pose([None] * 30 + [face_layout(painted_face(*pose)) for pose in poses[:50]], poses) is None
+
+
+def test_layout_by_hand():
+    """A face of 10 x 10 pixels, parts 2 and 3 pixels from its middle: a tenth of their distance, whatever the scale."""
+    labels = np.zeros((20, 20), np.uint8)
+    labels[5:15, 5:15] = SPACE.index("skin")
+    for part, row, column in (("nose", 9, 9), ("mouth", 12, 9), ("brow", 6, 9)):
+        labels[row:row + 2, column:column + 3] = SPACE.index(part)
+    expected = np.array([0.5, 0, 0.5, 3, 0.5, -3]) / 10
+    np.testing.assert_allclose(face_layout(labels), expected, atol=1e-12)
+    np.testing.assert_allclose(face_layout(labels.repeat(2, 0).repeat(2, 1)), expected, atol=1e-12)
+
+
+def test_left_out_errors():
+    """The closed form equals fitting again without each mask."""
+    rng = np.random.default_rng(1)
+    layouts, poses = list(rng.normal(0, 0.2, (70, 6))), [tuple(pose) for pose in rng.normal(0, 0.2, (70, 2))]
+    errors = []
+    for i in range(70):
+        without = fit_pose(layouts[:i] + layouts[i + 1:], poses[:i] + poses[i + 1:])
+        errors.append(np.degrees(np.abs(np.subtract(without(layouts[i]), poses[i]))))
+    assert fit_pose(layouts, poses).error_deg == pytest.approx(tuple(np.median(errors, axis=0)), rel=1e-6)
