@@ -24,7 +24,7 @@ from training.validation import Validation, shard
 
 # The density layer's weights are this many times larger than the other layers', so its rate is too.
 DENSITY_GAIN = 30 * LOGIT
-BETAS, EPS = (0.9, 0.98), 1e-12  # the density layer's gradients are tiny
+BETAS, EPS = (0.9, 0.99), 1e-12  # the density layer's gradients are tiny
 PANEL_HEADS = 8
 
 
