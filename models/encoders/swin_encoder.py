@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.encoders.timm_swin import load_swin
 
@@ -32,6 +33,15 @@ SWIN_SIZES = {
 }
 
 
+class PatchProjection(nn.Conv2d):
+    """A convolution whose kernels do not overlap, as one matrix product: on a CPU several times as fast."""
+
+    def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
+        side = self.kernel_size[0]
+        patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
+        return F.linear(patches.flatten(3), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
 class SwinEncoder(load_swin()):
     """(batch, channels, size, size) masks -> (batch, out_dim) raw codes.
 
@@ -50,6 +60,9 @@ class SwinEncoder(load_swin()):
             embed_dim=size.embed_dim, depths=size.depths, num_heads=size.num_heads,
             drop_path_rate=size.drop_path_rate if drop_path_rate is None else drop_path_rate,
         )
+        convolution = self.patch_embed.proj
+        self.patch_embed.proj = PatchProjection(input_nc, size.embed_dim, size.patch_size, size.patch_size)
+        self.patch_embed.proj.load_state_dict(convolution.state_dict())
         nn.init.zeros_(self.head.fc.weight)
         nn.init.zeros_(self.head.fc.bias)
 
