@@ -1,0 +1,190 @@
+"""Does a model do what it should? Numbers of a face model on heads whose truth is known.
+
+    scores = examine_head(net, parser, trial, wrong_codes)     # one head
+    scores = examine_edit(net, before, after, pose)            # one edited mask
+    scores = examine_styles(net, parser, trial)                # one head in six styles
+
+`summary` makes the table. Pictures are compared in the fixed palette, which a mask determines; see
+`datasets.synth_heads.trials`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from configs.label_spaces import LABEL_SPACES
+from criteria.diversity import STYLES, diversity, l2
+from criteria.latent import SHAPE_LAYERS
+from criteria.picture_quality import depth_error, match_label_colours, psnr
+from criteria.segmentation import confusion_matrix, segmentation_score
+from datasets.colouring import to_tensor
+from datasets.masks import MaskGeometry, merge_labels, network_input
+from datasets.synth_heads.renderer import HeadView
+from datasets.synth_heads.trials import Trial
+from models.parsers.registry import Parser
+from models.pigan.cameras import Camera
+from models.pigan.codes import Codes
+from models.sem2nerf import Sem2NeRF
+
+SPACE = LABEL_SPACES["CelebAMask_HQ"]
+CLASSES = len(SPACE.merged)
+STYLE_LAYERS = (6, 7, 8)
+DECODER_SIZE = 64  # pixels of the decoder's own figure
+SAMPLES = 24
+EDIT_MARGIN = 8  # pixels around an edited region, at 128 px
+SIDES = ("own", "novel")
+
+
+@dataclass
+class Tally:
+    """What has been measured so far; tallies of several processes add up."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    confusions: dict[str, Int[Tensor, "classes classes"]] = field(default_factory=dict)
+    predicted_codes: list[Float[np.ndarray, " codes"]] = field(default_factory=list)  # of the shape layers
+    true_codes: list[Float[np.ndarray, " codes"]] = field(default_factory=list)
+
+    def add(self, name: str, value: float) -> None:
+        self.values.setdefault(name, []).append(value)
+
+    def parsed(self, name: str, parsed: UInt8[Tensor, "h w"], truth: UInt8[np.ndarray, "h w"]) -> None:
+        counts = confusion_matrix(parsed, torch.from_numpy(truth), CLASSES)
+        self.confusions[name] = self.confusions.get(name, torch.zeros_like(counts)) + counts
+
+    def merge(self, other: Tally) -> None:
+        for name, values in other.values.items():
+            self.values.setdefault(name, []).extend(values)
+        for name, counts in other.confusions.items():
+            self.confusions[name] = self.confusions.get(name, torch.zeros_like(counts)) + counts
+        self.predicted_codes += other.predicted_codes
+        self.true_codes += other.true_codes
+
+
+def encode(net: Sem2NeRF, mask: UInt8[np.ndarray, "h w"], geometry: MaskGeometry) -> Codes:
+    """Codes that a model with contours and merged labels reads from a mask on disk."""
+    x = network_input(mask, SPACE, merged=True, geometry=geometry, use_contour=True)
+    return net.encode(torch.from_numpy(x)[None])
+
+
+def picture(view: HeadView) -> Float[Tensor, "3 h w"]:
+    """A rendered head's colours in [-1, 1]."""
+    return to_tensor(view.rgb)
+
+
+@torch.no_grad()
+def examine_head(net: Sem2NeRF, parser: Parser, trial: Trial, wrong: Codes, geometry: MaskGeometry, size: int,
+                 sampler: str = "auto") -> tuple[Tally, list[Float[Tensor, "3 h w"]]]:
+    """Everything about one head, and its rendered views.
+
+    Args:
+        wrong: codes of another head's mask.
+        size: pixels of the views, those of the trial.
+    """
+    tally, codes = Tally(), encode(net, trial.mask, geometry)
+    true = net.siren.mapping_network(torch.from_numpy(np.stack([trial.z, trial.plain_z])))
+    tally.predicted_codes.append(shape_codes(codes, net.config.width))
+    tally.true_codes.append(shape_codes(true[1], net.config.width))
+
+    cameras = [Camera(*pose) for pose in trial.angles.tolist()]
+    small = F.interpolate(picture(trial.free)[None], (DECODER_SIZE,) * 2, mode="bilinear", antialias=True)[0]
+    view = net.scene_of(true[0]).render(cameras[0], DECODER_SIZE, SAMPLES, sampler=sampler)
+    tally.add("decoder_psnr", psnr(view.rgb, small))
+
+    scene, pictures = net.scene_of(codes), []
+    for index, (camera, truth) in enumerate(zip(cameras, trial.views, strict=True)):
+        side = SIDES[min(index, 1)]
+        view = scene.render(camera, size, SAMPLES, sampler=sampler)
+        labels, target = merge_labels(truth.labels, SPACE), picture(truth)
+        head = torch.from_numpy(np.isfinite(truth.depth))
+        tally.add(f"{side}_psnr", psnr(view.rgb, target))
+        tally.add(f"{side}_psnr_matched", psnr(match_label_colours(view.rgb, target, torch.from_numpy(labels)), target))
+        tally.add(f"{side}_depth_error", depth_error(view.depth, torch.from_numpy(truth.depth), head))
+        tally.parsed(side, parser.parse(view.rgb[None])[0], labels)
+        if index == 0:
+            tally.parsed("truth", parser.parse(target[None])[0], labels)
+            other = net.scene_of(wrong).render(camera, size, SAMPLES, sampler=sampler)
+            tally.add("shuffled_psnr", psnr(other.rgb, target))
+            tally.parsed("shuffled", parser.parse(other.rgb[None])[0], labels)
+        pictures.append(view.rgb)
+    return tally, pictures
+
+
+@torch.no_grad()
+def examine_styles(net: Sem2NeRF, parser: Parser, trial: Trial, geometry: MaskGeometry, size: int,
+                   sampler: str = "auto") -> tuple[Tally, list[Float[Tensor, "3 h w"]]]:
+    """One mask in its own and in six random styles: how much colours change, and that the labels stay."""
+    tally, codes = Tally(), encode(net, trial.mask, geometry)
+    labels, camera = merge_labels(trial.views[0].labels, SPACE), Camera(*trial.angles[0].tolist())
+    pictures = []
+    for seed in range(STYLES + 1):
+        styled = codes if seed == 0 else net.styled(codes, seed, STYLE_LAYERS)
+        view = net.scene_of(styled).render(camera, size, SAMPLES, sampler=sampler)
+        tally.parsed("styled" if seed else "unstyled", parser.parse(view.rgb[None])[0], labels)
+        pictures.append(view.rgb)
+    tally.add("style_l2", diversity(torch.stack(pictures[1:]), l2))
+    return tally, pictures
+
+
+@torch.no_grad()
+def examine_edit(net: Sem2NeRF, before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"], camera: Camera,
+                 geometry: MaskGeometry, size: int, sampler: str = "auto"
+                 ) -> tuple[float, list[Float[Tensor, "3 h w"]]]:
+    """Share of the change of the picture that lies in the edited region, grown by 8 px at 128 px; and both pictures."""
+    pictures = [net.scene_of(encode(net, mask, geometry)).render(camera, size, SAMPLES, sampler=sampler).rgb
+                for mask in (before, after)]
+    frame = geometry.at(size)
+    region = edited_region(*(frame.apply(merge_labels(mask, SPACE)) for mask in (before, after)),
+                           margin=round(EDIT_MARGIN * size / 128))
+    return change_inside(*pictures, torch.from_numpy(region)), pictures
+
+
+def edited_region(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"], margin: int
+                  ) -> np.ndarray:
+    """Where two masks differ, grown by a disc of `margin` pixels; bool (h, w)."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2)
+    return cv2.dilate((before != after).astype(np.uint8), disc).astype(bool)
+
+
+def change_inside(before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], region: Tensor) -> float:
+    """Share of the absolute difference of two pictures that lies in a region; 0 for equal pictures."""
+    change = (before - after).abs().sum(0)
+    total = change.sum().item()
+    return change[region].sum().item() / total if total else 0.0
+
+
+def shape_codes(codes: Codes, width: int) -> Float[np.ndarray, " codes"]:
+    """Frequencies and phase shifts of the shape layers of one scene."""
+    columns = slice(0, SHAPE_LAYERS * width)
+    return torch.cat([codes.frequencies[0, columns], codes.phase_shifts[0, columns]]).numpy()
+
+
+def code_spread(predicted: Sequence[Float[np.ndarray, " codes"]], true: Sequence[Float[np.ndarray, " codes"]]) -> float:
+    """Spread of the predicted codes over their masks, as a fraction of that of the true codes over the same heads.
+
+    The spread is the standard deviation, averaged over the entries.
+    """
+    return float(np.stack(predicted).std(0).mean() / np.stack(true).std(0).mean())
+
+
+def summary(tally: Tally, edits: Mapping[str, float]) -> dict[str, float]:
+    """All figures by name; PSNR in dB, depth errors and shares as fractions."""
+    means = {name: float(np.mean(values)) for name, values in sorted(tally.values.items())}
+    scores = {name: segmentation_score(counts) for name, counts in sorted(tally.confusions.items())}
+    figures = {**means, "code_spread": code_spread(tally.predicted_codes, tally.true_codes),
+               "shuffled_loss": means["own_psnr"] - means["shuffled_psnr"],
+               "novel_loss": means["own_psnr_matched"] - means["novel_psnr_matched"]}
+    for name, score in scores.items():
+        figures |= {f"{name}_miou": score.miou, f"{name}_accuracy": score.pixel_accuracy}
+    if "styled" in scores:
+        figures["style_miou_loss"] = scores["unstyled"].miou - scores["styled"].miou
+    if edits:
+        figures |= {"edit_share_least": min(edits.values()), "edit_share_mean": float(np.mean(list(edits.values())))}
+    return figures
