@@ -16,6 +16,7 @@ from utils.errors import UserError
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 ALEXNET_URL = f"https://download.pytorch.org/models/{ALEXNET_FILE}"
 ALEXNET_CONVOLUTIONS = (0, 3, 6, 8, 10)  # their indices in torchvision's `features`, one in each slice of `lpips`
+WITHOUT_TRAINING = "--lpips_lambda 0 trains without LPIPS"
 SMALLEST_SIDE = 31  # of an image that leaves AlexNet's second pooling something to pool
 PRETRAINED_MODELS = Path(__file__).resolve().parents[1] / "pretrained_models"
 
@@ -28,14 +29,15 @@ class Perceptual(nn.Module):
 
     Args:
         weights: a torchvision AlexNet state dict; None looks in the usual places.
+        without: how to go on without LPIPS, for the message.
 
     Raises:
         UserError: no backbone file was found, or it holds something else.
     """
 
-    def __init__(self, weights: str | Path | None = None):
+    def __init__(self, weights: str | Path | None = None, without: str = WITHOUT_TRAINING) -> None:
         super().__init__()
-        path = find_alexnet(weights)
+        path = find_alexnet(weights, without)
         # `lpips` fills the layers with random numbers first: the caller's generator must not notice
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # `lpips` calls torchvision with retired arguments
@@ -61,7 +63,7 @@ class Perceptual(nn.Module):
         return self.metric(image, target).mean()
 
 
-def find_alexnet(weights: str | Path | None = None) -> Path:
+def find_alexnet(weights: str | Path | None = None, without: str = WITHOUT_TRAINING) -> Path:
     """The backbone's file: `weights` if given, else in torch.hub's folder ($TORCH_HOME), else in pretrained_models/.
 
     Raises:
@@ -77,7 +79,7 @@ def find_alexnet(weights: str | Path | None = None) -> Path:
             return folder / ALEXNET_FILE
     raise UserError(
         f"LPIPS needs {ALEXNET_FILE}: download {ALEXNET_URL} into {hub} or {PRETRAINED_MODELS}, "
-        "or name the file with --lpips_weights; --lpips_lambda 0 trains without LPIPS"
+        f"or name the file with --lpips_weights; {without}"
     )
 
 

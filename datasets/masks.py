@@ -11,7 +11,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Integer, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -49,7 +49,7 @@ class MaskGeometry:
         load = round(size * self.load_size / self.crop_size) if self.crop else size
         return replace(self, load_size=load, crop_size=size, input_size=size)
 
-    def apply(self, picture: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "size size"]:
+    def apply(self, picture: Integer[np.ndarray, "height width"]) -> Integer[np.ndarray, "size size"]:
         """Nearest-neighbour resize and crop of one channel."""
         rows, columns = (self._sources(length) for length in picture.shape)
         return picture[np.ix_(rows, columns)]

@@ -4,9 +4,10 @@
     python scripts/train_parser.py --exp_dir out/parser
     python scripts/train_parser.py --data_root /tmp/heads --exp_dir /tmp/parser --steps 3 --batch_size 2    # a look
 
-Run the same command again after an interruption: it goes on from its last checkpoint and ends the same. The data set is
-read into memory. <exp_dir>/parser.pt is the result, log.txt says how it went; the score is that of the data set's test
-list, which training does not see.
+Run the same command again after an interruption: it goes on from its last checkpoint and ends the same; with other
+--steps it goes on, too, and the learning rate falls towards the new end. The data set is read into memory.
+<exp_dir>/parser.pt is the result, log.txt says how it went; the score is that of the data set's test list, which
+training does not see.
 """
 
 import argparse
@@ -145,7 +146,7 @@ def find_earlier(path: Path, settings: "TrainSettings") -> dict[str, Any]:
         return {}
     contents = read_file(path)
     if not isinstance(contents, dict) or contents.get("format") != RUN_FORMAT or (
-            contents["settings"] != asdict(settings)):
+            {**contents["settings"], "steps": settings.steps} != asdict(settings)):
         raise UserError(f"--exp_dir {path.parent}: {path.name} there is of a run with other settings; give another "
                         "folder, or delete it to start anew")
     return contents

@@ -67,7 +67,7 @@ def finish(process: subprocess.Popen, timeout: float) -> tuple[str, str]:
         raise AssertionError(f"still running after {timeout} s: {process.args}, {process.communicate()}") from None
 
 
-def run(argv: Sequence[str], timeout: float = 120, **options) -> subprocess.CompletedProcess:
+def run(argv: Sequence[str], timeout: float = 240, **options) -> subprocess.CompletedProcess:
     """A whole command, output captured."""
     process = start(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     output, errors = finish(process, timeout)

@@ -18,7 +18,7 @@ GOLDEN = SHARED / "golden"
 if GOLDEN.is_dir():
     sys.path.append(str(GOLDEN))  # golden_values.py regenerates weights, inputs and random draws from their names
 
-SECONDS_TO_LEAVE = 60
+SECONDS_TO_LEAVE = 120
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -59,7 +59,7 @@ class Run:
     def output(self) -> str:
         return self.path.read_text() if self.path.exists() else ""
 
-    def wait(self, timeout=120) -> int:
+    def wait(self, timeout=240) -> int:
         """Its exit code."""
         self.process.join(timeout)
         if self.process.exitcode is None:
@@ -67,7 +67,7 @@ class Run:
             raise AssertionError(f"still running after {timeout} s: {self.output}")
         return self.process.exitcode
 
-    def wait_for(self, condition, timeout=120) -> None:
+    def wait_for(self, condition, timeout=240) -> None:
         """Until `condition()` holds or the process has ended."""
         end = time.monotonic() + timeout
         while not condition() and self.process.is_alive():

@@ -1,11 +1,16 @@
 """Several processes: the same training as one, and what launchers say."""
 
+import datetime
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+import torch.distributed as dist
 from launching import train, train_together
 from tiny_training import make_all
 
-from training.distributed import Launch, choose_device, read_launch, slurm_rendezvous
+from training.distributed import Launch, choose_device, read_launch
+from training.rendezvous import meet, slurm_rendezvous
 from utils.errors import UserError
 
 
@@ -63,6 +68,33 @@ def test_launchers():
     assert slurm_rendezvous({"SLURM_STEP_NODELIST": "node7"})["MASTER_ADDR"] == "node7"
     batch_script = {"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0"}
     assert read_launch(batch_script) == Launch(0, 1), "plain python in a batch script is alone"
+
+
+def together(store, ranks, size):
+    """Names that processes of these ranks, all alive at once, get from `meet`; None for those that wait in vain."""
+    def one(rank):
+        try:
+            return meet(store, rank, size, datetime.timedelta(seconds=2 if len(ranks) == size else 0.4))
+        except RuntimeError:
+            return None
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(one, ranks))
+
+
+def test_each_attempt_meets_under_a_name_of_its_own():
+    """Whatever processes that are dead have left in the store: offers that were closed, or never."""
+    store = dist.HashStore()
+    names = []
+    for size in (1, 3, 3, 2):
+        found = together(store, list(range(size)), size)
+        assert len(set(found)) == 1
+        names.append(found[0])
+        assert together(store, [1, 2], 3) == [None, None], "process 0 never came"
+        assert together(store, [0, 2], 3) == [None, None], "process 1 never came"
+        assert together(store, [2, 1, 0], 3)[0] is not None
+    assert None not in names
+    assert len(set(names)) == len(names)
 
 
 def test_devices():

@@ -193,9 +193,9 @@ def test_loader_processes_end_with_the_batches(faces, hung):
         next(batches)
         (worker,) = multiprocessing.active_children()
         os.kill(worker.pid, signal.SIGTERM)  # is for the training process to react to
+        assert len(next(batches)["name"]) == 3
         if hung:
             os.kill(worker.pid, signal.SIGSTOP)
-        next(batches)
     assert not multiprocessing.active_children()
 
 

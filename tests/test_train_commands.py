@@ -125,7 +125,7 @@ def environment():
 def test_two_process_command(workplace, launcher):
     argv = ["--exp_dir=out/two", "--batch_size=1", "--distributed_train", *RECIPE, *SIZES]
     command = [sys.executable, "-m", launcher, "--nproc_per_node=2", f"--master_port={free_port()}", SCRIPT, *argv]
-    done = child_processes.run(command, timeout=240, env=environment())
+    done = child_processes.run(command, timeout=400, env=environment())
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("step 2/2") == 1, "one process talks"
     assert checkpoint(workplace / "out" / "two")["samples_seen"] == 4
@@ -140,7 +140,7 @@ def test_two_nodes(workplace):
         [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={rank}", "--nproc_per_node=1",
          "--master_addr=127.0.0.1", f"--master_port={port}", SCRIPT, *argv],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()) for rank in (0, 1)]
-    outputs = [child_processes.finish(agent, timeout=240)[0] for agent in agents]
+    outputs = [child_processes.finish(agent, timeout=400)[0] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], outputs
     assert "all processes are on one machine" not in outputs[0]
     assert checkpoint(workplace / "out" / "nodes")["samples_seen"] == 4
@@ -156,7 +156,7 @@ def test_killed_rank_restarts_the_job(tmp_path):
     agent = child_processes.start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
                                    "--max_restarts=2", f"--master_port={free_port()}", SCRIPT, *argv],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment())
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while not latest.exists():
         assert time.monotonic() < end
         assert agent.poll() is None
@@ -164,7 +164,7 @@ def test_killed_rank_restarts_the_job(tmp_path):
     ranks = [process for process in psutil.Process(agent.pid).children() if SCRIPT in process.cmdline()]
     assert len(ranks) == 2
     ranks[-1].kill()
-    output, _ = child_processes.finish(agent, timeout=240)
+    output, _ = child_processes.finish(agent, timeout=400)
     assert agent.returncode == 0, output
     assert f"continuing {latest} after step" in output
     assert checkpoint(tmp_path / "run")["global_step"] == 30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import re
 import signal
@@ -17,9 +16,9 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from training.rendezvous import TIMEOUT, launcher_store, slurm_rendezvous
 from utils.errors import UserError
 
-TIMEOUT = datetime.timedelta(minutes=30)
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
@@ -89,27 +88,6 @@ def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
     return Launch()
 
 
-def slurm_rendezvous(environment: Mapping[str, str]) -> dict[str, str]:
-    """MASTER_ADDR and MASTER_PORT of a SLURM job step: its first node, and a port that follows from the job's id."""
-    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or "localhost"
-    first = re.match(r"([^\[,]+)(?:\[([0-9]+))?", nodes)
-    return {"MASTER_ADDR": first[1] + (first[2] or ""),
-            "MASTER_PORT": str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000)}
-
-
-def launcher_store(environment: Mapping[str, str]) -> dist.Store | None:
-    """torchrun's own key-value store, with a name space for each start of the processes; None without torchrun.
-
-    With a fixed port that store outlives a restart. Without a name space of their own, restarted processes would find
-    the addresses of those that died, and wait for them.
-    """
-    if environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return None
-    store = dist.TCPStore(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), is_master=False,
-                          wait_for_workers=False, timeout=TIMEOUT)
-    return dist.PrefixStore(f"start_{environment.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-
-
 def is_restart(environment: Mapping[str, str]) -> bool:
     """Whether torchrun has started this process again after a failure."""
     return int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
@@ -164,7 +142,7 @@ def start(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://",
     if "MASTER_ADDR" not in os.environ:
         os.environ.update(slurm_rendezvous(os.environ))
     try:
-        store = launcher_store(os.environ) if dist_url == "env://" else None
+        store = launcher_store(launch.rank, launch.size) if dist_url == "env://" else None
         dist.init_process_group(
             "nccl" if chosen.type == "cuda" else "gloo", init_method=dist_url if store is None else None, store=store,
             rank=launch.rank, world_size=launch.size, timeout=TIMEOUT,

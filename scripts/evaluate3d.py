@@ -1,0 +1,139 @@
+"""A checkpoint and a data set -> a table of numbers. `--help` shows commands, docs/evaluation.md explains it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from configs.data_configs import data_config
+from options.eval_options import complete, parse_options
+from options.test_options import find_checkpoint, model_opts
+from utils.cli import run
+
+if TYPE_CHECKING:
+    from criteria.evaluation.measures import TestSet
+    from criteria.evaluation.rendering import RenderSettings
+    from criteria.evaluation.report import Report
+    from criteria.evaluation.run import Networks
+
+RENDERS, RESULTS, TABLE, SHEET = "renders", "results.json", "results.md", "sheet.png"
+
+
+def main(argv: Sequence[str]) -> "Report | None":
+    """Render what is missing, measure, write. Returns what was written (None for a share of the rendering)."""
+    opts, given = parse_options(argv)
+    checkpoint, source = find_checkpoint(opts, given)
+    print(f"weights: {source}")
+
+    from criteria.evaluation.measures import TestSet
+    from criteria.evaluation.rendering import Renders
+    from criteria.evaluation.report import Report
+    from criteria.evaluation.run import Files, Networks, check_data, measure, protocol, wanted_views
+    from datasets.evaluation_set import EvaluationSet
+    from models.checkpoints import read_checkpoint
+    from models.pigan.curriculums import get_curriculum
+
+    trained = read_checkpoint(checkpoint)["opts"]
+    opts = complete(opts, given, trained)
+    data = EvaluationSet.find(opts.data_path, data_config(opts.dataset_type), opts.eval_paths_conf, opts.n_images)
+    check_data(opts.metrics, data)
+    devices = pick_devices(opts)
+    files = Files(opts.inception_weights, opts.lpips_weights, opts.parser, opts.parser_weights)
+    networks = None if opts.shard else Networks.load(opts.metrics, files, devices[0])  # missing files show before hours
+    settings = render_settings(opts, checkpoint, trained)
+    out = Path(opts.exp_dir)
+    renders = Renders.open(out / RENDERS, settings, opts.overwrite)
+    tests = TestSet(data, renders, _track)
+    if networks is not None and {"fid", "kid", "prc", "psnr"} & set(opts.metrics):
+        tests.truth()  # a photograph that is missing, too
+
+    wanted = wanted_views(opts.metrics, data, opts.style_masks)
+    share = opts.shard or (0, 1)
+    todo = len(renders.missing(data, wanted))
+    print(f"{len(data.masks)} masks ({data.source}), {todo} of them to render")
+    workers = opts.workers or (len(devices) if devices[0].type == "cuda" else os.cpu_count() or 1)
+    finished = renders.render_missing(data, wanted, workers, [str(device) for device in devices], share)
+    for _ in _bar(finished, "rendering", -(-todo // share[1])):
+        pass
+    if networks is None:
+        print(f"share {share[0] + 1} of {share[1]} is rendered; run the same command without --shard when all are")
+        return None
+    fov_deg = get_curriculum(opts.pigan_curriculum_type).fov_deg
+    results, notes = measure(tests, opts.metrics, networks, opts.style_masks, fov_deg)
+    report = Report(protocol(tests, opts.metrics, networks, files, opts.style_masks), results, notes)
+    report.write(Path(opts.json) if opts.json else out / RESULTS, out / TABLE)
+    write_sheet(out / SHEET, tests, networks, wanted, opts.sheet_rows)
+    print(report.to_markdown())
+    print(f"wrote {opts.json or out / RESULTS}, {out / TABLE} and {out / SHEET}")
+    return report
+
+
+def pick_devices(opts: argparse.Namespace) -> list[Any]:
+    """The devices that render; the first also measures."""
+    from utils.device import pick_device
+
+    first = pick_device(opts.device, opts.gpu_ids)
+    if opts.device != "auto" or first.type == "cpu":
+        return [first]
+    return [pick_device(f"cuda:{part.strip()}") for part in opts.gpu_ids.split(",") if part.strip()]
+
+
+def render_settings(opts: argparse.Namespace, checkpoint: Path, trained: dict[str, Any]) -> "RenderSettings":
+    """What the pictures depend on."""
+    from criteria.diversity import STYLES
+    from criteria.evaluation.rendering import RenderSettings
+    from datasets.masks import MaskGeometry
+
+    answers = {name: value for name, value in model_opts(opts, trained).items() if trained.get(name) != value}
+    geometry = MaskGeometry(opts.image_load_size, opts.image_crop_size, opts.src_input_size,
+                            data_config(opts.dataset_type).crop)
+    return RenderSettings(
+        checkpoint, tuple(sorted(answers.items())), opts.dataset_type, opts.use_merged_labels, opts.use_contour,
+        geometry, opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES,
+        opts.pigan_infer_max_batch)
+
+
+def write_sheet(path: Path, tests: "TestSet", networks: "Networks", wanted: Mapping[str, int], rows: int) -> None:
+    """Mask, true picture, views, parsed labels and styles of the first masks, a mask a row."""
+    from datasets.colouring import to_uint8
+    from training.panels import mask_picture, panel
+    from utils.errors import UserError
+    from utils.pictures import save_png
+
+    space, kinds = tests.data.config.label_space, [kind for kind in ("own", "near", "novel") if kind in wanted]
+    try:
+        truth = tests.truth()
+    except UserError:  # masks without photographs
+        truth = None
+    captions, lines = ["mask"], []
+    for index in range(min(rows, len(tests))):
+        views = {kind: tests.views(kind, index).rgb for kind in wanted if index < wanted[kind]}
+        line = [mask_picture(tests.labels(index, merged=False), space)]
+        if truth is not None:
+            line.append(truth[index]["image"].permute(1, 2, 0).numpy())
+        line += [to_uint8(views[kind][0]) for kind in kinds]
+        if networks.parser is not None:
+            labels = networks.parser.parse(views["own"].to(networks.device))[0]
+            line.append(mask_picture(labels, space.merged))
+        lines.append(line + [to_uint8(picture) for picture in views.get("styles", ())])
+    captions += ["true picture"] * (truth is not None) + kinds + ["parsed"] * (networks.parser is not None)
+    captions += ["style"] * (len(lines[0]) - len(captions))
+    save_png(path, panel(captions, lines, min(max(tests.renders.settings.size, 96), 192)))
+
+
+def _track(numbers: Iterable[int], what: str) -> Iterable[int]:
+    return _bar(numbers, what, len(numbers))
+
+
+def _bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    from tqdm import tqdm
+
+    return tqdm(items, desc=what, total=total, unit="mask", dynamic_ncols=True, disable=None)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,189 @@
+"""scripts/evaluate3d.py on painted heads and a tiny model: numbers, reuse, shares, and what is said when files lack."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import FACE_OPTS, tiny_checkpoint
+from tiny_training import make_data
+
+from configs.data_configs import data_config
+from criteria.evaluation import rendering
+from criteria.evaluation.report import MEANINGS, Report
+from criteria.evaluation.run import check_data
+from datasets.evaluation_set import EvaluationSet
+from datasets.masks import MaskGeometry
+from models.parsers.face_parser import FaceParser, ParserConfig
+from scripts import evaluate3d
+from utils.errors import UserError
+
+SIZE = 24
+OPTS = {**FACE_OPTS, "src_input_size": 64, "image_load_size": 320, "image_crop_size": 256}
+
+
+def two_views_a_head(root, heads=6):
+    """Painted heads in the numbering of SynthHeads, with latents and depth: views 0 and 1 of each head."""
+    make_data(root, heads)
+    for folder, suffix in (("mask", ".png"), ("CelebA-HQ-img", ".jpg")):
+        for head in range(heads - 1, -1, -1):
+            picture = root / folder / f"{head}{suffix}"
+            for view in (1, 0):
+                shutil.copy(picture, root / folder / f"t{head * 100 + view}{suffix}")
+            picture.unlink()
+        for file in list((root / folder).glob("t*")):
+            file.rename(file.with_name(file.name[1:]))
+    ids = np.array([[head * 100, head * 100 + 1] for head in range(heads)])
+    np.savez(root / "latents.npz", z=np.zeros((heads, 4), np.float32), ids=ids,
+             camera=np.full((heads, 2, 2), np.pi / 2, np.float32))
+    lines = [f"{identity}.jpg {10 * view - 4 * head} 2 0" for head, pair in enumerate(ids)
+             for view, identity in enumerate(pair)]
+    (root / "CelebAMask-HQ-pose-anno.txt").write_text("\n".join([str(len(lines)), "yaw pitch roll", *lines]) + "\n")
+    (root / "depth").mkdir()
+    for identity in ids.ravel():
+        mask = np.asarray(Image.open(root / "mask" / f"{identity}.png"))
+        depth = np.where(mask > 0, 48_000 + np.arange(128)[:, None] * 20, 0).astype(np.uint16)
+        cv2.imwrite(str(root / "depth" / f"{identity}.png"), depth)
+    (root / "test_paths.txt").write_text("".join(f"{head * 100}.png\n" for head in range(heads)))
+    return root
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with data, checkpoint and parser, and the command that evaluates them."""
+    folder = tmp_path_factory.mktemp("world")
+    two_views_a_head(folder / "data")
+    tiny_checkpoint(folder / "net.pt", OPTS)
+    torch.manual_seed(0)
+    FaceParser(ParserConfig(16, 32, (4, 4, 4, 4))).save(folder / "parser.pt")
+    return folder
+
+
+def command(world, out, *more):
+    return ["--checkpoint_path", str(world / "net.pt"), "--data_path", str(world / "data"), "--exp_dir", str(out),
+            "--parser_weights", str(world / "parser.pt"), f"--test_output_size={SIZE}", "--pigan_infer_ray_step=4",
+            "--style_masks=2", "--workers=1", "--device=cpu", *more]
+
+
+@pytest.fixture(scope="module")
+def first(world):
+    """One whole evaluation."""
+    evaluate3d.main(command(world, world / "first", "--json", str(world / "numbers.json")))
+    return json.loads((world / "numbers.json").read_text())
+
+
+def test_everything_that_needs_no_files(world, first):
+    results = first["results"]
+    for name in ("miou", "pixel_accuracy", "novel_miou", "psnr", "ssim", "psnr_matched", "depth_error", "novel_psnr",
+                 "novel_depth_error", "diversity_l2", "view_error", "view_share"):
+        assert isinstance(results[name], float), name
+    assert results["psnr_matched"] > results["psnr"]
+    assert first["protocol"]["images"] == 6
+    assert first["protocol"]["picture_size"] == SIZE
+    assert len(first["protocol"]["checkpoint_sha256"]) == 64
+    assert any("pose: too few masks" in note for note in first["notes"])
+    table = (world / "first/results.md").read_text()
+    assert f"| {MEANINGS['psnr'][0]} | {results['psnr']:.2f} | higher |" in table
+    assert "checkpoint sha256" in table
+    sheet = np.asarray(Image.open(world / "first/sheet.png"))
+    assert sheet.shape[1] > 10 * 96, "mask, picture, three views, parsed, six styles"
+
+
+def test_the_same_numbers_after_a_kill(world, first, tmp_path, monkeypatch):
+    """Stopped in the middle of rendering, continued with two processes: the same bytes, and nothing rendered twice."""
+    done = []
+
+    def stopping(renders, *arguments):
+        for name in real(renders, *arguments):
+            done.append(name)
+            if len(done) == 2:
+                raise KeyboardInterrupt
+            yield name
+
+    real = rendering.Renders.render_missing
+    monkeypatch.setattr(rendering.Renders, "render_missing", stopping)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate3d.main(command(world, out))
+    monkeypatch.undo()
+    assert not (out / "results.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("renders/*/*.npz")}
+    assert before
+    evaluate3d.main([*command(world, out), "--workers=2"])
+    assert all(path.stat().st_mtime_ns == moment for path, moment in before.items())
+    assert (out / "results.json").read_bytes() == (world / "numbers.json").read_bytes()
+
+
+def test_more_metrics_render_only_what_is_missing(world, tmp_path, capsys):
+    """Shares of two machines with one disk, then all of the numbers."""
+    out = tmp_path / "out"
+    for part in ("1/2", "2/2"):
+        assert evaluate3d.main(command(world, out, "--metrics=psnr", f"--shard={part}")) is None
+    assert len(list(out.glob("renders/own/*.npz"))) == 6
+    report = evaluate3d.main(command(world, out, "--metrics=psnr,view_consistency"))
+    assert "6 of them to render" in capsys.readouterr().out, "the neighbouring views"
+    assert {"psnr", "view_error"} <= set(report.results)
+    with pytest.raises(UserError, match="holds renders with picture_size 24, not 16; give another folder"):
+        evaluate3d.main(command(world, out, "--metrics=psnr", "--test_output_size=16"))
+
+
+def test_truth_is_framed_as_the_camera_sees_it(world):
+    """128 pixels on disk, 160 : 128 of the framing: the crop takes the middle, depth and labels alike."""
+    data = EvaluationSet.find(world / "data", data_config("celebahq_seg_to_3dface"))
+    geometry = MaskGeometry(320, 256, 64)
+    item, mask = data.truth(geometry, 102)[0], data.masks[0]
+    depth = data.depth(mask.path, geometry, 102)
+    assert item["label"].shape == depth.shape == (102, 102)
+    assert (depth.isfinite() == (item["label"] > 0)).float().mean() > 0.99
+    assert depth[51, 51].item() == pytest.approx((48_000 + 64 * 20) / 50_000, abs=0.001)
+    assert mask.novel.path.name == "1.png"
+    assert mask.novel.pose[0] == pytest.approx(np.radians(80))
+    assert data.source == "test_paths.txt"
+
+
+def test_missing_files_are_named_before_anything_is_rendered(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setattr("criteria.perceptual.PRETRAINED_MODELS", tmp_path)
+    for metrics, expected in (
+        ("fid", "weights-inception-2015-12-05-6726825d.pth"),
+        ("is,psnr", "weights-inception-2015-12-05-6726825d.pth"),
+        ("lpips_diversity", "alexnet-owt-7be5be79.pth.*or leave lpips_diversity out"),
+    ):
+        with pytest.raises(UserError, match=expected) as caught:
+            evaluate3d.main(command(world, tmp_path / "out", f"--metrics={metrics}"))
+        assert "\n" not in str(caught.value)
+    arguments = command(world, tmp_path / "out", "--metrics=miou", "--parser=bisnet")
+    arguments[arguments.index(str(world / "parser.pt"))] = str(tmp_path / "79999_iter.pth")
+    with pytest.raises(UserError, match=r"79999_iter\.pth: there is no such file; get 79999_iter\.pth from https"):
+        evaluate3d.main(arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unusable_options(world, tmp_path):
+    for more, expected in (
+        (["--metrics=fud"], "'fud' is not among fid,kid"),
+        (["--metrics=,"], "name one metric at least"),
+        (["--shard=3/2"], "is no share"),
+        (["--latent_mask="], "--latent_mask ''"),
+        (["--parser=segformer"], "neither synthheads nor bisenet"),
+        (["--data_path", str(tmp_path / "absent")], "there is no such data set"),
+    ):
+        with pytest.raises(UserError, match=expected):
+            evaluate3d.main(command(world, tmp_path / "out", *more))
+    cats = EvaluationSet(tmp_path, data_config("catmask_seg_to_3dface"), (), "")
+    with pytest.raises(UserError, match="the parsers know faces only"):
+        check_data(("pose",), cats)
+
+
+def test_report_is_stable_and_without_nan():
+    report = Report({"images": 2}, {"psnr": 12.3456, "novel_view_error": float("nan"), "iou_skin": 0.5}, ["a note"])
+    assert json.loads(report.to_json())["results"] == {"psnr": 12.3456, "novel_view_error": None, "iou_skin": 0.5}
+    text = report.to_markdown("Title")
+    assert text.startswith("# Title\n")
+    assert "| other views: reprojection error of colours" in text
+    assert "| skin |" in text
+    assert "- a note" in text

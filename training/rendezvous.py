@@ -1,0 +1,69 @@
+"""How the processes of a run find each other, also after torchrun has started them again."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+
+import torch.distributed as dist
+
+TIMEOUT = datetime.timedelta(minutes=30)
+POLL_SECONDS = 0.05
+
+
+def slurm_rendezvous(environment: Mapping[str, str]) -> dict[str, str]:
+    """MASTER_ADDR and MASTER_PORT of a SLURM job step: its first node, and a port that follows from the job's id."""
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or "localhost"
+    first = re.match(r"([^\[,]+)(?:\[([0-9]+))?", nodes)
+    return {"MASTER_ADDR": first[1] + (first[2] or ""),
+            "MASTER_PORT": str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000)}
+
+
+def launcher_store(rank: int, size: int) -> dist.Store | None:
+    """A name space of this attempt's own in torchrun's key-value store; None without torchrun.
+
+    torchrun keeps one store for all its attempts (seen in PyTorch 2.14, with a fixed port and with a rendezvous of its
+    own), and its processes use it without a prefix. Processes that are started again would read the addresses of those
+    that died, and wait for them. The restart count is no name for an attempt: each node counts its own failures, and it
+    stays the same when a node joins or leaves. So the processes agree on one, see `meet`.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False,
+                          wait_for_workers=False, timeout=TIMEOUT)
+    return dist.PrefixStore(meet(dist.PrefixStore("sem2nerf", store), rank, size), store)
+
+
+def meet(store: dist.Store, rank: int, size: int, timeout: datetime.timedelta = TIMEOUT) -> str:
+    """A name that the living processes share, and none that has used this store before.
+
+    Process 0 offers a new name. Each other one answers the offer that it finds with a number of its own. Process 0
+    closes its offer with the numbers that came; a process whose number is not among them has found the offer of one
+    that is dead, and waits for another.
+
+    Raises:
+        RuntimeError: not all came within `timeout`.
+    """
+    own = secrets.token_hex(8)
+    if rank == 0:
+        answers = [f"{own}/{other}" for other in range(1, size)]
+        store.set("offer", own)
+        if answers:
+            store.wait(answers, timeout)
+        store.set(f"{own}/closed", " ".join(store.get(answer).decode() for answer in answers))
+        return own
+    store.wait(["offer"], timeout)
+    end, answered = time.monotonic() + timeout.total_seconds(), None
+    while time.monotonic() < end:
+        offer = store.get("offer").decode()
+        if offer != answered:
+            store.set(f"{offer}/{rank}", own)
+            answered = offer
+        if store.check([f"{offer}/closed"]) and own in store.get(f"{offer}/closed").decode().split():
+            return offer
+        time.sleep(POLL_SECONDS)
+    raise RuntimeError(f"process 0 has not come within {timeout}")
