@@ -136,7 +136,7 @@ def examine_styles(net: Sem2NeRF, parser: Parser, trial: Trial, geometry: MaskGe
 @torch.no_grad()
 def examine_edit(net: Sem2NeRF, before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"], camera: Camera,
                  geometry: MaskGeometry, size: int, sampler: str = "auto"
-                 ) -> tuple[float, list[Float[Tensor, "3 h w"]]]:
+                 ) -> tuple[float, list[Float[Tensor, "3 size size"]]]:
     """Share of the change of the picture that lies in the edited region, grown by 8 px at 128 px; and both pictures."""
     pictures = [net.scene_of(encode(net, mask, geometry)).render(camera, size, SAMPLES, sampler=sampler).rgb
                 for mask in (before, after)]

@@ -24,6 +24,9 @@ from utils.errors import UserError
 from utils.files import atomic_path
 
 FORMAT = "sem2nerf"
+# options that name places of the machine a model was trained on
+PLACES = frozenset({"exp_dir", "data_root", "train_paths_conf", "test_paths_conf", "map_cache", "checkpoint_path",
+                    "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf", "dist_url"})
 # numpy scalars (a validation loss, say) are harmless and do occur in published files, under numpy 1's module name
 _NUMPY_SCALARS = [
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
@@ -97,6 +100,24 @@ def save_checkpoint(path: str | Path, contents: Mapping[str, Any]) -> None:
 def is_official(contents: Mapping[str, Any]) -> bool:
     """Whether a checkpoint's contents are in the official layout."""
     return contents.get("format") != FORMAT and swin_keys.is_official(_part(_plain(contents["state_dict"]), "encoder."))
+
+
+def for_release(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what using a model needs, in the native layout: no optimisers, no random states, half-precision weights.
+
+    The layers of the field stay in single precision: their sines turn small differences into large ones, and their
+    density weights exceed what half precision holds.
+    """
+    native = to_native(contents)
+
+    def stored(key: str, value: Tensor) -> Tensor:
+        whole = key.startswith("decoder.siren.") and ".mapping_network." not in key
+        return value if whole or not value.is_floating_point() else value.half()
+
+    kept = {key: native[key] for key in ("format", "latent_avg", "global_step", "best_val_loss") if key in native}
+    opts = {key: value for key, value in native["opts"].items() if key not in PLACES}
+    weights = {key: stored(key, value) for key, value in native["state_dict"].items()}
+    return {**kept, "opts": opts, "state_dict": weights}
 
 
 def to_native(contents: Mapping[str, Any]) -> dict[str, Any]:

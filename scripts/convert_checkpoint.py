@@ -16,6 +16,9 @@ DESCRIPTION = """Convert a checkpoint between layouts; weights, optimiser states
   # ours -> official: the 2022 code and its descendants can read it
   python scripts/convert_checkpoint.py out/my_run/checkpoints/best_model.pt best_model_official.pt
 
+  # a small file to share: weights alone, in half precision
+  python scripts/convert_checkpoint.py out/my_run/checkpoints/best_model.pt my_model.pt --release
+
   # official -> ours (reading official files needs no conversion; this is for tools that expect our names)
   python scripts/convert_checkpoint.py pretrained_models/sem2nerf_celebahq_pretrained.pt native.pt
 """
@@ -27,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("output", help="file to write")
     parser.add_argument("--to", choices=["official", "native", "other"], default="other",
                         help="layout to write; other: the one that the input is not in")
+    add_flag(parser, "--release", "write only what using the model needs, in half precision (native layout)")
     add_flag(parser, "--overwrite", "replace an existing output")
     add_flag(parser, "--debug", "show the full traceback of an error")
     return parser
@@ -37,11 +41,18 @@ def main(argv: Sequence[str]) -> None:
     if Path(args.output).exists() and not args.overwrite:
         raise UserError(f"{args.output}: exists already; choose another name or add --overwrite")
 
-    from models.checkpoints import is_official, read_contents, save_checkpoint, to_native, to_official
+    if args.release and args.to == "official":
+        raise UserError("--release: such files are in the native layout; leave out --to official")
+
+    from models.checkpoints import for_release, is_official, read_contents, save_checkpoint, to_native, to_official
 
     contents = read_contents(args.input)
-    target = args.to if args.to != "other" else "native" if is_official(contents) else "official"
-    save_checkpoint(args.output, to_official(contents) if target == "official" else to_native(contents))
+    if args.release:
+        target, converted = "native", for_release(contents)
+    else:
+        target = args.to if args.to != "other" else "native" if is_official(contents) else "official"
+        converted = to_official(contents) if target == "official" else to_native(contents)
+    save_checkpoint(args.output, converted)
     print(f"wrote {args.output} ({target} layout, {len(contents['state_dict'])} weights read)")
 
 

@@ -179,7 +179,8 @@ def _table(figures: dict[str, float]) -> str:
     lines = ["| figure | value | goal | |", "|---|---|---|---|"]
     for name, (way, goal, meaning) in GOALS.items():
         if name in figures:
-            lines.append(f"| {meaning} | {figures[name]:.3f} | {way} {goal:g} | {'' if _met(name, figures) else 'missed'} |")
+            verdict = "" if _met(name, figures) else "missed"
+            lines.append(f"| {meaning} | {figures[name]:.3f} | {way} {goal:g} | {verdict} |")
     rest = "  ".join(f"{name} {value:.4g}" for name, value in sorted(figures.items()) if name not in GOALS)
     return "\n".join([*lines, "", rest])
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from configs.label_spaces import LabelSpace
+from criteria.latent import latent_distance
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
@@ -57,8 +58,9 @@ def validate(
     """Render each mask of this process's share at its photograph's pose, and the first ones from two more sides.
 
     The sums of all processes are put together, whatever share each had. The loss is that of the weights: L2, L1 and
-    LPIPS of whole pictures. `code_spread` is the codes' standard deviation over the masks, averaged over their entries:
-    an encoder that has collapsed to one head for all masks has none, which the other numbers may hide.
+    LPIPS of whole pictures, and the distance of known codes. `code_spread` is the codes' standard deviation over the
+    masks, averaged over their entries: an encoder that has collapsed to one head for all masks has none, which the
+    other numbers may hide.
 
     Args:
         stopped: asked between samples; when it says so in any process, there is no result (None).
@@ -72,7 +74,12 @@ def validate(
         if aborted := stopped():
             break
         batch = to_device(loaded, len(space), world.device)
-        codes = _codes(net, batch.masks, settings)
+        out = net.encoder(batch.masks)
+        codes = net.codes_of(out)
+        if weights.latent:
+            distance = latent_distance(net, out, codes, batch.latents).item()
+            sums["loss_latent"] = sums.get("loss_latent", 0.0) + distance * len(codes)
+        codes = _settled(net, codes, settings)
         joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
         moments += torch.stack([joined.sum(0), joined.square().sum(0)])
         targets = F.interpolate(batch.images, (settings.size,) * 2, mode="bilinear", antialias=True).cpu()
@@ -96,6 +103,7 @@ def validate(
     total = sum(part[1] for part in everyone)
     names = {name for part in everyone for name in part[0]}
     metrics = {name: sum(part[0].get(name, 0.0) for part in everyone) / total for name in sorted(names)}
+    metrics["loss"] = _weighted(metrics, weights)
     mean, square = sum(part[3] for part in everyone) / total
     metrics["code_spread"] = (square - mean.square()).clamp(min=0).sqrt().mean().item()
     side = min(max(settings.size, 128), 256)
@@ -107,22 +115,25 @@ def shard(count: int, world: World) -> Sequence[int]:
     return range(world.rank, count, world.size)
 
 
-def _codes(net: Sem2NeRF, masks: Tensor, settings: ValidationSettings) -> Codes:
+def _settled(net: Sem2NeRF, codes: Codes, settings: ValidationSettings) -> Codes:
     if settings.mean_only:
-        return net.latent_avg.expand(len(masks))
-    return net.encode(masks).with_layers_from(net.latent_avg, settings.mean_layers, net.config.width)
+        return net.latent_avg.expand(len(codes))
+    return codes.with_layers_from(net.latent_avg, settings.mean_layers, net.config.width)
 
 
 def _distances(picture: Tensor, target: Tensor, weights: LossWeights,
                perceptual: Callable[[Tensor, Tensor], Tensor] | None, device: torch.device) -> dict[str, float]:
     picture, target = picture.to(device), target.to(device)
     values = {"loss_l2": F.mse_loss(picture, target).item()}
-    loss = weights.l2 * values["loss_l2"]
     if weights.l1:
         values["loss_l1"] = F.l1_loss(picture, target).item()
-        loss += weights.l1 * values["loss_l1"]
     if weights.lpips:
         values["loss_lpips"] = perceptual(picture, target).item()
-        loss += weights.lpips * values["loss_lpips"]
-    # a run that compares no pictures still has to choose its best
-    return {**values, "loss": loss or values["loss_l2"]}
+    return values
+
+
+def _weighted(metrics: dict[str, float], weights: LossWeights) -> float:
+    terms = (("loss_l2", weights.l2), ("loss_l1", weights.l1), ("loss_lpips", weights.lpips),
+             ("loss_latent", weights.latent))
+    loss = sum(weight * metrics[name] for name, weight in terms if weight)
+    return loss or metrics["loss_l2"]  # a run that compares neither still has to choose its best

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Everything behind pretrained_models/sem2nerf_demo.pt, from nothing: data, decoder, encoder, parser, examination.
+#
+#   bash scripts/train_demo.sh [FOLDER]            # about three hours on two cores; default folder: out/demo
+#   bash scripts/train_demo.sh --smoke [FOLDER]    # every step at a tiny size, in minutes: proves that the chain works
+#
+# Run it again after an interruption: what is finished is kept, what was going on goes on. docs/demo_model.md explains
+# the steps and says what came of them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+smoke=false
+if [ "${1:-}" = "--smoke" ]; then smoke=true; shift; fi
+out=${1:-out/demo}
+
+if $smoke; then
+    heads=(--num_heads 12 --views 2 --size 128); plain=(--num_heads 12 --views 2 --size 128)
+    field=(--pigan_hidden_dim 32 --max_steps 40 --batch_size 8 --rays 32 --rendered_rays 2 --board_interval 20
+           --val_interval 40 --val_images 1 --test_output_size 16)
+    encoder=(--pigan_hidden_dim 32 --src_input_size 112 --batch_size 4 --board_interval 4 --latest_interval 8
+             --val_images 2 --test_output_size 16 --pigan_infer_ray_step 6 --workers 0 --test_workers 0)
+    warm=(--max_steps 8 --val_interval 8); fine=(--max_steps 4 --val_interval 4)
+    parser=(--steps 10 --batch_size 4 --val_interval 10); examined=(--num_heads 2 --style_heads 1 --size 32)
+else
+    heads=(--num_heads 6000 --views 3 --size 160); plain=(--num_heads 1500 --views 2 --size 160)
+    field=(--pigan_hidden_dim 128 --max_steps 24000 --batch_size 48 --rays 64 --rendered_rays 4 --val_interval 2000)
+    encoder=(--pigan_hidden_dim 128 --test_output_size 128 --pigan_infer_ray_step 24 --workers 1 --test_workers 0)
+    warm=(--batch_size 32 --max_steps 4000 --val_interval 500 --val_images 200 --test_output_size 16)
+    fine=(--batch_size 4 --max_steps 1500 --val_interval 500 --val_images 48)
+    parser=(); examined=(--num_heads 200)
+fi
+
+step() { echo; echo "== $1"; shift; echo "+ python $*"; python "$@"; }
+
+# 1. heads: free colours for the decoder and the parser, one palette for the encoder
+step "data: free colours" scripts/build_synth_heads.py --out "$out/free" "${heads[@]}" --seed 0 --merged --depth \
+    --norms varied --mask_size 512
+step "data: one palette" scripts/build_synth_heads.py --out "$out/plain" "${plain[@]}" --seed 5 --merged \
+    --palette fixed --mask_size 512
+
+# 2. the decoder: codes -> heads
+step "decoder" scripts/train_pigan.py --exp_dir "$out/decoder" --auto_resume --objective reconstruction \
+    --data_root "$out/free" "${field[@]}" --learning_rate 2e-4 --mapping_rate 2 --occupancy_lambda 0.3
+
+# 3. the encoder: masks -> codes; first by regression of the known codes, then by pictures
+common=(--dataset_type synthheads_seg_to_3dface --encoder_type SwinEncoderNano --encoder_not_zplus --pigan_zdim 96
+        --use_merged_labels --use_contour --patch_train --pigan_steps_conf configs/pigan_steps/cpu.yaml
+        --pigan_train_lvd --lpips_lambda 0 --w_norm_lambda 0 --optim_name adamw --scheduler_name cosine --grad_clip 1
+        --ema 0.999 --save_interval 0 --auto_resume "${encoder[@]}")
+step "encoder: codes" scripts/train3d.py --exp_dir "$out/encoder_codes" --data_root "$out/free" "${common[@]}" \
+    "${warm[@]}" --pigan_weights "$out/decoder/checkpoints/generator.pth" --latent_lambda 1 --l2_lambda 0 \
+    --dis_lambda 0 --learning_rate 8e-4
+step "encoder: pictures" scripts/train3d.py --exp_dir "$out/encoder_pictures" --data_root "$out/plain" "${common[@]}" \
+    "${fine[@]}" --checkpoint_path "$out/encoder_codes/checkpoints/best_model.pt" \
+    --pigan_weights "$out/decoder/checkpoints/generator.pth" --latent_lambda 0.05 --l2_lambda 1 --dis_lambda 0.02 \
+    --train_rand_pose_prob 0.2 --ray_min_scale 0.25 --learning_rate 1e-4
+
+# 4. the parser that judges the pictures
+step "parser" scripts/train_parser.py --exp_dir "$out/parser" --data_root "$out/free" "${parser[@]}"
+
+# 5. the file that is shipped, and its examination on heads that no training saw
+step "release" scripts/convert_checkpoint.py "$out/encoder_pictures/checkpoints/best_model.pt" "$out/sem2nerf_demo.pt" \
+    --release --overwrite
+step "examination" scripts/eval_demo.py --checkpoint_path "$out/sem2nerf_demo.pt" "${examined[@]}" \
+    --parser_weights "$out/parser/parser.pt" --json "$out/figures.json" --sheet "$out/sheet.png"
