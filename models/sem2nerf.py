@@ -95,10 +95,7 @@ class Sem2NeRF(nn.Module):
 
     def encode(self, masks: Float[Tensor, "batch channels height width"]) -> Codes:
         """Codes of a batch of masks (network input)."""
-        return self.codes_of(self.encoder(masks))
-
-    def codes_of(self, out: Float[Tensor, "batch outputs"]) -> Codes:
-        """Codes from what the encoder gives."""
+        out = self.encoder(masks)
         codes = self.siren.mapping_network(out) if self.config.encoder_predicts_z else Codes(*out.chunk(2, dim=-1))
         return codes + self.latent_avg if self.config.start_from_latent_avg else codes
 

@@ -8,8 +8,8 @@ from tiny_training import make_all
 
 from criteria.latent import SHAPE_LAYERS, latent_distance
 from datasets.latents import read_latents
-from models.config import ModelConfig
-from models.sem2nerf import Sem2NeRF
+from models.pigan.codes import Codes
+from models.pigan.siren import FilmSiren
 from utils.errors import UserError
 
 Z_DIM = 8
@@ -25,42 +25,25 @@ def write_latents(root, pictures=6):
     return z
 
 
-def small_net(predicts_z):
-    opts = {"encoder_type": "SwinEncoderNano", "input_nc": 5, "src_input_size": 64, "pigan_hidden_dim": 4,
-            "pigan_zdim": Z_DIM, "encoder_not_zplus": predicts_z, "start_from_latent_avg": not predicts_z}
+def test_distance_looks_at_the_shape_layers():
     torch.manual_seed(0)
-    return Sem2NeRF(ModelConfig.from_opts(opts))
+    siren, known = FilmSiren(width=4, z_dim=Z_DIM), torch.randn(2, Z_DIM)
+    codes = siren.mapping_network(known).detach()
+    assert latent_distance(siren, codes, known) == 0
+    frequencies = codes.frequencies.clone()
+    frequencies[:, SHAPE_LAYERS * 4:] += 10  # colours: nothing is said of them
+    assert latent_distance(siren, Codes(frequencies, codes.phase_shifts), known) == 0
+    frequencies[:, :SHAPE_LAYERS * 4] += 2  # off by 2 in one of two halves: (4 + 0) / 2
+    assert latent_distance(siren, Codes(frequencies, codes.phase_shifts), known).item() == pytest.approx(2, rel=1e-4)
 
 
-def test_every_picture_has_its_heads_code(tmp_path):
-    z = write_latents(tmp_path)
-    codes = read_latents(tmp_path, "--latent_lambda").by_picture()
-    assert sorted(codes) == list(range(6))
-    np.testing.assert_array_equal(codes[3], z[1])
-    np.testing.assert_array_equal(codes[2], codes[3])
-
-
-def test_distance_of_z():
-    net = small_net(predicts_z=True)
-    known = torch.randn(2, Z_DIM)
-    out = known + torch.tensor([[1.0], [3.0]])
-    assert latent_distance(net, out, net.codes_of(out), known) == pytest.approx(5)  # (1 + 9) / 2
-
-
-def test_distance_of_codes_looks_at_the_shape_layers():
-    net = small_net(predicts_z=False)
-    known, width = torch.randn(2, Z_DIM), net.config.width
-    codes = net.siren.mapping_network(known)
-    offset = codes - net.latent_avg.expand(2)
-    out = torch.cat([offset.frequencies, offset.phase_shifts], 1)
-    predicted = net.codes_of(out)
-    assert latent_distance(net, out, predicted, known).item() < 1e-10
-    frequencies = predicted.frequencies.clone()
-    frequencies[:, SHAPE_LAYERS * width:] += 10  # colours: nothing is said of them
-    assert latent_distance(net, out, type(codes)(frequencies, predicted.phase_shifts), known).item() < 1e-10
-    frequencies[:, :SHAPE_LAYERS * width] += 2
-    moved = type(codes)(frequencies, predicted.phase_shifts)
-    assert latent_distance(net, out, moved, known).item() == pytest.approx(4 / 2, rel=1e-4)
+def test_z_learns_from_its_codes():
+    """The way back through the mapping network: the gradient of z points to the known z."""
+    torch.manual_seed(0)
+    siren, known = FilmSiren(width=4, z_dim=Z_DIM), torch.randn(2, Z_DIM)
+    z = (known + 0.01 * torch.randn_like(known)).requires_grad_()
+    latent_distance(siren, siren.mapping_network(z), known).backward()
+    assert ((z - known) * z.grad).sum() > 0
 
 
 @pytest.mark.parametrize("kind", [["--encoder_not_zplus"], ["--start_from_latent_avg"]])

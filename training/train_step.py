@@ -117,10 +117,9 @@ class PatchGenerator(nn.Module):
         the codes of known `latents`."""
         self.drop_paths.give(drop_paths)
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
-            out = self.net.encoder(masks)
-            codes = self.net.codes_of(out)
+            codes = self.net.encode(masks)
         codes = codes.to(torch.float32)  # the field multiplies frequencies by 15: it needs all digits
-        distance = None if latents is None else latent_distance(self.net, out.float(), codes, latents)
+        distance = None if latents is None else latent_distance(self.net.siren, codes, latents)
         rgb = None if directions is None else self._render(codes, origins, directions, noise)
         return rgb, codes.frequencies, codes.phase_shifts, distance
 

@@ -74,10 +74,9 @@ def validate(
         if aborted := stopped():
             break
         batch = to_device(loaded, len(space), world.device)
-        out = net.encoder(batch.masks)
-        codes = net.codes_of(out)
+        codes = net.encode(batch.masks)
         if weights.latent:
-            distance = latent_distance(net, out, codes, batch.latents).item()
+            distance = latent_distance(net.siren, codes, batch.latents).item()
             sums["loss_latent"] = sums.get("loss_latent", 0.0) + distance * len(codes)
         codes = _settled(net, codes, settings)
         joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
