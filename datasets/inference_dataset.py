@@ -5,6 +5,7 @@
     x = to_network_input(item["label"][None], item["contour"][None], item["distance"][None], data.label_nc)
 """
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
@@ -18,11 +19,13 @@ from torch.utils.data import Dataset
 from configs.data_configs import DataConfig
 from configs.label_spaces import LabelSpace
 from datasets.colouring import colour_labels
-from datasets.mask_files import Encoding, LabelOrder, check_face, read_mask
+from datasets.mask_files import Encoding, LabelOrder, MaskWarning, check_face, read_mask
 from datasets.mask_lists import list_folder, list_names, resolve_mask_folder
 from datasets.masks import MaskGeometry, merge_labels, prepare_mask
 from datasets.poses import find_pose_file, image_id, read_poses
 from utils.errors import UserError
+
+SQUARE_ENOUGH = 1.02  # ratio of the sides up to which nobody sees that a mask was squeezed
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,13 @@ class InferenceDataset(Dataset[MaskItem]):
         """
         Raises:
             UserError: the file is no mask of this data set, or the network would see no face in it.
+
+        Warns:
+            MaskWarning: the mask can be read, but is not square, or has a single part, or see `read_mask`.
         """
         path, options, space = self.paths[index], self.options, self.config.label_space
         labels = read_mask(path, space, options.encoding, options.label_order)
+        _warn_of_oddities(path, labels, space)
         mask = prepare_mask(labels, space, options.merged, self.geometry, options.use_contour)
         check_face(path, mask.label, self.label_space, where=" in the part that the network sees")
         if options.merged:
@@ -145,6 +152,17 @@ class InferenceDataset(Dataset[MaskItem]):
             pose=None if self.poses is None else self.poses[image_id(path)],
             colour=colour_labels(shown, self.label_space.palette),
         )
+
+
+def _warn_of_oddities(path: Path, labels: UInt8[np.ndarray, "height width"], space: LabelSpace) -> None:
+    height, width = labels.shape
+    if max(height, width) > SQUARE_ENOUGH * min(height, width):
+        warnings.warn(f"{path}: {width} x {height} pixels are squeezed into a square; cut out a square around the head",
+                      MaskWarning, stacklevel=3)
+    parts = [space.labels[label] for label in np.unique(labels) if label]
+    if len(parts) == 1:
+        warnings.warn(f"{path}: the only part besides the background is {parts[0]}; an outline of something is "
+                      "no label map, and its picture means little", MaskWarning, stacklevel=3)
 
 
 def _find_masks(data_path: Path, config: DataConfig, paths_list: str | Path | None) -> tuple[Path, list[Path]]:

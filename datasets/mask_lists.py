@@ -31,7 +31,7 @@ def resolve_mask_folder(data_path: Path, config: DataConfig) -> Path:
                 return data_path.parent / name
     if data_path.exists():
         raise UserError(f"--data_path {data_path}: neither a folder nor a file; give a folder of masks")
-    raise UserError(f"--data_path {data_path}: there is no such folder; give a folder of label PNGs, such as "
+    raise UserError(f"--data_path {data_path}: there is no such folder or file; give a folder of label PNGs, such as "
                     f"{config.data_root / 'mask_samples'}")
 
 

@@ -7,6 +7,7 @@ Everything else in a file (opts, latent_avg, global_step, optimiser states ...) 
 """
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from models.config import ModelConfig
 from models.encoders import swin_keys
 from models.encoders.swin_encoder import SwinEncoder
 from models.pigan.codes import Codes
-from models.pigan.siren import FILM_LAYERS
 from utils.errors import UserError
 from utils.files import atomic_path
 
@@ -44,7 +44,8 @@ def read_file(path: str | Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file; see pretrained_models/README.md for where to get weights")
     try:
-        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+        with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols: whether the file can be read is said below
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error):  # the file names a class or function
@@ -145,8 +146,11 @@ def to_official(contents: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def latent_avg_of(contents: Mapping[str, Any], source: str | Path) -> Codes | None:
+def latent_avg_of(contents: Mapping[str, Any], source: str | Path, length: int | None = None) -> Codes | None:
     """The mean code of a checkpoint: a list or tuple of two tensors, or None where the file has none.
+
+    Args:
+        length: how many frequencies the field has, where that is known.
 
     Raises:
         UserError: it has another form.
@@ -156,8 +160,11 @@ def latent_avg_of(contents: Mapping[str, Any], source: str | Path) -> Codes | No
         return None
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(isinstance(v, Tensor) for v in value):
         raise UserError(f"{source}: `latent_avg` should be two tensors (frequencies, phase shifts); get the file again")
-    width = value[0].numel() // FILM_LAYERS
-    return Codes(*(v.float().reshape(1, FILM_LAYERS * width) for v in value))
+    frequencies, phase_shifts = (v.float().reshape(1, -1) for v in value)
+    if frequencies.shape != phase_shifts.shape or (length and frequencies.shape[1] != length):
+        raise UserError(f"{source}: `latent_avg` holds {frequencies.shape[1]} frequencies and {phase_shifts.shape[1]} "
+                        "phase shifts, which does not fit its weights; get the file again")
+    return Codes(frequencies, phase_shifts)
 
 
 def read_pigan_weights(path: str | Path) -> dict[str, Tensor]:

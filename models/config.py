@@ -30,15 +30,22 @@ class ModelConfig:
         """From training options, as argparse gives them or as a checkpoint holds them under `opts`.
 
         Raises:
-            UserError: an option names an encoder or curriculum that does not exist.
+            UserError: an option names an encoder or curriculum that does not exist, or a size that is none.
         """
         default = cls()
+
+        def size(name: str, otherwise: int) -> int:
+            value = opts.get(name, otherwise)
+            if not isinstance(value, (int, float)) or value < 1 or value != int(value):
+                raise UserError(f"--{name} {value}: give a whole number from 1 on")
+            return int(value)
+
         config = cls(
             encoder_type=opts.get("encoder_type", default.encoder_type),
-            input_nc=int(opts.get("input_nc", default.input_nc)),
-            input_size=int(opts.get("src_input_size", default.input_size)),
-            width=int(opts.get("pigan_hidden_dim", default.width)),
-            z_dim=int(opts.get("pigan_zdim", default.z_dim)),
+            input_nc=size("input_nc", default.input_nc),
+            input_size=size("src_input_size", default.input_size),
+            width=size("pigan_hidden_dim", default.width),
+            z_dim=size("pigan_zdim", default.z_dim),
             curriculum=get_curriculum(opts.get("pigan_curriculum_type", default.curriculum)).name,
             encoder_predicts_z=bool(opts.get("encoder_not_zplus", default.encoder_predicts_z)),
             start_from_latent_avg=bool(opts.get("start_from_latent_avg", default.start_from_latent_avg)),

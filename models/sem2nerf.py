@@ -20,7 +20,7 @@ from models.checkpoints import latent_avg_of, read_checkpoint
 from models.config import ModelConfig
 from models.encoders.swin_encoder import SwinEncoder
 from models.pigan.codes import Codes
-from models.pigan.siren import FilmSiren, mean_code, style_code
+from models.pigan.siren import FILM_LAYERS, FilmSiren, mean_code, style_code
 from models.scene import Scene
 from utils.errors import UserError
 
@@ -56,9 +56,13 @@ class Sem2NeRF(nn.Module):
     @classmethod
     def from_contents(cls, contents: Mapping[str, Any], source: str | Path) -> Sem2NeRF:
         """The same from a file already read; `source` is named in errors."""
-        net = cls(ModelConfig.from_opts(contents["opts"]))
+        try:
+            config = ModelConfig.from_opts(contents["opts"])
+        except UserError as error:
+            raise UserError(f"{source}: its options do not describe a model: {error}") from error
+        net = cls(config)
         net.load_weights(contents["state_dict"], source)
-        net.set_latent_avg(latent_avg_of(contents, source) or mean_code(net.siren))
+        net.set_latent_avg(latent_avg_of(contents, source, FILM_LAYERS * config.width) or mean_code(net.siren))
         return net.eval().requires_grad_(False)
 
     @property
@@ -79,7 +83,7 @@ class Sem2NeRF(nn.Module):
         """Load native-layout weights; every one must be there and fit.
 
         Raises:
-            UserError: naming the first weight that is missing, left over, or of another shape.
+            UserError: naming the first weight that is missing, left over, of another shape, or not finite.
         """
         own = self.state_dict()
         for problem, keys in (("lacks", own.keys() - state.keys()), ("has an unknown", state.keys() - own.keys())):
@@ -88,6 +92,9 @@ class Sem2NeRF(nn.Module):
                                 f"architecture its options name ({self.config.encoder_type}, field width "
                                 f"{self.config.width}); use the checkpoint with its own options")
         for key, value in own.items():
+            if not state[key].isfinite().all():
+                raise UserError(f"{source}: weight {key} holds values that are not finite, as after a training that "
+                                "diverged; use an earlier checkpoint")
             if value.shape != state[key].shape:
                 raise UserError(f"{source}: weight {key} has shape {tuple(state[key].shape)}, but its options call for "
                                 f"{tuple(value.shape)}; use the checkpoint with its own options")

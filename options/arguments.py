@@ -45,6 +45,11 @@ def natural(text: str) -> int:
     return _bounded_integer(text, 0)
 
 
+def seed(text: str) -> int:
+    """A number that random generators can start from."""
+    return _bounded_integer(text, 0, 2**63 - 1)
+
+
 def layer_list(text: str) -> tuple[int, ...]:
     """'6,7,8' -> (6, 7, 8); '' -> (). Layers of the field are 0 to 8."""
     layers = tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))

@@ -7,7 +7,7 @@ from typing import Any
 
 from configs.data_configs import canonical_curriculum, config_of_curriculum, data_config
 from configs.paths_config import DEMO_CHECKPOINT, OFFICIAL_CHECKPOINTS, OFFICIAL_CHECKPOINTS_PAGE
-from options.arguments import HelpFormatter, Parser, add_flag, layer_list, natural, parse, positive
+from options.arguments import HelpFormatter, Parser, add_flag, layer_list, natural, parse, positive, seed
 from utils.errors import UserError
 
 DESCRIPTION = """One semantic mask -> pictures and a video of a 3D head.
@@ -76,14 +76,14 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(pictures, "--couple_outputs", "also <name>_coupled.png: mask and view side by side")
     add_flag(pictures, "--resize_outputs", "save every view at 256 px, whatever the rendered size")
     add_flag(pictures, "--stochastic_sampling", "jitter the samples along rays, as the official release does")
-    pictures.add_argument("--seed", type=natural, default=0, help="of the jitter and of --use_shuffle")
+    pictures.add_argument("--seed", type=seed, default=0, help="of the jitter and of --use_shuffle")
 
     style = parser.add_argument_group("style")
     style.add_argument("--latent_mask", type=layer_list, default="8", metavar="LAYERS",
                        help="layers (0 to 8, e.g. 6,7,8) whose codes come from a random style; '' for none")
-    style.add_argument("--inject_code_seed", type=natural, default=0, help="seed of that style")
+    style.add_argument("--inject_code_seed", type=seed, default=0, help="seed of that style")
     style.add_argument("--mix_alpha", type=float, help="blend the style in with this weight instead of replacing")
-    style.add_argument("--inject_code_seed2", type=natural, default=256,
+    style.add_argument("--inject_code_seed2", type=seed, default=256,
                        help="if given: also <name>_styles.png, up to this style")
     style.add_argument("--style_mix_seq_num", type=positive, default=7, help="pictures in that strip")
     add_flag(style, "--test_pigan_latent_avg", "show the decoder's mean head instead of the mask's (checks weights)")
@@ -145,6 +145,9 @@ def find_checkpoint(opts: argparse.Namespace, given: set[str]) -> tuple[Path, st
     path = Path(opts.checkpoint_path)
     if path.is_file():
         return path, str(path)
+    if path.is_dir() and "checkpoint_path" in given:
+        raise UserError(f"--checkpoint_path {opts.checkpoint_path or repr('')}: this is no file; give a checkpoint "
+                        "(.pt), or leave the option out for the demo weights")
     if "checkpoint_path" in given:
         raise UserError(f"--checkpoint_path {path}: no such file; get the official weights from "
                         f"{OFFICIAL_CHECKPOINTS_PAGE} and put them there, or leave the option out for the demo weights")
@@ -169,12 +172,18 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
         if name not in given and name in trained:
             setattr(out, name, trained[name])
     out.use_contour = bool(trained.get("use_contour", False))
-    out.pigan_curriculum_type = canonical_curriculum(out.pigan_curriculum_type)
-    config = data_config(out.dataset_type)
+    try:
+        out.pigan_curriculum_type = canonical_curriculum(out.pigan_curriculum_type)
+        config = data_config(out.dataset_type)
+    except UserError as error:
+        if given & {"dataset_type", "pigan_curriculum_type"}:
+            raise
+        raise UserError(f"{opts.checkpoint_path}: this checkpoint's own options do not work here: {error}") from error
     if config.curriculum != out.pigan_curriculum_type:
         if "dataset_type" in given:
-            raise UserError(f"--dataset_type {out.dataset_type} does not go with --pigan_curriculum_type "
-                            f"{out.pigan_curriculum_type}; leave one of them out")
+            whose = "--pigan_curriculum_type" if "pigan_curriculum_type" in given else "the checkpoint's curriculum"
+            raise UserError(f"--dataset_type {out.dataset_type} does not go with {whose} {out.pigan_curriculum_type}; "
+                            "leave it out, or give a checkpoint for this data set")
         config = config_of_curriculum(out.pigan_curriculum_type)
         out.dataset_type = config.name
     if "data_path" not in given:
@@ -187,9 +196,13 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
     labels = len(space.merged if out.use_merged_labels and space.merged is not None else space)
     channels = labels + 2 * out.use_contour
     if trained.get("input_nc", channels) != channels:
-        raise UserError(f"--dataset_type {out.dataset_type} with --use_merged_labels {out.use_merged_labels} gives "
-                        f"{channels} input channels, the checkpoint was trained with {trained['input_nc']}; leave "
-                        "these options out to take them from the checkpoint")
+        what = (f"{out.dataset_type} masks with --use_merged_labels {out.use_merged_labels} have {channels} channels, "
+                f"the checkpoint was trained with {trained['input_nc']}")
+        guilty = [f"--{name}" for name in ("dataset_type", "pigan_curriculum_type", "use_merged_labels")
+                  if name in given]
+        if not guilty:
+            raise UserError(f"{opts.checkpoint_path}: its own options contradict each other: {what}; get it again")
+        raise UserError(f"{what}; leave out {' and '.join(guilty)} to take this from the checkpoint")
     return out
 
 

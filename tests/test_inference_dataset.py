@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from configs.data_configs import data_config
 from datasets.inference_dataset import InferenceDataset, MaskOptions, collate
-from datasets.masks import MaskGeometry, network_input, read_mask, to_network_input
+from datasets.masks import MaskGeometry, MaskWarning, network_input, read_mask, to_network_input
 from utils.errors import UserError
 
 FACES, CATS = data_config("celebahq_seg_to_3dface"), data_config("catmask_seg_to_3dface")
@@ -53,6 +53,16 @@ def test_samples_of_both_datasets_are_ready_to_use():
             assert x.shape == (1, sizes[1], 224, 224)
             np.testing.assert_array_equal(x[0], straight)
             assert all(abs(angle - math.pi / 2) < 0.3 for angle in item["pose"])
+
+
+def test_odd_masks_are_read_with_a_warning(folder):
+    labels = np.asarray(Image.open(folder / "10.png"))
+    Image.fromarray(labels[:, 3:17]).save(folder / "2.png")
+    with pytest.warns(MaskWarning, match=r"2\.png: 14 x 20 pixels are squeezed"):
+        InferenceDataset(folder / "2.png", FACES, SMALL)[0]
+    Image.fromarray(np.minimum(labels, 1)).save(folder / "2.png")
+    with pytest.warns(MaskWarning, match="the only part besides the background is skin"):
+        InferenceDataset(folder / "2.png", FACES, SMALL)[0]
 
 
 def test_an_edited_sample_differs_and_shares_the_pose():

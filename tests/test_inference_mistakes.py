@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from inferring import FACES, SMALL, names_list
 from PIL import Image
 
@@ -67,7 +68,26 @@ def text_file(bad):
     (bad.folder / "90001.png").write_text("hello")
 
 
-BAD_MASKS = [truncated, photo, jpeg, out_of_range, sixteen_bit, rgba, empty_mask, no_face, no_masks, text_file]
+def dangling_link(bad):
+    (bad.folder / "90001.png").symlink_to(bad.folder / "moved.png")
+
+
+def folder_named_like_a_mask(bad):
+    (bad.folder / "90001.png").mkdir()
+
+
+def one_level_too_high(bad):
+    (bad.folder / "mask").mkdir()
+    bad.save(bad.mask, "mask/90001.png")
+
+
+def same_name_twice(bad):
+    bad.save(bad.mask)
+    bad.save(bad.mask, "90001.bmp")
+
+
+BAD_MASKS = [truncated, photo, jpeg, out_of_range, sixteen_bit, rgba, empty_mask, no_face, no_masks, text_file,
+             dangling_link, folder_named_like_a_mask, one_level_too_high, same_name_twice]
 
 
 @pytest.mark.parametrize("make", BAD_MASKS, ids=lambda make: make.__name__)
@@ -102,16 +122,22 @@ def fails(capsys, tmp_path, weights, masks, *options, names=None):
     (["--gpu_ids=x"], "--gpu_ids"),
     (["--pigan_curriculum_type=Dogs"], "--pigan_curriculum_type"), (["--dataset_type=dogs"], "--dataset_type"),
     (["--dataset_type=catmask_seg_to_3dface"], "--dataset_type"),
-    (["--use_merged_labels", "no"], "--use_merged_labels"),
+    (["--pigan_curriculum_type=PseudoCats"], "leave out --pigan_curriculum_type"),
+    (["--use_merged_labels", "no"], "leave out --use_merged_labels"),
     (["--image_load_size=10"], "--image_load_size"), (["--no_such_option"], "--no_such_option"),
     (["--render_videos=maybe"], "--render_videos"), (["--style_mix_seq_num=3", "--latent_mask="], "--latent_mask"),
-    (["--src_input_size=100"], "--src_input_size"), (["--label_order=random"], "--label_order")])
+    (["--src_input_size=100"], "--src_input_size"), (["--label_order=random"], "--label_order"),
+    (["--inject_code_seed=99999999999999999999"], "--inject_code_seed"), (["--seed=1e3"], "--seed"),
+    (["--stochastic_sampling", "--sampler=grid"], "--stochastic_sampling"), (["--mix_alpha=nan"], "--mix_alpha"),
+    (["--encoder_not_zplus"], "encoder.head"), (["--test_output=16"], "--test_output"), (["face.png"], "face.png"),
+    (["--mask_encoding=colour"], "--mask_encoding"), (["--checkpoint_path="], "--checkpoint_path")])
 def test_unusable_options(tmp_path, weights, faces, capsys, options, names):
     fails(capsys, tmp_path, weights, faces, *options, names=names)
 
 
 def test_missing_files(tmp_path, weights, faces, capsys):
     fails(capsys, tmp_path, tmp_path / "none.pt", faces, names="none.pt")
+    fails(capsys, tmp_path, tmp_path, faces, names="no file")
     fails(capsys, tmp_path, weights, tmp_path / "nowhere", names="nowhere")
     fails(capsys, tmp_path, weights, faces, "--infer_paths_conf", str(tmp_path / "no.txt"), names="no.txt")
     named = names_list(tmp_path, "90001", "123")
@@ -138,10 +164,14 @@ def test_unwritable_output(tmp_path, weights, faces, capsys):
     assert str(tmp_path / "out") in capsys.readouterr().err
 
 
-def test_damaged_checkpoint_at_the_command_line(tmp_path, weights, faces, capsys):
+def test_unusable_checkpoints_at_the_command_line(tmp_path, weights, faces, capsys):
     cut = tmp_path / "cut.pt"
     cut.write_bytes(weights.read_bytes()[:5000])
     fails(capsys, tmp_path, cut, faces, names="cut.pt")
+    contents = torch.load(weights, weights_only=True)
+    for option, value in (("dataset_type", "dogs"), ("input_nc", 20), ("encoder_type", "ResNet")):
+        torch.save({**contents, "opts": {**contents["opts"], option: value}}, tmp_path / "odd.pt")
+        fails(capsys, tmp_path, tmp_path / "odd.pt", faces, names="odd.pt: ")
 
 
 def test_debug_shows_the_traceback(tmp_path, weights):
