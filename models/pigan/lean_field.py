@@ -28,10 +28,8 @@ from models.pigan.kernels import affine, cosine_, sine_
 from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, FILM_LAYERS, LOCKED_DIRECTION, FilmSiren
 from utils.blocks import map_threads
 
-# Features per block and layer (points * width): on a CPU they should fit into the second-level cache. The backward pass
-# holds those of all layers.
+# Features per block and layer (points * width): on a CPU they should fit into the second-level cache.
 CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
-BACKWARD_SHARE = 2  # its blocks are that much smaller
 
 Result = TypeVar("Result")
 
@@ -208,7 +206,7 @@ class _LeanField(torch.autograd.Function):
 
         matters = visible & (significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs()))
         total = frequency.new_zeros(len(scenes), 2, *frequency.shape[1:], dtype=torch.float64)
-        for k, sums in _run(gradients, matters, max(1, ctx.block // BACKWARD_SHARE)):
+        for k, sums in _run(gradients, matters, ctx.block):
             total[k] += sums
         grad_frequency, grad_phase = total.to(frequency.dtype).unbind(1)
         return grad_frequency, grad_phase, None, None, None, None, None
