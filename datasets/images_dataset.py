@@ -26,7 +26,7 @@ from datasets.map_cache import MapCache
 from datasets.mask_files import check_face, read_mask
 from datasets.mask_lists import list_folder, list_names
 from datasets.masks import MaskGeometry, PreparedMask, prepare_mask
-from datasets.poses import find_pose_file, image_id, read_poses
+from datasets.poses import find_pose_file, image_id, poses_of
 from utils.errors import UserError
 
 IMAGE_FOLDERS = ("CelebA-HQ-img", "images", "image")
@@ -211,13 +211,8 @@ def _find_poses(masks: list[Path], config: DataConfig) -> dict[int, tuple[float,
     except UserError as error:
         raise UserError(f"--data_root {folder.parent}: it has no {config.pose_file}, which training needs; put the "
                         "data set's pose file there") from error
-    poses = read_poses(file, config.pose_format)
-    missing = [path for path in masks if image_id(path) not in poses]
-    if missing:
-        more = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{file}: no pose for mask {missing[0].name}, image {image_id(missing[0])}{more}; add a line "
-                        "for it, or leave the mask out with --train_paths_conf and --test_paths_conf")
-    return poses
+    return poses_of(masks, file, config.pose_format, kind="mask ",
+                    otherwise="leave the mask out with --train_paths_conf and --test_paths_conf")
 
 
 def _find_latents(root: Path, masks: list[Path]) -> dict[int, np.ndarray]:

@@ -22,7 +22,7 @@ from datasets.colouring import colour_labels
 from datasets.mask_files import Encoding, LabelOrder, MaskWarning, check_face, read_mask
 from datasets.mask_lists import list_folder, list_names, resolve_mask_folder
 from datasets.masks import MaskGeometry, merge_labels, prepare_mask
-from datasets.poses import find_pose_file, image_id, read_poses
+from datasets.poses import find_pose_file, image_id, poses_of
 from utils.errors import UserError
 
 SQUARE_ENOUGH = 1.02  # ratio of the sides up to which nobody sees that a mask was squeezed
@@ -111,7 +111,10 @@ class InferenceDataset(Dataset[MaskItem]):
             order = np.random.default_rng(seed).permutation(len(self.paths))
             self.paths = [self.paths[i] for i in order]
         self.paths = self.paths[:n_images]
-        self.poses = _find_poses(self.folder, self.paths, config) if use_original_pose else None
+        self.poses = None
+        if use_original_pose:
+            file = find_pose_file(self.folder, config)
+            self.poses = poses_of(self.paths, file, config.pose_format, otherwise="leave out --use_original_pose")
 
     @property
     def label_space(self) -> LabelSpace:
@@ -174,15 +177,3 @@ def _find_masks(data_path: Path, config: DataConfig, paths_list: str | Path | No
     folder = resolve_mask_folder(data_path, config)
     paths = list_folder(folder)
     return folder, paths if paths_list is None else list_names(paths_list, folder, paths)
-
-
-def _find_poses(folder: Path, paths: list[Path], config: DataConfig) -> dict[int, tuple[float, float]]:
-    """The poses of the folder; every path has one."""
-    file = find_pose_file(folder, config)
-    poses = read_poses(file, config.pose_format)
-    missing = [path for path in paths if image_id(path) not in poses]
-    if missing:
-        more = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{file}: no pose for {missing[0].name}, image {image_id(missing[0])}{more}; add a line for "
-                        "it, or leave out --use_original_pose")
-    return poses

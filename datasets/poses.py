@@ -5,6 +5,7 @@ Frontal is yaw = pitch = pi/2; yaw < pi/2 puts the camera on the person's left.
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from configs.data_configs import DataConfig, PoseFormat
@@ -79,6 +80,27 @@ def read_poses(path: str | Path, format: PoseFormat) -> dict[int, tuple[float, f
         if format == "celebahq":
             yaw, pitch = math.radians(90 - yaw), math.radians(90 + pitch)
         poses[identity] = (yaw, pitch)
+    return poses
+
+
+def poses_of(
+    masks: Sequence[Path], file: Path, format: PoseFormat, otherwise: str, kind: str = ""
+) -> dict[int, tuple[float, float]]:
+    """The poses of a pose file, see `read_poses`; every mask has one.
+
+    Args:
+        otherwise: what else than adding a missing pose can be done, for the message.
+        kind: a word before the mask's name there.
+
+    Raises:
+        UserError: a pose is missing, or the file is not well formed.
+    """
+    poses = read_poses(file, format)
+    missing = [path for path in masks if image_id(path) not in poses]
+    if missing:
+        more = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise UserError(f"{file}: no pose for {kind}{missing[0].name}, image {image_id(missing[0])}{more}; add a line "
+                        f"for it, or {otherwise}")
     return poses
 
 

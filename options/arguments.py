@@ -1,7 +1,9 @@
 """Argument types and helpers that the command lines share."""
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Sequence, Set
+from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
@@ -66,6 +68,23 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
     for action in parser._actions:
         action.default = argparse.SUPPRESS
     return opts, set(vars(parser.parse_args(argv)))
+
+
+def options_of_run(exp_dir: Path, names: Set[str]) -> dict[str, Any]:
+    """Those options of an earlier start in the same folder, from its opt.json; none if there is no such file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    file = exp_dir / "opt.json"
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: the options of the run cannot be read ({error}); delete the file and give all "
+                        "options again") from error
+    return {key: value for key, value in values.items() if key in names}
 
 
 def _bounded_integer(text: str, low: int, high: int | None = None) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from options.arguments import HelpFormatter, Parser, add_flag, natural, positive
+from options.arguments import HelpFormatter, Parser, add_flag, natural, options_of_run, positive
 from utils.errors import UserError
 
 EXAMPLES = """examples:
@@ -84,7 +82,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = build_parser()
     opts = parser.parse_args(argv)
     if opts.auto_resume:
-        parser.set_defaults(**_earlier(Path(opts.exp_dir), vars(opts)))
+        parser.set_defaults(**options_of_run(Path(opts.exp_dir), set(vars(opts)) - PER_START))
         opts = parser.parse_args(argv)
     for name in ("render_lambda", "occupancy_lambda", "grad_clip"):
         if not getattr(opts, name) >= 0:
@@ -95,14 +93,3 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if not 0 <= opts.ema < 1:
         raise UserError(f"--ema {opts.ema}: give a decay below 1, e.g. 0.999, or 0 for no average")
     return opts
-
-
-def _earlier(exp_dir: Path, known: dict[str, Any]) -> dict[str, Any]:
-    try:
-        values = json.loads((exp_dir / "opt.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{exp_dir / 'opt.json'}: the options of the run cannot be read ({error}); delete the file and "
-                        "give all options again") from error
-    return {key: value for key, value in values.items() if key in known and key not in PER_START}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from options.arguments import boolean
+from options.arguments import Parser, add_flag, options_of_run
 from utils.errors import UserError
 
 EXAMPLES = """examples:
@@ -30,17 +29,15 @@ PER_START = frozenset({
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="train3d.py", description="Train Sem2NeRF: one semantic mask -> a NeRF.", epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )
+    parser = Parser(prog="train3d.py", description="Train Sem2NeRF: one semantic mask -> a NeRF.", epilog=EXAMPLES,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def group(title: str):
         made = parser.add_argument_group(title)
 
         def option(name: str, default: Any, help: str, **kwargs: Any) -> None:
             if isinstance(default, bool):
-                made.add_argument(name, nargs="?", const=True, default=default, type=boolean, metavar="BOOL", help=help)
+                add_flag(made, name, help)
             else:
                 kind = kwargs.pop("type", str if default is None else type(default))
                 shown = "" if default is None else f" (default: {default})"
@@ -185,8 +182,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if not opts.exp_dir:
         raise UserError("--exp_dir is missing: name a folder for checkpoints and logs, e.g. --exp_dir=out/my_run")
     if opts.continue_training or opts.auto_resume:
-        earlier = _earlier_options(Path(opts.exp_dir))
-        parser.set_defaults(**{key: value for key, value in earlier.items() if key in vars(opts)})
+        parser.set_defaults(**options_of_run(Path(opts.exp_dir), set(vars(opts)) - PER_START))
         opts = parser.parse_args(argv)
     check(opts)
     return opts
@@ -200,18 +196,6 @@ def inherit(opts: argparse.Namespace, earlier: Mapping[str, Any], argv: Sequence
     opts = parser.parse_args(argv)
     check(opts)
     return opts
-
-
-def _earlier_options(exp_dir: Path) -> dict[str, Any]:
-    """opt.json of an earlier start in the same folder, without what belongs to that start only."""
-    try:
-        values = json.loads((exp_dir / "opt.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{exp_dir / 'opt.json'}: the options of the run cannot be read ({error}); delete the file and "
-                        "give all options again") from error
-    return {key: value for key, value in values.items() if key not in PER_START}
 
 
 def check(opts: argparse.Namespace) -> None:

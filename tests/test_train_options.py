@@ -27,7 +27,7 @@ def test_booleans_are_real():
     assert value("--train_decoder") is True
     assert value("--train_decoder", "False") is False
     assert value("--train_decoder=true") is True
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError, match="'maybe' is neither true nor false"):
         value("--train_decoder", "maybe")
 
 

@@ -7,7 +7,6 @@ up among processes, and on everything drawn before.
 from __future__ import annotations
 
 from jaxtyping import Float
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 
@@ -36,7 +35,8 @@ class DropPaths:
         self.layers: list[GivenDropPath] = []
         for module in list(encoder.modules()):
             for name, child in list(module.named_children()):
-                if isinstance(child, DropPath):
+                # by name: the encoder may be of another copy of timm than `import timm`, see models.encoders.timm_swin
+                if type(child).__name__ == "DropPath":
                     layer = GivenDropPath(child.drop_prob)
                     setattr(module, name, layer.train(child.training))
                     self.layers.append(layer)

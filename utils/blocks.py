@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import TypeVar
 
 import torch
 
-Item, Space, Result = TypeVar("Item"), TypeVar("Space"), TypeVar("Result")
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def map_threads(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -26,21 +25,3 @@ def map_threads(function: Callable[[Item], Result], items: Iterable[Item], worke
             yield from pool.map(function, items)
     finally:
         torch.set_num_threads(threads)  # what threads made from now on start with
-
-
-def map_blocks(
-    function: Callable[[Item, Space], Result], items: Iterable[Item], workers: int, workspace: Callable[[], Space]
-) -> Iterator[Result]:
-    """The same for `function(item, workspace)`: each worker owns one workspace, which is used again."""
-    spaces: SimpleQueue[Space] = SimpleQueue()
-    for _ in range(workers):
-        spaces.put(workspace())
-
-    def work(item: Item) -> Result:
-        space = spaces.get()
-        try:
-            return function(item, space)
-        finally:
-            spaces.put(space)
-
-    yield from map_threads(work, items, workers)

@@ -1,4 +1,4 @@
-"""The two operations that rendering spends its time in, and how many points they should be given at a time."""
+"""The few operations that rendering and training spend their time in, and how many points to give them at a time."""
 
 import functools
 import time
@@ -15,15 +15,16 @@ CALIBRATION_ROUNDS = 3
 
 
 def affine(
-    x: Float[Tensor, "points inputs"], weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"]
+    x: Float[Tensor, "points inputs"], weight: Float[Tensor, "outputs inputs"],
+    bias: Float[Tensor, " outputs"] | None = None
 ) -> Float[Tensor, "points outputs"]:
-    """x weight^T + bias.
+    """x weight^T + bias, without gradients.
 
     PyTorch hands matrix products to MKL, which leaves the wide vector units of other makers' processors idle. oneDNN,
     a part of PyTorch as well, does not (on an EPYC of 2024 it is 2.2 times as fast), but PyTorch asks it only for
     convolutions and compiled models. So it is asked directly where it is there.
     """
-    if x.device.type == "cpu" and _has_onednn():
+    if x.device.type == "cpu" and x.dtype == torch.float32 and _has_onednn():
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)
 
@@ -34,6 +35,15 @@ def sine_(x: Float[Tensor, "points width"]) -> Float[Tensor, "points width"]:
         return x.sin_()
     values = x.numpy()
     np.sin(values, out=values)
+    return x
+
+
+def cosine_(x: Float[Tensor, "points width"]) -> Float[Tensor, "points width"]:
+    """Cosine in place, as `sine_`."""
+    if x.device.type != "cpu":
+        return x.cos_()
+    values = x.numpy()
+    np.cos(values, out=values)
     return x
 
 

@@ -14,6 +14,7 @@ sample's gradient is zero, which in a trained field is true of nine in ten.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -23,10 +24,11 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from models.pigan.codes import Codes
+from models.pigan.kernels import affine, cosine_, sine_
 from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, FILM_LAYERS, LOCKED_DIRECTION, FilmSiren
-from utils.blocks import map_blocks
+from utils.blocks import map_threads
 
-# Features per block and layer (points * width): on a CPU a few layers' worth should fit into the second-level cache.
+# Features per block and layer (points * width): on a CPU they should fit into the second-level cache.
 CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
 
 Result = TypeVar("Result")
@@ -79,23 +81,24 @@ def _evaluate_frozen(
 
 
 class FrozenWeights:
-    """A snapshot of the field's weights, as (inputs, width): the layout in which x @ weight needs no transpose.
+    """A snapshot of the field's weights (outputs, inputs).
 
-    The box scale is part of the first layer; the direction's rows of the colour layer are apart.
+    The box scale is part of the first layer; the direction's columns of the colour layer are apart.
     """
 
     @torch.no_grad()
     def __init__(self, siren: FilmSiren) -> None:
         linears = [film.layer for film in siren.network] + [siren.color_layer_sine.layer]
-        self.weights = [linear.weight.t().contiguous() for linear in linears]
-        self.biases = [linear.bias.detach() for linear in linears]
+        self.weights = [linear.weight.detach().clone() for linear in linears]
+        self.biases = [linear.bias.detach().clone() for linear in linears]
         self.weights[0] *= BOX_SCALE
-        self.direction_weight = self.weights[-1][:3].contiguous()
-        self.weights[-1] = self.weights[-1][3:].contiguous()
-        self.locked_bias = self.biases[-1] + self.biases[-1].new_tensor(LOCKED_DIRECTION) @ self.direction_weight
-        self.density_weight, self.density_bias = siren.final_layer.weight[0].detach(), siren.final_layer.bias.detach()
+        self.direction_weight = self.weights[-1][:, :3].contiguous()
+        self.weights[-1] = self.weights[-1][:, 3:].contiguous()
+        self.locked_bias = self.biases[-1] + self.direction_weight @ self.biases[-1].new_tensor(LOCKED_DIRECTION)
         output = siren.color_layer_linear[0]
-        self.output_weight, self.output_bias = output.weight.detach(), output.bias.detach()
+        self.density_weight, self.density_bias, self.output_weight, self.output_bias = (
+            value.detach().clone() for value in
+            (siren.final_layer.weight[0], siren.final_layer.bias, output.weight, output.bias))
 
     def all_biases(self, locked: bool) -> list[Float[Tensor, " width"]]:
         """Biases of all layers, with the locked direction's contribution or without one."""
@@ -119,55 +122,49 @@ class _Scene:
         self.weights, self.frequency, self.phase = weights, frequency, phase
         self.biases = weights.all_biases(locked)
         # FiLM is affine before its sine and can be folded into the weights, as in `models.pigan.folded`
-        self.folded = [f * weight for f, weight in zip(frequency, weights.weights)]
+        self.folded = [f[:, None] * weight for f, weight in zip(frequency, weights.weights)]
         self.folded_biases = [torch.addcmul(p, f, bias) for f, p, bias in zip(frequency, phase, self.biases)]
-        self.folded_direction_weight = frequency[-1] * weights.direction_weight
-        self.transposed = [weight.t().contiguous() for weight in self.folded[1:]]
+        self.folded_direction_weight = frequency[-1, :, None] * weights.direction_weight
 
-    def evaluate(self, points: _Points, solid: Tensor | None, space: Tensor) -> tuple[Tensor, Tensor]:
-        """Colour and density. `space`: (2, points or more, width) to work in."""
-        positions, directions = points
-        x, count = positions, len(positions)
-        layers = list(zip(self.folded_biases, self.folded))
-        for i, (bias, weight) in enumerate(layers[:DENSITY_LAYERS]):
-            x = torch.addmm(bias, x, weight, out=space[i % 2, :count]).sin_()
+    @cached_property
+    def transposed(self) -> list[Tensor]:
+        """What a gradient is multiplied with on its way down through layer 1, 2 ..."""
+        return [weight.t().contiguous() for weight in self.folded[1:]]
+
+    def evaluate(self, points: _Points, solid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Colour and density."""
+        x, directions = points
+        for weight, bias in zip(self.folded[:DENSITY_LAYERS], self.folded_biases):
+            x = sine_(affine(x, weight, bias))
         density = torch.mv(x, self.weights.density_weight).add_(self.weights.density_bias)
         rows = None if solid is None else (solid | ~(density <= 0)).nonzero()[:, 0]  # not-a-numbers must be seen
-        spare = space[DENSITY_LAYERS % 2]
-        if rows is not None:  # the features of those points move to the spare half, their colours into the other one
-            x = torch.index_select(x, 0, rows, out=spare[: len(rows)])
-            directions = None if directions is None else directions[rows]
-            spare = space[(DENSITY_LAYERS + 1) % 2]
-        bias, weight = layers[-1]
-        x = torch.addmm(bias, x, weight, out=spare[: len(x)])
+        if rows is not None:
+            x, directions = x[rows], None if directions is None else directions[rows]
+        x = affine(x, self.folded[-1], self.folded_biases[-1])
         if directions is not None:
-            x.addmm_(directions, self.folded_direction_weight)
-        rgb = torch.addmm(self.weights.output_bias, x.sin_(), self.weights.output_weight.t()).sigmoid_()
-        return rgb if rows is None else rgb.new_zeros(count, 3).index_copy_(0, rows, rgb), density
+            x.addmm_(directions, self.folded_direction_weight.t())
+        rgb = affine(sine_(x), self.weights.output_weight, self.weights.output_bias).sigmoid_()
+        return rgb if rows is None else rgb.new_zeros(len(density), 3).index_copy_(0, rows, rgb), density
 
-    def code_gradients(
-        self, points: _Points, rgb: Tensor, grad_rgb: Tensor, grad_density: Tensor, space: Tensor
-    ) -> Tensor:
-        """Sums over the points of dL/df and dL/dp: (2, layers, width). `space`: (layers + 2, points or more, width)."""
-        positions, directions = points
-        space = space[:, : len(rgb)]
-        z, x, spare = space[:FILM_LAYERS], space[FILM_LAYERS], space[FILM_LAYERS + 1]
-        below = positions
+    def code_gradients(self, points: _Points, rgb: Tensor, grad_rgb: Tensor, grad_density: Tensor) -> Tensor:
+        """Sums over the points of dL/df and dL/dp: (2, layers, width)."""
+        x, directions = points
+        z = []
         for i in range(FILM_LAYERS):
-            torch.addmm(self.biases[i], below, self.weights.weights[i], out=z[i])
+            z.append(affine(x, self.weights.weights[i], self.biases[i]))
             if i < DENSITY_LAYERS:
-                below = torch.addcmul(self.phase[i], self.frequency[i], z[i], out=x).sin_()
+                x = sine_(torch.addcmul(self.phase[i], self.frequency[i], z[i]))
         if directions is not None:
-            z[-1].addmm_(directions, self.weights.direction_weight)
+            z[-1].addmm_(directions, self.weights.direction_weight.t())
 
-        sums = z.new_empty(2, FILM_LAYERS, z.shape[-1])
-        grad_x = torch.mm(grad_rgb * rgb * (1 - rgb), self.weights.output_weight, out=x)
+        sums = self.frequency.new_empty(2, *self.frequency.shape)
+        grad_x = torch.mm(grad_rgb * rgb * (1 - rgb), self.weights.output_weight)
         for i in reversed(range(FILM_LAYERS)):
-            grad_u = torch.addcmul(self.phase[i], self.frequency[i], z[i], out=spare).cos_().mul_(grad_x)
+            grad_u = cosine_(torch.addcmul(self.phase[i], self.frequency[i], z[i])).mul_(grad_x)
             torch.sum(grad_u, 0, out=sums[1, i])
-            torch.sum(z[i].mul_(grad_u), 0, out=sums[0, i])
+            torch.sum(z.pop().mul_(grad_u), 0, out=sums[0, i])
             if i > 0:
-                torch.mm(grad_u, self.transposed[i - 1], out=grad_x)
+                grad_x = affine(grad_u, self.transposed[i - 1])
             if i == DENSITY_LAYERS:
                 grad_x.addr_(grad_density, self.weights.density_weight)
         return sums
@@ -187,11 +184,11 @@ class _LeanField(torch.autograd.Function):
         if visible is None:
             visible = torch.ones_like(density, dtype=torch.bool)
 
-        def evaluate(k: int, rows: Tensor, space: Tensor) -> None:
+        def evaluate(k: int, rows: Tensor) -> None:
             rgb[k, rows], density[k, rows] = scenes[k].evaluate(
-                points.take(k, rows), None if solid is None else solid[k, rows], space)
+                points.take(k, rows), None if solid is None else solid[k, rows])
 
-        _run(evaluate, visible, block, 2, frequency)
+        _run(evaluate, visible, block)
         ctx.save_for_backward(frequency, phase, *points, visible, rgb)
         ctx.weights, ctx.block = weights, block
         return rgb, density
@@ -203,13 +200,13 @@ class _LeanField(torch.autograd.Function):
         points = _Points(positions, directions)
         scenes = _scenes(ctx.weights, frequency, phase, points)
 
-        def gradients(k: int, rows: Tensor, space: Tensor) -> tuple[int, Tensor]:
+        def gradients(k: int, rows: Tensor) -> tuple[int, Tensor]:
             return k, scenes[k].code_gradients(points.take(k, rows), rgb[k, rows], grad_rgb[k, rows],
-                                               grad_density[k, rows], space)
+                                               grad_density[k, rows])
 
         matters = visible & (significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs()))
         total = frequency.new_zeros(len(scenes), 2, *frequency.shape[1:], dtype=torch.float64)
-        for k, sums in _run(gradients, matters, ctx.block, FILM_LAYERS + 2, frequency):
+        for k, sums in _run(gradients, matters, ctx.block):
             total[k] += sums
         grad_frequency, grad_phase = total.to(frequency.dtype).unbind(1)
         return grad_frequency, grad_phase, None, None, None, None, None
@@ -219,23 +216,16 @@ def _scenes(weights: FrozenWeights, frequency: Tensor, phase: Tensor, points: _P
     return [_Scene(weights, f, p, points.directions is None) for f, p in zip(frequency, phase)]
 
 
-def _run(
-    function: Callable[[int, Tensor, Tensor], Result], chosen: Tensor, block: int, features: int, like: Tensor
-) -> list[Result]:
-    """`function(scene, rows, space)` for blocks of the chosen points (batch, points) of every scene.
-
-    `space` is a buffer (features, points or more, width) of the dtype, device and width of `like`.
-    """
+def _run(function: Callable[[int, Tensor], Result], chosen: Tensor, block: int) -> list[Result]:
+    """`function(scene, rows)` for blocks of the chosen points (batch, points) of every scene."""
     items = [(k, rows) for k, mask in enumerate(chosen) for rows in mask.nonzero()[:, 0].split(block) if len(rows)]
-    largest = max((len(rows) for _, rows in items), default=0)
 
     @torch.no_grad()  # grad mode is a thread's own
-    def work(item: tuple[int, Tensor], space: Tensor) -> Result:
-        return function(*item, space)
+    def work(item: tuple[int, Tensor]) -> Result:
+        return function(*item)
 
-    workers = torch.get_num_threads() if like.device.type == "cpu" else 1
-    return list(map_blocks(work, items, min(workers, max(1, len(items))),
-                           lambda: like.new_empty(features, largest, like.shape[-1])))
+    workers = torch.get_num_threads() if chosen.device.type == "cpu" else 1
+    return list(map_threads(work, items, min(workers, max(1, len(items)))))
 
 
 def significant(magnitude: Float[Tensor, "batch points"]) -> Bool[Tensor, "batch points"]:
