@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
+import shlex
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from decoder_runs import assert_same_run, assert_same_way, contents, resume_from_milestone
 from launching import train_together
 
@@ -16,7 +19,7 @@ from models.pigan.batch_field import BatchField
 from models.pigan.cameras import camera_origins, camera_to_world
 from models.pigan.curriculums import get_curriculum
 from models.pigan.siren import FilmSiren
-from options.pigan_options import parse
+from options.pigan_options import EXAMPLES, parse
 from options.train_options import parse as parse_train3d
 from scripts.train_pigan import main
 from training import build
@@ -259,3 +262,13 @@ def test_an_earlier_run_in_the_way(finished, heads):
     with pytest.raises(UserError, match=r"there is a run in it already.*--overwrite"):
         main([*SMALL, f"--data_root={heads}", f"--exp_dir={finished}"])
     assert parse([f"--exp_dir={finished}", "--auto_resume"]).batch_size == 2, "options of the run"
+
+
+def test_documented_commands_are_understood():
+    """Of docs/training.md and of --help: every option exists and goes with its objective."""
+    pages = (ROOT / "docs" / "training.md").read_text() + EXAMPLES
+    calls = re.findall(r"scripts/train_pigan\.py (--.*)", pages.replace("\\\n", " "))
+    objectives = [parse(shlex.split(call)).objective for call in calls]
+    assert set(objectives) == {"reconstruction", "adversarial"}
+    for file in re.findall(r"configs/pigan_steps/\w+\.yaml", pages):
+        assert (ROOT / file).is_file()
