@@ -1,6 +1,7 @@
 """Pretrain a decoder: the pi-GAN whose codes Sem2NeRF's encoder learns to predict.
 
     python scripts/train_pigan.py --exp_dir out/decoder --data_root data/SynthHeads --pigan_hidden_dim 128
+    python scripts/train_pigan.py --exp_dir out/decoder --objective adversarial --data_root data/CelebA
     torchrun --nproc_per_node=8 scripts/train_pigan.py --exp_dir out/decoder ...
 
 `--help` lists all options; docs/training.md explains them.
@@ -34,14 +35,18 @@ def main(argv: Sequence[str]) -> None:
 
 def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
     from training.pigan_coach import GENERATOR, PiganCoach
-    from training.pigan_reconstruction import ReconstructionObjective
     from training.run_log import RunLog
     from training.start import find_own_run
 
     say = print if world.is_main else (lambda text: None)
+    if opts.objective == "adversarial":
+        from training.pigan_adversarial import AdversarialObjective as Objective
+    else:
+        from training.pigan_reconstruction import ReconstructionObjective as Objective
+
     contents = find_own_run(opts, world, say)
-    objective = ReconstructionObjective(opts, world, say)
-    opts = Namespace(**vars(opts), pigan_zdim=objective.siren.z_dim)
+    objective = Objective(opts, world, say)
+    opts = Namespace(**{**vars(opts), "pigan_zdim": objective.siren.z_dim})
     coach = PiganCoach(opts, world, objective, contents, say)
     exp_dir = Path(opts.exp_dir)
     if world.is_main:

@@ -5,6 +5,7 @@ process that can be killed like any other.
 """
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import socket
@@ -16,7 +17,8 @@ import psutil
 from child_processes import end, register, tree
 
 ROOT = Path(__file__).resolve().parents[1]
-PRELOAD = ["launching", "torch.utils.tensorboard", "scripts.train3d", "training.coach3d", "timm.optim"]
+PRELOAD = ["launching", "torch.utils.tensorboard", "scripts.train3d", "training.coach3d", "timm.optim",
+           "training.pigan_coach"]
 
 
 def context():
@@ -29,8 +31,8 @@ def context():
     return ctx
 
 
-def _train(argv, environment, output, damage):
-    """Runs in the child: scripts/train3d.py with its console in a file."""
+def _train(argv, environment, output, damage, script):
+    """Runs in the child: a script with its console in a file."""
     import torch
 
     torch.set_num_threads(1)
@@ -40,18 +42,18 @@ def _train(argv, environment, output, damage):
     os.dup2(descriptor, 2)
     if damage is not None:
         damage()
-    from scripts.train3d import main
     from utils.cli import run
 
-    run(main, argv)
+    run(importlib.import_module(f"scripts.{script}").main, argv)
 
 
 class Run:
     """One process of a training; `output` is what it printed."""
 
-    def __init__(self, argv, folder: Path, environment=None, name="console", damage=None):
+    def __init__(self, argv, folder: Path, environment=None, name="console", damage=None, script="train3d"):
         self.path = Path(folder) / f"{name}.txt"
-        self.process = context().Process(target=_train, args=(list(argv), environment or {}, str(self.path), damage))
+        self.process = context().Process(target=_train,
+                                         args=(list(argv), environment or {}, str(self.path), damage, script))
         self.process.start()
         register(self.process.pid)
 
@@ -88,10 +90,10 @@ def train(argv, folder, **kwargs) -> str:
     return run.output
 
 
-def train_together(argv, folder, processes: int) -> list[str]:
+def train_together(argv, folder, processes: int, script="train3d") -> list[str]:
     """A run of several processes on this machine that must succeed."""
     port = str(free_port())
-    runs = [Run(argv, folder, name=f"rank{rank}",
+    runs = [Run(argv, folder, name=f"rank{rank}", script=script,
                 environment={"RANK": str(rank), "WORLD_SIZE": str(processes), "LOCAL_RANK": str(rank),
                              "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port})
             for rank in range(processes)]

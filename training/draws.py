@@ -20,7 +20,7 @@ from models.pigan.random_poses import ExtremePoseRanges, draw_extreme_poses
 from training.train_step import Draws
 
 # independent streams of random numbers
-SAMPLE, STEP, PATCH, POSE = range(4)
+SAMPLE, STEP, PATCH, POSE, FAKE = range(5)
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,15 @@ def draw(config: DrawConfig, step: int, positions: Sequence[int], batch_start: i
     )
 
 
+def generator_at(seed: int, stream: int, number: int) -> torch.Generator:
+    """The random numbers of one sample (or step) of a stream."""
+    state = int(np.random.SeedSequence((seed, stream, number)).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state >> 1)  # manual_seed takes 63 bits
+
+
 def _seed(config: DrawConfig, stream: int, number: int) -> np.random.SeedSequence:
     return np.random.SeedSequence((config.seed, stream, number))
 
 
 def _generator(config: DrawConfig, stream: int, number: int) -> torch.Generator:
-    state = int(_seed(config, stream, number).generate_state(1, np.uint64)[0])
-    return torch.Generator().manual_seed(state >> 1)  # manual_seed takes 63 bits
-
+    return generator_at(config.seed, stream, number)

@@ -21,7 +21,6 @@ from training.checkpoint import CheckpointFolder
 from training.distributed import StopRequest, World
 from training.ema import WeightAverage
 from training.loss_record import LossRecord
-from training.optimizers import build_scheduler
 from training.run_log import RunLog
 from training.validation import Validation
 from utils.errors import UserError
@@ -40,6 +39,10 @@ class Objective(Protocol):
     siren: FilmSiren
     modules: Mapping[str, nn.Module]
     optimizers: Mapping[str, Optimizer]
+
+    def schedule(self, step: int) -> None:
+        """Set the learning rates of step number `step` (from 0)."""
+        ...
 
     def step(self, step: int, samples_seen: int) -> tuple[dict[str, torch.Tensor], list[str], int]:
         """Take step number `step` (from 0), without schedules and averages. Returns its losses, the names of this
@@ -66,12 +69,10 @@ class PiganCoach:
         self.files = CheckpointFolder(Path(opts.exp_dir) / "checkpoints", opts.keep_checkpoints)
         self.record = LossRecord()
         self.global_step, self.samples_seen, self.best_val_loss = 0, 0, float("inf")
-        self.schedulers = [build_scheduler("cosine", optimizer, opts.max_steps, opts.max_steps // 100, 0.03)
-                           for optimizer in objective.optimizers.values()]
         self.average = WeightAverage(objective.siren, opts.ema) if opts.ema else None
         if contents is not None:
             self._restore(contents, say)
-        self._schedule()
+        objective.schedule(self.global_step)
 
     def _restore(self, contents: Mapping[str, Any], say: Callable[[str], None]) -> None:
         siren = self.objective.siren
@@ -102,7 +103,7 @@ class PiganCoach:
                 self.global_step += 1
                 self.samples_seen += count
                 self.record.add(self.global_step, terms, names)
-                self._schedule()
+                self.objective.schedule(self.global_step)
                 if self.average is not None:
                     self.average.update(self.global_step)
                 log.advance()
@@ -121,10 +122,6 @@ class PiganCoach:
                 if stopping:
                     return f"stopped at step {step} ({stop.received or 'another process was told to stop'})"
         return f"finished at step {self.global_step}"
-
-    def _schedule(self) -> None:
-        for scheduler in self.schedulers:
-            scheduler.step_update(self.global_step)
 
     def _validate(self, log: RunLog) -> None:
         if self.average is None:
@@ -167,8 +164,8 @@ class PiganCoach:
                 mean = mean_code(siren)
         if not all(value.isfinite().all() for value in weights.values()):
             raise UserError(f"step {self.global_step}: a weight of the decoder has become NaN or infinite; no "
-                            "checkpoint is written, the last one is from before. Continue it with a smaller "
-                            "--learning_rate")
+                            "checkpoint is written, the last one is from before. Continue it with smaller "
+                            "learning rates")
         return {
             "format": FORMAT, "state_dict": averaged, "train_state_dict": weights, "opts": vars(self.opts),
             "latent_avg": (mean.frequencies, mean.phase_shifts), "global_step": self.global_step,

@@ -18,6 +18,7 @@ from models.pigan.curriculums import get_curriculum
 from models.pigan.siren import FilmSiren
 from models.scene import Scene
 from training.distributed import World
+from training.optimizers import build_scheduler
 from training.panels import panel, photo_picture
 from training.reconstruction import LOGIT, RayBatch, Reconstruction, ReconstructionSettings, draw_batch
 from training.validation import Validation, shard
@@ -61,8 +62,13 @@ class ReconstructionObjective:
             {"params": mapping, "lr": rate * opts.mapping_rate},
             {"params": density, "lr": rate * DENSITY_GAIN},
         ], betas=BETAS, eps=EPS)}
+        self._scheduler = build_scheduler("cosine", self.optimizers["optimizer"], opts.max_steps,
+                                          opts.max_steps // 100, 0.03)
         self.modules: dict[str, nn.Module] = {}
         self.share = Share(opts.batch_size, world.rank, world.size)
+
+    def schedule(self, step: int) -> None:
+        self._scheduler.step_update(step)
 
     def step(self, step: int, samples_seen: int) -> tuple[dict[str, torch.Tensor], list[str], int]:
         positions = self.share.positions(samples_seen, 0)

@@ -44,10 +44,10 @@ STRATA, NEAR_SURFACE = 5, 8  # samples of a rendered ray: over its whole length,
 class ReconstructionSettings:
     """Sizes and weights of a step."""
 
-    rays: int = 80  # of each head
-    rendered_rays: int = 16  # of these, so many are rendered too; all where there is no depth
+    rays: int = 64  # of each head
+    rendered_rays: int = 4  # of these, so many are rendered too; all where there is no depth
     samples: int = 24  # of a rendered ray without depth
-    occupancy_weight: float = 0.02
+    occupancy_weight: float = 0.3
     render_weight: float = 0.3
 
 
