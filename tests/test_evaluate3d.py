@@ -13,7 +13,7 @@ from tiny_training import make_data
 
 from configs.data_configs import data_config
 from criteria.evaluation import rendering
-from criteria.evaluation.report import MEANINGS, Report
+from criteria.evaluation.report import MEANINGS, Report, number
 from criteria.evaluation.run import check_data
 from datasets.evaluation_set import EvaluationSet
 from datasets.masks import MaskGeometry
@@ -86,7 +86,7 @@ def test_everything_that_needs_no_files(world, first):
     assert len(first["protocol"]["checkpoint_sha256"]) == 64
     assert any("pose: too few masks" in note for note in first["notes"])
     table = (world / "first/results.md").read_text()
-    assert f"| {MEANINGS['psnr'][0]} | {results['psnr']:.2f} | higher |" in table
+    assert f"| {MEANINGS['psnr'][0]} | {number(results['psnr'])} | higher |" in table
     assert "checkpoint sha256" in table
     sheet = np.asarray(Image.open(world / "first/sheet.png"))
     assert sheet.shape[1] > 10 * 96, "mask, picture, three views, parsed, six styles"
@@ -123,6 +123,8 @@ def test_more_metrics_render_only_what_is_missing(world, tmp_path, capsys):
     for part in ("1/2", "2/2"):
         assert evaluate3d.main(command(world, out, "--metrics=psnr", f"--shard={part}")) is None
     assert len(list(out.glob("renders/own/*.npz"))) == 6
+    assert "6 of them to render" in capsys.readouterr().out
+    assert not (out / "results.json").exists()
     report = evaluate3d.main(command(world, out, "--metrics=psnr,view_consistency"))
     assert "6 of them to render" in capsys.readouterr().out, "the neighbouring views"
     assert {"psnr", "view_error"} <= set(report.results)
@@ -151,7 +153,7 @@ def test_missing_files_are_named_before_anything_is_rendered(world, tmp_path, mo
     for metrics, expected in (
         ("fid", "weights-inception-2015-12-05-6726825d.pth"),
         ("is,psnr", "weights-inception-2015-12-05-6726825d.pth"),
-        ("lpips_diversity", "alexnet-owt-7be5be79.pth.*or leave lpips_diversity out"),
+        ("lpips_diversity", "alexnet-owt-7be5be79.pth.*leave lpips_diversity out of --metrics"),
     ):
         with pytest.raises(UserError, match=expected) as caught:
             evaluate3d.main(command(world, tmp_path / "out", f"--metrics={metrics}"))

@@ -24,7 +24,7 @@ from utils.errors import UserError
 
 PARSED = ("miou", "pose")
 STYLED = ("diversity", "lpips_diversity")
-WITHOUT_LPIPS = "or leave lpips_diversity out of --metrics"
+WITHOUT_LPIPS = "leave lpips_diversity out of --metrics to go without"
 
 
 @dataclass(frozen=True)
