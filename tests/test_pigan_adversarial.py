@@ -341,7 +341,7 @@ def test_renderings_come_closer_to_the_pictures(options, tmp_path):
 def test_defaults_go_with_the_objective():
     adversarial, reconstruction = parse(["--exp_dir=x", "--objective=adversarial"]), parse(["--exp_dir=x"])
     assert (adversarial.mapping_rate, adversarial.grad_clip, adversarial.max_steps) == (0.05, 10.0, 200_000)
-    assert (reconstruction.mapping_rate, reconstruction.grad_clip, reconstruction.max_steps) == (1.5, 1.0, 24_000)
+    assert (reconstruction.mapping_rate, reconstruction.grad_clip, reconstruction.max_steps) == (2.0, 1.0, 24_000)
     assert not hasattr(adversarial, "learning_rate")
     assert not hasattr(reconstruction, "r1_lambda")
     assert parse(["--exp_dir=x", "--objective=adversarial", "--mapping_rate=1"]).mapping_rate == 1
