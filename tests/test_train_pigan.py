@@ -12,6 +12,7 @@ from conftest import ROOT
 from decoder_runs import assert_same_run, assert_same_way, contents, resume_from_milestone
 from launching import train_together
 
+from datasets.synth_heads.card import DEPTH_UNIT
 from datasets.synth_heads.dataset import build_dataset
 from datasets.synth_heads.record import Settings
 from datasets.view_bank import ViewBank
@@ -72,8 +73,8 @@ def test_bank(bank, heads):
 def test_the_ray_of_a_pixel_hits_the_rendered_depth(bank):
     """Surface points of all views, projected into view 1: it sees them at their distance, or something nearer."""
     rays = bank.draw_rays(0, 4000, np.random.default_rng(0))
-    on_head = np.isfinite(rays.depths[0])
-    assert 0.2 < on_head.mean() < 0.9
+    on_head = rays.depths[0] < GEOMETRY.ray_end
+    assert on_head.mean() > 0.2
     origins, directions = world_rays(torch.from_numpy(rays.poses), torch.from_numpy(rays.places), GEOMETRY.fov_deg)
     points = (origins + directions * torch.from_numpy(rays.depths)[..., None])[0, on_head]
     camera = camera_origins(*torch.from_numpy(bank.cameras[0, 1:]).unbind(-1))
@@ -82,17 +83,20 @@ def test_the_ray_of_a_pixel_hits_the_rendered_depth(bank):
     size = bank.rgb.shape[2]
     column, row = ((torch.stack([places[:, 0], -places[:, 1]]) / bank.edge + 1) / 2 * (size - 1)).round().long()
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-    seen = torch.from_numpy(bank.depth[0, 1].astype(np.float32))[row[inside], column[inside]] / 50_000
+    seen = torch.from_numpy(bank.depth[0, 1].astype(np.float32))[row[inside], column[inside]] * DEPTH_UNIT
     distance = (points - camera).norm(dim=-1)[inside]
     other_view = torch.from_numpy((rays.poses[0, on_head] != bank.cameras[0, 1]).any(-1))[inside]
     assert other_view.float().mean() > 0.3
     gap = (seen - distance)[other_view]
-    assert ((gap.abs() < 0.004) & (seen[other_view] > 0)).float().mean() > 0.6
+    assert ((gap.abs() < 0.004) & (seen[other_view] > 0)).float().mean() > 0.5
     assert ((gap > 0.01) | (seen[other_view] == 0)).float().mean() < 0.05, "it floats in front of what is seen there"
 
 
-class Recorder:
+class Recorder(BatchField):
     """In place of a field: keeps the points it is asked about."""
+
+    def __init__(self):
+        pass
 
     def __call__(self, points):
         self.points = points
@@ -126,13 +130,17 @@ def test_a_field_that_knows_the_surface_has_no_loss(bank):
     origins, directions = world_rays(batch.poses, batch.places, GEOMETRY.fov_deg)
     empty, surface = ~(batch.depths < GEOMETRY.ray_end), batch.depths.clamp(min=GEOMETRY.ray_start)
 
+    class Perfect(Recorder):
+        def __call__(self, points):
+            return perfect(points)
+
     def perfect(points):
         distance = (points.unflatten(1, (-1, 2)) - origins[:, :, None]).norm(dim=-1)
         density = torch.where((distance > surface[..., None]) & ~empty[..., None], 2000.0, -2000.0)
         return batch.colours.repeat_interleave(2, 1), density.flatten(1)
 
     loss = Reconstruction(FilmSiren(8, 4), GEOMETRY, ReconstructionSettings())
-    colour, occupancy = loss._at_surface(perfect, batch, origins, directions, surface, empty)
+    colour, occupancy = loss._at_surface(Perfect(), batch, origins, directions, surface, empty)
     assert colour < 1e-12
     assert occupancy < 1e-3  # but for points within float rounding of the surface
 
@@ -240,7 +248,7 @@ def test_the_decoder_is_a_pigan(finished, heads):
 def test_a_run_of_the_other_objective(finished, heads):
     with pytest.raises(UserError, match="its checkpoint is of another kind of run") as caught:
         main([f"--exp_dir={finished}", "--auto_resume", "--objective=adversarial", "--device=cpu", "--dis_channels=8",
-              f"--data_root={heads / 'CelebA-HQ-img'}", "--pigan_hidden_dim=16", "--pigan_zdim=8"])
+              f"--data_root={heads / 'CelebA-HQ-img'}", "--pigan_hidden_dim=16", "--pigan_zdim=8", "--val_images=6"])
     assert "\n" not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -29,6 +29,7 @@ from utils.files import atomic_path
 GENERATOR = "generator.pth"
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What a decoder learns from.
 
