@@ -1,5 +1,6 @@
 """Face parsers: the published BiSeNet layout and label order, the small parser's file, training and its resume."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -202,3 +203,14 @@ def test_score_counts_every_pixel():
         net.head[1].bias.copy_(torch.tensor([9.0] * 4 + [0.0] * 8))
         net.head[1].weight.zero_()
     assert score(net, held_out).miou == 1
+
+
+def test_bundled_parser_is_the_one_on_its_card():
+    path = registry.find_weights("synthheads")
+    assert path.stat().st_size < 6e6
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in (path.parent / "README.md").read_text()
+    facts = torch.load(path, weights_only=True)
+    assert facts["labels"] == list(MERGED.labels)
+    assert facts["test"]["miou"] > 0.8
+    labels = registry.load_parser("synthheads").parse(torch.zeros(1, 3, 64, 64))
+    assert labels.shape == (1, 64, 64)
