@@ -18,7 +18,7 @@ from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_
 CELL = 0.0063  # side of a coarse cell, world units: a thirty-eighth of the box the fields are trained in
 REFINEMENTS = (2, 3, 4, 5, 6)  # a coarse cell is divided into so many fine ones along each side
 WIDEST_FOV_DEG = 24.0  # what the first grid has room for
-HIDDEN = 1e-3  # what lies behind this transmittance is not refined
+HIDDEN = 1e-2  # what lies behind this transmittance is not refined
 OPAQUE = 1e-6  # ... and what lies behind this one is not looked at
 MARGIN = 0.25  # how far beyond its corners' values a cell may reach, as a share of the range around it
 COVERING_RAYS = 128  # rays along each side that look for what a camera sees; coarse cells are wider than their spacing
@@ -50,6 +50,7 @@ class DensityGrid:
         radius = math.sqrt(1 + far**2 - 2 * far * math.cos(corner))  # of a ball that holds the far corners
         self.cells = 2 * math.ceil(max(radius, 1 - near, far - 1) / CELL + 2)  # along each side
         self.radius = self.cells * CELL / 2
+        self.covered: set[tuple[float, float, float]] = set()  # yaw, pitch and field of view of the cameras so far
         self.evaluations = 0  # of the field, so far
         points = self.cells + 1
         self.coarse = torch.zeros(points, points, points)  # [z, y, x]
@@ -69,6 +70,10 @@ class DensityGrid:
         fov_deg = fov_deg if camera.fov_deg is None else camera.fov_deg
         if fov_deg > self.fov_deg:
             raise ValueError(f"the grid has room for {self.fov_deg} degrees, got {fov_deg}")
+        view = (camera.yaw, camera.pitch, fov_deg)
+        if view in self.covered:
+            return
+        self.covered.add(view)
         self._cover_coarsely(camera, fov_deg)
         origin, directions = camera_rays(camera, COVERING_RAYS, fov_deg)
         seen = torch.cat([self._visible_cells(origin, part) for part in directions.split(4096)]).unique()
