@@ -20,7 +20,7 @@ CAMERAS = [Camera(), Camera(0.3, math.pi / 4), Camera(math.pi / 2 + 0.4, math.pi
 
 @pytest.fixture(scope="module")
 def scene():
-    net = tiny_model()
+    net = tiny_model(contrast=5)
     return net.scene_of(style_code(net.siren, 3))
 
 

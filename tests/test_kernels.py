@@ -48,7 +48,7 @@ def test_block_size_is_found_once():
 
 def test_hidden_layers_in_bfloat16():
     """Close to float32, but not the same; positions keep their digits."""
-    net = tiny_model()
+    net = tiny_model(contrast=5)
     codes = style_code(net.siren, 1)
     points = (torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.2
     plain, rounded = (FoldedField(net.siren, codes, dtype) for dtype in (torch.float32, torch.bfloat16))
