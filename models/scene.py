@@ -28,7 +28,7 @@ from models.pigan.siren import FilmSiren
 from utils.blocks import map_threads
 
 GRID_TOLERANCE = 0.36  # error of the optical depth across a coarse cell of the grid, over the samples it stands in for
-GRID_SPREAD = 0.02  # depth that calls for one more colour sample, times the root of the samples the grid stands in for
+GRID_SPREAD = 0.017  # depth that calls for one more colour sample, times the root of the samples the grid stands in for
 GRID_RAYS = 1024  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
 # `auto` uses the grid if a view takes so many evaluations that a grid pays, and if every fourth pixel of a small view
@@ -164,8 +164,7 @@ class Scene:
     def prepare(self, cameras: Sequence[Camera], size: int, samples: int, sampler: str = "grid") -> None:
         """Make the grid for all these cameras, if `render` will use one; then no view depends on those before it."""
         if self._takes_grid(cameras[0], size, samples, sampler):
-            for camera in cameras:
-                self._grid(camera, samples)
+            self._grid(cameras, samples)
 
     def on(self, device: torch.device) -> "Scene":
         """The same scene with its field on another device; both share their grids."""
@@ -198,17 +197,17 @@ class Scene:
         return sampler == "grid" or (sampler == "auto" and possible and worth_it
                                      and self.grid_is_reliable(camera, samples))
 
-    def _grid(self, camera: Camera, samples: int) -> DensityGrid:
-        """The grid for so many samples, filled in for this camera."""
+    def _grid(self, cameras: Sequence[Camera], samples: int) -> DensityGrid:
+        """The grid for so many samples, filled in for these cameras."""
         curriculum = self.curriculum
-        fov_deg = curriculum.fov_deg if camera.fov_deg is None else camera.fov_deg
+        fov_deg = max(camera.fov_deg or curriculum.fov_deg for camera in cameras)
         with self._lock:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:
                 grid = self.grids[samples] = DensityGrid(
                     self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples,
                     max(fov_deg, WIDEST_FOV_DEG))
-            grid.cover(camera, fov_deg)
+            grid.cover(cameras, curriculum.fov_deg)
         return grid
 
     def _render_with_grid(
@@ -219,7 +218,7 @@ class Scene:
         on_rays: Callable[[int], None] | None = None,
     ) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
-        grid, spread = self._grid(camera, samples), GRID_SPREAD / math.sqrt(samples)
+        grid, spread = self._grid([camera], samples), GRID_SPREAD / math.sqrt(samples)
         origin = camera_rays(camera, 1, self.curriculum.fov_deg)[0]
 
         def block(start: int) -> tuple[Pixels, int]:

@@ -50,7 +50,7 @@ def test_thin_surfaces_need_few_samples_and_faint_rays_fewer():
 @pytest.mark.parametrize("sharpness", [3e3, 1e5])
 def test_samples_lie_where_a_wall_becomes_opaque(sharpness):
     grid = DensityGrid(slab(sharpness), NEAR, FAR)
-    grid.cover(Camera(), 12.0)
+    grid.cover([Camera()], 12.0)
     origin, _ = camera_rays(Camera(), 1, 12.0)
     samples, opacity = place_samples(grid, origin, torch.tensor([[0.0, 0.0, -1.0]]), SPREAD)
     # optical depth at d behind z = 0 is sharpness * d^2 / 2; the wall is seen from 1 in front of it and ends at .12
@@ -61,7 +61,7 @@ def test_samples_lie_where_a_wall_becomes_opaque(sharpness):
 
 def test_an_empty_scene_has_no_samples_and_refines_nothing():
     grid = DensityGrid(lambda points: torch.full((len(points),), -1.0), NEAR, FAR)
-    grid.cover(Camera(), 12.0)
+    grid.cover([Camera()], 12.0)
     origin, directions = camera_rays(Camera(), 4, 12.0)
     samples, opacity = place_samples(grid, origin, directions, SPREAD)
     assert len(samples.ray) == 0
@@ -71,17 +71,17 @@ def test_an_empty_scene_has_no_samples_and_refines_nothing():
 
 def test_what_a_camera_sees_is_evaluated_once():
     grid = DensityGrid(slab(1e4), NEAR, FAR)
-    grid.cover(Camera(), 12.0)
+    grid.cover([Camera()], 12.0)
     first = grid.evaluations
-    grid.cover(Camera(), 12.0)
+    grid.cover([Camera()], 12.0)
     assert grid.evaluations == first > 0
-    grid.cover(Camera(yaw=1.3), 12.0)
+    grid.cover([Camera(yaw=1.3)], 12.0)
     assert first < grid.evaluations < 2 * first
 
 
 def test_a_grid_has_room_up_to_its_field_of_view():
     with pytest.raises(ValueError, match="24"):
-        DensityGrid(slab(1e4), NEAR, FAR).cover(Camera(fov_deg=30.0), 12.0)
+        DensityGrid(slab(1e4), NEAR, FAR).cover([Camera(fov_deg=30.0)], 12.0)
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
@@ -142,7 +142,7 @@ def test_prepared_views_do_not_depend_on_their_order(scene, monkeypatch):
 def test_what_no_camera_saw_is_interpolated():
     """A wall of constant slope: interpolation between the corners is exact, refined or not."""
     grid = DensityGrid(slab(1e4), NEAR, FAR)
-    grid.cover(Camera(), 12.0)
+    grid.cover([Camera()], 12.0)
     z = torch.linspace(-0.1, 0.05, 40)
     points = torch.stack([torch.full_like(z, 0.003), torch.full_like(z, -0.002), z], -1)
     cell = grid._flat(((points + grid.radius) / CELL).int())
