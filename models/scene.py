@@ -5,8 +5,10 @@
     view.rgb, view.depth, view.opacity
 """
 
+import copy
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,12 +27,17 @@ from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
 from utils.blocks import map_threads
 
-GRID_TOLERANCE = 0.6  # error of the optical depth across a coarse cell of the grid, over the samples it stands in for
+GRID_TOLERANCE = 0.36  # error of the optical depth across a coarse cell of the grid, over the samples it stands in for
+GRID_SPREAD = 0.017  # depth that calls for one more colour sample, times the root of the samples the grid stands in for
 GRID_RAYS = 1024  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
-# `auto` uses the grid if it shows so much agreement with the exact path on every fourth pixel of a small view
-PROBE_SIZE, PROBE_STRIDE, PROBE_SAMPLES = 64, 4, 128
+# `auto` uses the grid if a view takes so many evaluations that a grid pays, and if every fourth pixel of a small view
+# agrees so well with a converged exact render, and hardly less than with exact samples
+LEAST_EVALUATIONS = 400_000
+PROBE_SIZE, PROBE_STRIDE = 64, 4
+CONVERGED, LEAST_CONVERGED = 3, 96  # samples of the converged render: so many times the samples, but no fewer
 PROBE_PSNR, PROBE_MEAN = 40.0, 0.5 / 255  # peak to peak and mean of the colours in [0, 1]
+PROBE_RATIO = 2.0  # of the squared error to that of the exact samples
 MIN_SAMPLES = 3  # importance sampling needs at least one bin between midpoints
 
 
@@ -52,17 +59,21 @@ class Scene:
         codes: codes of one scene.
         curriculum: camera and compositing constants the field was trained with.
         max_block: upper bound for the number of points evaluated at a time (bounds the memory).
+        precision: 'bf16' keeps the hidden layers' weights in bfloat16 if the field is on a GPU; on a CPU, where that
+            would be slower, and with 'fp32' they are in float32.
     """
 
-    def __init__(self, siren: FilmSiren, codes: Codes, curriculum: Curriculum, max_block: int | None = None) -> None:
-        self.field = FoldedField(siren, codes)
+    def __init__(self, siren: FilmSiren, codes: Codes, curriculum: Curriculum, max_block: int | None = None,
+                 precision: str = "fp32") -> None:
+        on_gpu = siren.final_layer.weight.device.type != "cpu"
+        self.field = FoldedField(siren, codes, torch.bfloat16 if on_gpu and precision == "bf16" else torch.float32)
         self.codes = codes
         self.curriculum = curriculum
         block = block_size(self.field.device, self.field.width)
         self.block = min(block, max_block) if max_block else block
         self.grids: dict[int, DensityGrid] = {}  # by the number of samples that they stand in for
         self._reliable: dict[int, bool] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @torch.no_grad()
     def render(
@@ -84,7 +95,8 @@ class Scene:
             samples: points a ray in the first pass; as many are added where the weights are.
             sampler: 'exact' evaluates the field at all of these; 'grid' places fewer by a density grid, which is made
                 with the first view, grows with others, and is the finer the more `samples` it stands in for; 'auto' is
-                'grid' if a few rays of the scene's first view, rendered both ways, agree, and 'exact' otherwise.
+                'grid' if the view is large and a few rays of the scene's first view come out as well as with 'exact',
+                and 'exact' otherwise.
             noise: explicit random numbers, (size * size, samples) each; rays in row-major order.
             generator: draws the noise instead (CPU generator); without either, samples are placed deterministically.
             on_rays: called with the number of rays finished since its last call (for progress bars).
@@ -95,15 +107,12 @@ class Scene:
         """
         if size < 1 or samples < MIN_SAMPLES:
             raise ValueError(f"size must be at least 1 and samples at least {MIN_SAMPLES}, got {size} and {samples}")
-        if sampler not in SAMPLERS:
-            raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
-        by_grid = noise is None and generator is None and self.curriculum.clamp_mode == "relu"
-        if sampler == "grid" and not by_grid:
-            raise ValueError("a grid needs a field clamped by relu and no random numbers; use sampler='exact'")
+        random = noise is not None or generator is not None
+        if sampler == "grid" and random:
+            raise ValueError("a grid places samples without random numbers; use sampler='exact'")
         camera = camera or Camera()
         origin, directions = camera_rays(camera, size, self.curriculum.fov_deg)
-        if sampler == "exact" or (sampler == "auto" and by_grid and not self.grid_is_reliable(camera, samples)):
-            by_grid = False
+        by_grid = self._takes_grid(camera, size, samples, "exact" if random and sampler == "auto" else sampler)
         if by_grid:
             pixels, evaluations = self._render_with_grid(camera, directions, samples, on_rays)
         else:
@@ -152,16 +161,54 @@ class Scene:
         return Pixels(*(torch.cat(values).cpu() for values in zip(*blocks, strict=True)))
 
     @torch.no_grad()
+    def prepare(self, cameras: Sequence[Camera], size: int, samples: int, sampler: str = "grid") -> None:
+        """Make the grid for all these cameras, if `render` will use one; then no view depends on those before it."""
+        if self._takes_grid(cameras[0], size, samples, sampler):
+            self._grid(cameras, samples)
+
+    def on(self, device: torch.device) -> "Scene":
+        """The same scene with its field on another device; both share their grids."""
+        other = copy.copy(self)
+        other.field = self.field.to(device)
+        return other
+
+    @torch.no_grad()
     def grid_is_reliable(self, camera: Camera, samples: int) -> bool:
-        """Whether the grid for so many samples reproduces the exact path; found with the first camera asked for."""
-        if samples not in self._reliable:
-            origin, directions = camera_rays(camera, PROBE_SIZE, self.curriculum.fov_deg)
-            directions = directions.reshape(PROBE_SIZE, PROBE_SIZE, 3)[::PROBE_STRIDE, ::PROBE_STRIDE].reshape(-1, 3)
-            exact = self.render_rays(origin, directions, PROBE_SAMPLES).rgb
-            difference = self._render_with_grid(camera, directions, samples)[0].rgb - exact
-            psnr = -10 * difference.square().mean().clamp(min=1e-12).log10()
-            self._reliable[samples] = bool(psnr >= PROBE_PSNR and difference.abs().mean() <= PROBE_MEAN)
-        return self._reliable[samples]
+        """Whether the grid for so many samples is as good as they are; found with the first camera asked for."""
+        with self._lock:
+            if samples not in self._reliable:
+                origin, directions = camera_rays(camera, PROBE_SIZE, self.curriculum.fov_deg)
+                directions = directions.reshape(PROBE_SIZE, PROBE_SIZE, 3)[::PROBE_STRIDE, ::PROBE_STRIDE].flatten(0, 1)
+                converged = self.render_rays(origin, directions, max(CONVERGED * samples, LEAST_CONVERGED)).rgb
+                own = (self.render_rays(origin, directions, samples).rgb - converged).square().mean()
+                difference = self._render_with_grid(camera, directions, samples)[0].rgb - converged
+                error = difference.square().mean()
+                self._reliable[samples] = bool(error <= min(PROBE_RATIO * own, 10 ** (-PROBE_PSNR / 10))
+                                               and difference.abs().mean() <= PROBE_MEAN)
+            return self._reliable[samples]
+
+    def _takes_grid(self, camera: Camera, size: int, samples: int, sampler: str) -> bool:
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
+        possible = self.curriculum.clamp_mode == "relu"
+        if sampler == "grid" and not possible:
+            raise ValueError("a grid needs a field clamped by relu; use sampler='exact'")
+        worth_it = 2 * samples * size**2 >= LEAST_EVALUATIONS
+        return sampler == "grid" or (sampler == "auto" and possible and worth_it
+                                     and self.grid_is_reliable(camera, samples))
+
+    def _grid(self, cameras: Sequence[Camera], samples: int) -> DensityGrid:
+        """The grid for so many samples, filled in for these cameras."""
+        curriculum = self.curriculum
+        fov_deg = max(camera.fov_deg or curriculum.fov_deg for camera in cameras)
+        with self._lock:
+            grid = self.grids.get(samples)
+            if grid is None or fov_deg > grid.fov_deg:
+                grid = self.grids[samples] = DensityGrid(
+                    self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples,
+                    max(fov_deg, WIDEST_FOV_DEG))
+            grid.cover(cameras, curriculum.fov_deg)
+        return grid
 
     def _render_with_grid(
         self,
@@ -171,20 +218,12 @@ class Scene:
         on_rays: Callable[[int], None] | None = None,
     ) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
-        curriculum = self.curriculum
-        fov_deg = curriculum.fov_deg if camera.fov_deg is None else camera.fov_deg
-        with self._lock:
-            grid = self.grids.get(samples)
-            if grid is None or fov_deg > grid.fov_deg:
-                grid = self.grids[samples] = DensityGrid(
-                    self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples,
-                    max(fov_deg, WIDEST_FOV_DEG))
-            grid.cover(camera, fov_deg)
-        origin = camera_rays(camera, 1, fov_deg)[0]
+        grid, spread = self._grid([camera], samples), GRID_SPREAD / math.sqrt(samples)
+        origin = camera_rays(camera, 1, self.curriculum.fov_deg)[0]
 
         def block(start: int) -> tuple[Pixels, int]:
             return render_block_with_grid(self.field, grid, origin, directions[start : start + GRID_RAYS],
-                                          block=self.block, last_back=curriculum.eval_last_back)
+                                          spread=spread, block=self.block, last_back=self.curriculum.eval_last_back)
 
         blocks, evaluations = [], 0
         for pixels, count in map_threads(block, range(0, len(directions), GRID_RAYS), self._workers):

@@ -131,6 +131,6 @@ class Sem2NeRF(nn.Module):
             codes = self.styled(codes, style_seed, style_layers, alpha)
         return self.scene_of(codes)
 
-    def scene_of(self, codes: Codes, max_block: int | None = None) -> Scene:
-        """A scene from codes of a batch of one."""
-        return Scene(self.siren, codes, self.config.geometry, max_block)
+    def scene_of(self, codes: Codes, max_block: int | None = None, precision: str = "fp32") -> Scene:
+        """A scene from codes of a batch of one; see `Scene` for the rest."""
+        return Scene(self.siren, codes, self.config.geometry, max_block, precision)

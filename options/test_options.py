@@ -64,9 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
     pictures.add_argument("--test_output_size", type=positive, default=256, help="pixels along each side of a view")
     pictures.add_argument("--pigan_infer_ray_step", type=int, default=24,
                           help="samples a ray; as many again are placed where the surface is")
-    pictures.add_argument("--sampler", choices=["exact", "grid", "auto"], default="exact",
-                          help="exact: the field is evaluated at all of these samples; grid: at fewer, placed by a "
-                               "density grid, which pays for videos; auto: grid where it agrees with exact")
+    pictures.add_argument("--sampler", choices=["auto", "exact", "grid"], default="auto",
+                          help="exact: the field is evaluated at all of these samples, as the official release does; "
+                               "grid: at fewer, placed by a density grid; auto: grid for large views of scenes where "
+                               "it is found to be as good")
     pictures.add_argument("--n_outputs_to_generate", type=positive, default=5, help="views in a row")
     pictures.add_argument("--render_mode", choices=["h", "v", "fov"], default="h",
                           help="what the views of a row sweep: yaw, pitch or field of view")
@@ -99,9 +100,11 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera of the decoder")
     add_flag(model, "--encoder_not_zplus", "the encoder predicts one z; the decoder's mapping makes the codes")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    model.add_argument("--gpu_ids", default="0", help="with --device auto: the first of these GPUs is used")
+    model.add_argument("--gpu_ids", default="0", help="with --device auto: these GPUs share the views, e.g. 0,1")
     model.add_argument("--pigan_infer_max_batch", type=positive, default=50_000,
                        help="most points evaluated at a time; lower it if memory runs out")
+    model.add_argument("--precision", choices=["fp32", "bf16"], default="fp32",
+                       help="of the field's hidden layers on a GPU; a CPU always computes in fp32")
     add_flag(model, "--debug", "show the full traceback of an error")
 
     old = parser.add_argument_group("accepted for old command lines, without effect")
@@ -124,8 +127,8 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
     opts, given = parse(build_parser(), argv)
     if opts.pigan_infer_ray_step < 3:
         raise UserError(f"--pigan_infer_ray_step {opts.pigan_infer_ray_step}: give 3 samples or more")
-    if opts.stochastic_sampling and opts.sampler != "exact":
-        raise UserError(f"--sampler {opts.sampler} places samples without chance; leave out --stochastic_sampling")
+    if opts.stochastic_sampling and opts.sampler == "grid":
+        raise UserError("--sampler grid places samples without chance; leave out --stochastic_sampling")
     if not 0 <= opts.mask_overlay_weight <= 1:
         raise UserError(f"--mask_overlay_weight {opts.mask_overlay_weight}: give a weight from 0 to 1")
     if opts.mix_alpha is not None and not 0 <= opts.mix_alpha <= 1:

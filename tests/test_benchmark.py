@@ -11,6 +11,7 @@ from models.pigan.codes import Codes
 from models.pigan.generator import RayNoise, render_rays
 from models.pigan.siren import style_code
 from scripts import benchmark
+from scripts.benchmark_plot import draw_growth
 from scripts.benchmark_reference import reference_training_rays, reference_view
 from utils.errors import UserError
 
@@ -40,6 +41,49 @@ def test_same_training_step():
                  for rgb in (ours, official)]
     for mine, reference in zip(*gradients):
         assert (mine - reference).norm() < 1e-3 * reference.norm()
+
+
+def figures_of(tmp_path, *arguments):
+    path = tmp_path / "figures.json"
+    benchmark.main([*arguments, "--repeats", "1", "--threads", "1", "--json", str(path)])
+    return json.loads(path.read_text())
+
+
+def test_render_figures(tmp_path, capsys):
+    figures = figures_of(tmp_path, "render", "--width", "16", "--size", "8", "--samples", "6", "--converged", "20")
+    assert figures["view"] == "8 px, 6 + 6 samples, width 16"
+    assert figures["exact: mean difference from the official layout"] < 1e-4
+    assert 1 <= figures["grid: evaluations a ray"] < 21
+    assert figures["exact: PSNR to the converged picture, dB"] > 15
+    rates = [figures[f"exact: share of the sgemm of {library}"] * figures[f"sgemm of {library}, GFLOP/s a core"]
+             for library in ("PyTorch", "oneDNN")]
+    assert rates[0] == pytest.approx(rates[1])  # the same rate, as a share of either
+    assert "official layout / exact: processor time" in capsys.readouterr().out
+
+
+def test_video_figures(tmp_path):
+    figures = figures_of(tmp_path, "video", "--width", "16", "--size", "8", "--samples", "6", "--frames", "3",
+                         "--converged", "20", "--trajectory", "orbit")
+    assert figures["video"].startswith("3 frames (orbit), 8 px")
+    ratio = (figures["official layout: processor seconds a frame"]
+             / figures["this project: processor seconds a frame"])
+    assert figures["official layout / this project: processor time"] == pytest.approx(ratio)
+    assert figures["evaluations a ray, the grid's included"] > figures["evaluations a ray, without the grid's"] >= 1
+    assert figures["grid: least PSNR, dB"] > 15
+
+
+def test_encode_figures(tmp_path):
+    figures = figures_of(tmp_path, "encode")  # the bundled weights
+    assert figures["encoder"] == "SwinEncoderNano"
+    assert figures["official layout / this project: processor time"] > 1
+
+
+def test_growth_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    figures = {f"{what} {value}: processor seconds": value / 10 for what in ("size", "samples", "width")
+               for value in (8, 16)}
+    draw_growth(figures, tmp_path / "growth.svg")
+    assert "coarse samples a ray" in (tmp_path / "growth.svg").read_text()
 
 
 @pytest.mark.slow

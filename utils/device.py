@@ -1,4 +1,4 @@
-"""Which processor a run uses."""
+"""Which processors a run uses."""
 
 import torch
 
@@ -25,3 +25,15 @@ def pick_device(name: str, gpu_ids: str = "0") -> torch.device:
             raise UserError(f"--device {name}: PyTorch finds {count} GPUs here; use --device cpu or another number "
                             "(nvidia-smi lists them)")
     return torch.device(name)
+
+
+def pick_devices(name: str, gpu_ids: str = "0") -> list[torch.device]:
+    """All of `gpu_ids` if there are GPUs and the name is `auto`, else the one that `pick_device` gives.
+
+    Raises:
+        UserError: see `pick_device`.
+    """
+    first = pick_device(name, gpu_ids)
+    if name != "auto" or first.type != "cuda":
+        return [first]
+    return [pick_device(f"cuda:{part.strip()}") for part in gpu_ids.split(",") if part.strip()]

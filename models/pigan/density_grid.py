@@ -6,7 +6,8 @@ its corners; when a camera sees into it, the field is asked. So a video pays for
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -18,10 +19,10 @@ from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_
 CELL = 0.0063  # side of a coarse cell, world units: a thirty-eighth of the box the fields are trained in
 REFINEMENTS = (2, 3, 4, 5, 6)  # a coarse cell is divided into so many fine ones along each side
 WIDEST_FOV_DEG = 24.0  # what the first grid has room for
-HIDDEN = 1e-3  # what lies behind this transmittance is not refined
+HIDDEN = 1e-2  # what lies behind this transmittance is not refined
 OPAQUE = 1e-6  # ... and what lies behind this one is not looked at
 MARGIN = 0.25  # how far beyond its corners' values a cell may reach, as a share of the range around it
-COVERING_RAYS = 128  # rays along each side that look for what a camera sees; coarse cells are wider than their spacing
+RAYS_PER_CELL = 2  # along each side; they look for what a camera sees
 MARCH = 1.25  # steps per coarse cell along a ray
 ROW = 32  # bricks lie in memory as layers of ROW x ROW
 PROBED_CELLS = 2000
@@ -50,6 +51,7 @@ class DensityGrid:
         radius = math.sqrt(1 + far**2 - 2 * far * math.cos(corner))  # of a ball that holds the far corners
         self.cells = 2 * math.ceil(max(radius, 1 - near, far - 1) / CELL + 2)  # along each side
         self.radius = self.cells * CELL / 2
+        self.covered: set[Camera] = set()  # so far
         self.evaluations = 0  # of the field, so far
         points = self.cells + 1
         self.coarse = torch.zeros(points, points, points)  # [z, y, x]
@@ -60,19 +62,28 @@ class DensityGrid:
         self.bricks = 1  # the first is for all empty cells
         self.atlas = torch.zeros(0)  # bricks of refinement + 1 points along each side, in layers of ROW x ROW bricks
 
-    def cover(self, camera: Camera, fov_deg: float) -> None:
-        """Fill in what this camera sees; `fov_deg` holds where the camera has none.
+    def cover(self, cameras: Sequence[Camera], fov_deg: float) -> None:
+        """Fill in what these cameras see, without regard to their order; `fov_deg` holds where a camera has none.
 
         Raises:
-            ValueError: the field of view is wider than the grid has room for.
+            ValueError: a field of view is wider than the grid has room for.
         """
-        fov_deg = fov_deg if camera.fov_deg is None else camera.fov_deg
-        if fov_deg > self.fov_deg:
-            raise ValueError(f"the grid has room for {self.fov_deg} degrees, got {fov_deg}")
-        self._cover_coarsely(camera, fov_deg)
-        origin, directions = camera_rays(camera, COVERING_RAYS, fov_deg)
-        seen = torch.cat([self._visible_cells(origin, part) for part in directions.split(4096)]).unique()
-        self._refine(seen[~self.refined[seen]])
+        cameras = [camera if camera.fov_deg else replace(camera, fov_deg=fov_deg) for camera in cameras]
+        widest = max(camera.fov_deg for camera in cameras)
+        if widest > self.fov_deg:
+            raise ValueError(f"the grid has room for {self.fov_deg} degrees, got {widest}")
+        cameras = [camera for camera in dict.fromkeys(cameras) if camera not in self.covered]
+        if not cameras:
+            return
+        self.covered.update(cameras)
+        self._cover_coarsely(cameras)
+        seen = torch.zeros_like(self.refined)
+        for camera in cameras:
+            across = 2 * self.far * math.tan(math.radians(camera.fov_deg) / 2)
+            origin, directions = camera_rays(camera, math.ceil(across / CELL * RAYS_PER_CELL), camera.fov_deg)
+            for part in directions.split(4096):
+                seen[self._visible_cells(origin, part)] = True
+        self._refine((seen & ~self.refined).nonzero()[:, 0])
 
     def segments(
         self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"]
@@ -107,23 +118,24 @@ class DensityGrid:
         self.evaluations += len(points)
         return self.density(points)
 
-    def _cover_coarsely(self, camera: Camera, fov_deg: float) -> None:
-        """Evaluate the coarse points inside the camera's field of view, two cells wider on all sides."""
-        origin = camera_origins(torch.tensor([camera.yaw]), torch.tensor([camera.pitch]))
-        line = torch.arange(-self.radius, self.radius + CELL / 2, CELL)[: self.cells + 1]
-        z, y, x = torch.meshgrid(line, line, line, indexing="ij")
-        right, up, back = camera_to_world(origin)[0, :3, :3].t()
-        side, height = ((x * axis[0]).add_(y, alpha=float(axis[1])).add_(z, alpha=float(axis[2])).abs_()
-                        for axis in (right, up))
-        forward = 1 - ((x * back[0]).add_(y, alpha=float(back[1])).add_(z, alpha=float(back[2])))
-        margin, reach = 2 * CELL, forward * math.tan(math.radians(fov_deg) / 2)
-        distance = (side.square() + height.square() + forward.square()).sqrt_()
-        new = (torch.maximum(side, height) < reach + margin) & (distance > self.near - margin) & (
-            distance < self.far + margin) & ~self.known
+    def _cover_coarsely(self, cameras: Sequence[Camera]) -> None:
+        """Evaluate the coarse points inside the cameras' fields of view, two cells wider on all sides."""
+        unknown = (~self.known).nonzero()
+        points, margin = unknown.flip(1) * CELL - self.radius, 2 * CELL
+        new = torch.zeros(len(points), dtype=torch.bool)
+        for camera in cameras:
+            axes = camera_to_world(camera_origins(torch.tensor([camera.yaw]), torch.tensor([camera.pitch])))[0, :3, :3]
+            side, height, forward = (points @ axes).unbind(1)
+            forward = 1 - forward
+            reach = forward * math.tan(math.radians(camera.fov_deg) / 2) + margin
+            distance = (side.square() + height.square()).add_(forward.square()).sqrt_()
+            new |= (torch.maximum(side.abs(), height.abs()) < reach) & (distance > self.near - margin) & (
+                distance < self.far + margin)
         if not new.any():
             return
-        self.known |= new
-        self.coarse[new] = self._evaluate(torch.stack([x[new], y[new], z[new]], -1))
+        z, y, x = unknown[new].unbind(1)
+        self.known[z, y, x] = True
+        self.coarse[z, y, x] = self._evaluate(points[new])
         values, known = self.coarse[None, None], self.known[None, None].float()
         inside = -F.max_pool3d(-known, 2, 1) > 0
         high, low = F.max_pool3d(values, 2, 1), -F.max_pool3d(-values, 2, 1)

@@ -5,6 +5,8 @@ into the first layer, and with the view direction locked its three columns becom
 Nothing is approximated; only the order of float operations changes.
 """
 
+import copy
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,11 +19,17 @@ from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, LOCKED_DIRECTION, Film
 class FoldedField:
     """Density and colour of a single scene, for inference (no gradients).
 
+    Args:
+        siren: the decoder's field; it is read once and not kept.
+        codes: codes of one scene.
+        hidden: type of the hidden layers' weights. bfloat16 is meant for GPUs. The first layer and the outputs are
+            always in float32: positions would lose their digits.
+
     Call it with blocks of points whose features stay in the processor's cache, see `models.pigan.kernels.block_size`.
     """
 
     @torch.no_grad()
-    def __init__(self, siren: FilmSiren, codes: Codes) -> None:
+    def __init__(self, siren: FilmSiren, codes: Codes, hidden: torch.dtype = torch.float32) -> None:
         if len(codes) != 1:
             raise ValueError(f"a folded field holds one scene, got codes of {len(codes)}")
         self.width = siren.width
@@ -29,11 +37,11 @@ class FoldedField:
         linears = [film.layer for film in siren.network] + [siren.color_layer_sine.layer]
         folded = [(f[:, None] * linear.weight, f * linear.bias + p)
                   for linear, f, p in zip(linears, frequency, phase, strict=True)]
-        self.layers = folded[:DENSITY_LAYERS]
-        self.layers[0] = (self.layers[0][0] * BOX_SCALE, self.layers[0][1])
+        first, *rest = folded[:DENSITY_LAYERS]
+        self.layers = [(first[0] * BOX_SCALE, first[1]), *((weight.to(hidden), bias) for weight, bias in rest)]
         weight, bias = folded[-1]
         direction = weight.new_tensor(LOCKED_DIRECTION)
-        self.colour_layer = (weight[:, 3:].contiguous(), bias + weight[:, :3] @ direction)
+        self.colour_layer = (weight[:, 3:].contiguous().to(hidden), bias + weight[:, :3] @ direction)
         output = siren.color_layer_linear[0]
         self.density_output, self.colour_output = (
             (linear.weight.detach(), linear.bias.detach()) for linear in (siren.final_layer, output))
@@ -41,6 +49,14 @@ class FoldedField:
     @property
     def device(self) -> torch.device:
         return self.density_output[0].device
+
+    def to(self, device: torch.device) -> "FoldedField":
+        """A copy on another device."""
+        other = copy.copy(self)
+        other.layers = [(weight.to(device), bias.to(device)) for weight, bias in self.layers]
+        for name in ("colour_layer", "density_output", "colour_output"):
+            setattr(other, name, tuple(value.to(device) for value in getattr(self, name)))
+        return other
 
     @torch.no_grad()
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width"]:

@@ -18,7 +18,6 @@ from models.pigan.exact_sampling import Pixels
 from models.pigan.folded import FoldedField
 
 RULES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples a ray
-SPREAD = 0.0055  # depth, world units, that calls for one more colour sample
 FAINT = 0.2  # rays of less opacity get proportionally fewer
 MIN_STEPS, MAX_STEPS = 16, 512  # through the grid, from where a ray may first meet something to where it is opaque
 CLEAR = 1e-4  # less opacity, or less left over, is not coloured
@@ -54,9 +53,11 @@ def invert(
     return index - 1 + ((wanted - below) / (above - below).clamp_(min=1e-12)).clamp_(0, 1)
 
 
-def samples_needed(spread: Float[Tensor, "*rays"], opacity: Float[Tensor, "*rays"]) -> Int[Tensor, "*rays"]:
-    """Index into RULES for rays whose middle 80 % of opacity spreads over so much depth."""
-    wanted = (RULES[1] + spread / SPREAD) * (opacity / FAINT).clamp(max=1)
+def samples_needed(
+    depth: Float[Tensor, "*rays"], opacity: Float[Tensor, "*rays"], spread: float
+) -> Int[Tensor, "*rays"]:
+    """Index into RULES for rays whose middle 80 % of opacity lies within so much depth; see `place_samples`."""
+    wanted = (RULES[1] + depth / spread) * (opacity / FAINT).clamp(max=1)
     return torch.bucketize(wanted, torch.tensor(RULES, dtype=torch.float32)).clamp_(max=len(RULES) - 1)
 
 
@@ -69,9 +70,12 @@ class Samples(NamedTuple):
 
 
 def place_samples(
-    grid: DensityGrid, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"]
+    grid: DensityGrid, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], spread: float
 ) -> tuple[Samples, Float[Tensor, " rays"]]:
-    """The colour samples before the far end, and the opacity of each ray (which its weights sum to)."""
+    """The colour samples before the far end, and the opacity of each ray (which its weights sum to).
+
+    `spread` is the depth, world units, that calls for one more sample.
+    """
     start, end = grid.segments(origin, directions)
     total = torch.zeros_like(start)
     samples = [(torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0))]
@@ -85,7 +89,7 @@ def place_samples(
         reached = opacity[:, -1:]
         total[group] = reached[:, 0]
         tails = invert(opacity, reached * torch.tensor([0.1, 0.9]))
-        rules = samples_needed(tails.diff() * width, reached)[:, 0]
+        rules = samples_needed(tails.diff() * width, reached, spread)[:, 0]
         rules[reached[:, 0] < CLEAR] = -1
         for rule in rules[rules >= 0].unique().tolist():
             part = (rules == rule).nonzero()[:, 0]
@@ -103,6 +107,7 @@ def render_block_with_grid(
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
     *,
+    spread: float,
     block: int,
     last_back: bool,
 ) -> tuple[Pixels, int]:
@@ -110,9 +115,10 @@ def render_block_with_grid(
 
     Args:
         grid: must cover the camera.
+        spread: see `place_samples`.
         block: so many points are evaluated at a time.
     """
-    samples, total = place_samples(grid, origin, directions)
+    samples, total = place_samples(grid, origin, directions, spread)
     left = (1 - total > CLEAR).nonzero()[:, 0]
     ray, depth, weight = (torch.cat(values) for values in zip(
         samples, (left, torch.full_like(total[left], grid.far), 1 - total[left]), strict=True))

@@ -23,7 +23,16 @@ def affine(
     PyTorch hands matrix products to MKL, which leaves the wide vector units of other makers' processors idle. oneDNN,
     a part of PyTorch as well, does not (on an EPYC of 2024 it is 2.2 times as fast), but PyTorch asks it only for
     convolutions and compiled models. So it is asked directly where it is there.
+
+    Weights in bfloat16 are multiplied with float32 features rounded to it; sums, bias and result stay in float32,
+    since the sine of a large argument needs its digits.
     """
+    if weight.dtype == torch.bfloat16 and x.dtype == torch.float32:
+        x = x.bfloat16()
+        if x.device.type == "cuda":
+            product = torch.mm(x, weight.t(), out_dtype=torch.float32)
+            return product if bias is None else product.add_(bias)
+        return F.linear(x.float(), weight.float(), bias)
     if x.device.type == "cpu" and x.dtype == torch.float32 and _has_onednn():
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)

@@ -1,0 +1,62 @@
+"""The two operations of the field: the same numbers as PyTorch's plain ones, whatever the block."""
+
+import pytest
+import torch
+from tiny import tiny_model
+
+from models.pigan import kernels
+from models.pigan.folded import FoldedField
+from models.pigan.kernels import CPU_BLOCKS, affine, block_size, sine_
+from models.pigan.siren import style_code
+
+
+@pytest.fixture
+def layer():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(*shape, generator=generator) for shape in ((300, 16), (24, 16), (24,))]
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+def test_affine_is_a_linear_layer(layer, monkeypatch, onednn):
+    if onednn and not kernels._has_onednn():
+        pytest.skip("this PyTorch has no oneDNN")
+    monkeypatch.setattr(kernels, "_has_onednn", lambda: onednn)
+    x, weight, bias = layer
+    expected = x.double() @ weight.double().t() + bias.double()
+    assert torch.allclose(affine(x, weight, bias).double(), expected, atol=1e-5)
+
+
+def test_rows_do_not_depend_on_their_block(layer):
+    x, weight, bias = layer
+    whole = sine_(affine(x, weight, bias))
+    parts = [sine_(affine(part, weight, bias)) for part in x.split(70)]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_sine_in_place_and_for_large_arguments():
+    x = torch.linspace(-3000, 3000, 10_001)[None]
+    expected = x.double().sin()
+    assert sine_(x) is x
+    assert (x.double() - expected).abs().max() < 2e-7
+
+
+def test_block_size_is_found_once():
+    size = block_size(torch.device("cpu"), 8)
+    assert size in CPU_BLOCKS
+    assert block_size(torch.device("cpu"), 8) == size
+
+
+def test_hidden_layers_in_bfloat16():
+    """Close to float32, but not the same; positions keep their digits."""
+    net = tiny_model(contrast=5)
+    codes = style_code(net.siren, 1)
+    points = (torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.2
+    plain, rounded = (FoldedField(net.siren, codes, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert rounded.layers[0][0].dtype == torch.float32
+    colours = [field.colour(field.features(points)) for field in (plain, rounded)]
+    difference = (colours[0] - colours[1]).abs()
+    assert 0 < difference.mean() < 0.02
+    assert colours[0].std() > 0.05
+    # on a CPU a scene stays in float32 whatever is asked for
+    views = [net.scene_of(codes, precision=precision).render(None, 8, 4).rgb for precision in ("fp32", "bf16")]
+    assert torch.equal(*views)
