@@ -1,6 +1,7 @@
 """Does a model do what it should? Numbers of a face model on heads whose truth is known.
 
     scores = examine_head(net, parser, trial, wrong_codes)     # one head
+    scores = examine_views(net, parser, trial)                 # the same without the comparisons
     scores = examine_edit(net, before, after, pose)            # one edited mask
     scores = examine_styles(net, parser, trial)                # one head in six styles
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -69,8 +71,8 @@ class Tally:
 
 
 def encode(net: Sem2NeRF, mask: UInt8[np.ndarray, "h w"], geometry: MaskGeometry) -> Codes:
-    """Codes that a model with contours and merged labels reads from a mask on disk."""
-    x = network_input(mask, SPACE, merged=True, geometry=geometry, use_contour=True)
+    """Codes that a model with merged labels, with contours or without, reads from a mask on disk."""
+    x = network_input(mask, SPACE, merged=True, geometry=geometry, use_contour=net.config.input_nc > CLASSES)
     return net.encode(torch.from_numpy(x)[None])
 
 
@@ -88,20 +90,32 @@ def examine_head(net: Sem2NeRF, parser: Parser, trial: Trial, wrong: Codes, geom
         wrong: codes of another head's mask.
         size: pixels of the views, those of the trial.
     """
-    tally, codes = Tally(), encode(net, trial.mask, geometry)
-    true = net.siren.mapping_network(torch.from_numpy(np.stack([trial.z, trial.plain_z])))
-    tally.predicted_codes.append(shape_codes(codes, net.config.width))
-    tally.true_codes.append(shape_codes(true[1], net.config.width))
-
-    cameras = [Camera(*pose) for pose in trial.angles.tolist()]
+    tally, pictures = examine_views(net, parser, trial, geometry, size, sampler)
+    camera, target = Camera(*trial.angles[0].tolist()), picture(trial.views[0])
     small = F.interpolate(picture(trial.free)[None], (DECODER_SIZE,) * 2, mode="bilinear", antialias=True)[0]
-    view = net.scene_of(true[0]).render(cameras[0], DECODER_SIZE, SAMPLES, sampler=sampler)
+    known = net.siren.mapping_network(torch.from_numpy(trial.z)[None])
+    view = net.scene_of(known).render(camera, DECODER_SIZE, SAMPLES, sampler=sampler)
     tally.add("decoder_psnr", psnr(view.rgb, small))
 
+    other = net.scene_of(wrong).render(camera, size, SAMPLES, sampler=sampler)
+    tally.add("shuffled_psnr", psnr(other.rgb, target))
+    tally.parsed("shuffled", parser.parse(other.rgb[None])[0], merge_labels(trial.views[0].labels, SPACE))
+    return tally, pictures
+
+
+@torch.no_grad()
+def examine_views(net: Sem2NeRF, parser: Parser, trial: Trial, geometry: MaskGeometry, size: int,
+                  sampler: str = "auto") -> tuple[Tally, list[Float[Tensor, "3 h w"]]]:
+    """What a model makes of one head's mask: its codes, and all views of the trial, which are returned too."""
+    tally, codes = Tally(), encode(net, trial.mask, geometry)
+    known = net.siren.mapping_network(torch.from_numpy(trial.plain_z)[None])
+    tally.predicted_codes.append(shape_codes(codes, net.config.width))
+    tally.true_codes.append(shape_codes(known, net.config.width))
+
     scene, pictures = net.scene_of(codes), []
-    for index, (camera, truth) in enumerate(zip(cameras, trial.views, strict=True)):
+    for index, (pose, truth) in enumerate(zip(trial.angles.tolist(), trial.views, strict=True)):
         side = SIDES[min(index, 1)]
-        view = scene.render(camera, size, SAMPLES, sampler=sampler)
+        view = scene.render(Camera(*pose), size, SAMPLES, sampler=sampler)
         labels, target = merge_labels(truth.labels, SPACE), picture(truth)
         head = torch.from_numpy(np.isfinite(truth.depth))
         tally.add(f"{side}_psnr", psnr(view.rgb, target))
@@ -110,9 +124,6 @@ def examine_head(net: Sem2NeRF, parser: Parser, trial: Trial, wrong: Codes, geom
         tally.parsed(side, parser.parse(view.rgb[None])[0], labels)
         if index == 0:
             tally.parsed("truth", parser.parse(target[None])[0], labels)
-            other = net.scene_of(wrong).render(camera, size, SAMPLES, sampler=sampler)
-            tally.add("shuffled_psnr", psnr(other.rgb, target))
-            tally.parsed("shuffled", parser.parse(other.rgb[None])[0], labels)
         pictures.append(view.rgb)
     return tally, pictures
 
@@ -174,13 +185,14 @@ def code_spread(predicted: Sequence[Float[np.ndarray, " codes"]], true: Sequence
     return float(np.stack(predicted).std(0).mean() / np.stack(true).std(0).mean())
 
 
-def summary(tally: Tally, edits: Mapping[str, float]) -> dict[str, float]:
+def summary(tally: Tally, edits: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
     """All figures by name; PSNR in dB, depth errors and shares as fractions."""
     means = {name: float(np.mean(values)) for name, values in sorted(tally.values.items())}
     scores = {name: segmentation_score(counts) for name, counts in sorted(tally.confusions.items())}
     figures = {**means, "code_spread": code_spread(tally.predicted_codes, tally.true_codes),
-               "shuffled_loss": means["own_psnr"] - means["shuffled_psnr"],
                "novel_loss": means["own_psnr_matched"] - means["novel_psnr_matched"]}
+    if "shuffled_psnr" in means:
+        figures["shuffled_loss"] = means["own_psnr"] - means["shuffled_psnr"]
     for name, score in scores.items():
         figures |= {f"{name}_miou": score.miou, f"{name}_accuracy": score.pixel_accuracy}
     if "styled" in scores:

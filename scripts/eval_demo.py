@@ -3,7 +3,7 @@
     python scripts/eval_demo.py --json out/demo.json --sheet out/demo.png
     python scripts/eval_demo.py --checkpoint_path out/run/checkpoints/best_model.pt --num_heads 20
 
-The model must read contours and merged labels, as the demo's does. docs/demo_model.md explains the figures.
+The model must read merged labels, as the demo's does. docs/demo_model.md explains the figures.
 """
 
 import argparse
@@ -103,9 +103,9 @@ def _load(opts: argparse.Namespace) -> tuple[Any, Any]:
 
     contents = read_checkpoint(opts.checkpoint_path)
     values = contents["opts"]
-    if not values.get("use_merged_labels") or not values.get("use_contour"):
-        raise UserError(f"--checkpoint_path {opts.checkpoint_path}: this model reads masks without contours or without "
-                        "merged labels; this script examines models that read both")
+    if not values.get("use_merged_labels"):
+        raise UserError(f"--checkpoint_path {opts.checkpoint_path}: this model reads masks without merged labels; this "
+                        "script examines models that read merged ones")
     geometry = MaskGeometry(values.get("image_load_size", 320), values.get("image_crop_size", 256),
                             values.get("src_input_size", 224))
     return Sem2NeRF.from_contents(contents, opts.checkpoint_path), geometry
