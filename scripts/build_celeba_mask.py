@@ -16,13 +16,14 @@ import os
 import signal
 from collections.abc import Sequence
 
+from options.arguments import Parser
 from utils.cli import run
 from utils.errors import UserError
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--in_dir", type=Path, default=Path("data/CelebAMask-HQ/CelebAMask-HQ-mask-anno"),
                         help="folder of the part pictures, <0..14>/<id>_<part>.png (default: %(default)s)")
     parser.add_argument("--out_dir", type=Path, default=Path("data/CelebAMask-HQ/mask"),

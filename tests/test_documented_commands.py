@@ -1,0 +1,154 @@
+"""Every command and every Python example of README.md and docs/: its flags exist, and it runs at a tiny size.
+
+A new command is found by itself. A script that is new among them needs a line in SHRUNK (options that make it tiny, put
+behind its own) or in ELSEWHERE (the test file that runs it).
+"""
+
+import argparse
+import importlib
+import shutil
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from documented import PAGES, all_commands, commands_of, python_examples
+from launching import train
+from PIL import Image
+from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint
+from tiny_training import SMALL, make_cat_data, make_data, make_decoder, make_steps
+
+SHRUNK = {
+    "inference3d.py": ["--test_output_size=16", "--pigan_infer_ray_step=4", "--num_frames=2", "--n_images=1",
+                       "--n_outputs_to_generate=1"],
+    "build_celeba_mask.py": ["--workers=1"],
+    "build_synth_heads.py": ["--num_heads=2", "--views=1", "--size=128", "--workers=1"],
+    "convert_checkpoint.py": [],
+    "benchmark.py": ["--size=4", "--samples=4", "--repeats=1", "--width=16"],
+    "train3d.py": [*SMALL, "--pigan_steps_conf=steps.yaml", "--max_steps=1", "--val_interval=0", "--batch_size=1",
+                   "--grad_accum=1"],
+}
+ELSEWHERE = {  # the test file, and what it calls
+    "draw_synth_gallery.py": ("test_mask_samples.py", "sample_view"),  # the script itself draws for minutes
+    "evaluate3d.py": ("test_evaluate3d.py", "evaluate3d"),
+    "reproduce_paper.py": ("test_reproduce_paper.py", "reproduce_paper"),
+    "train_parser.py": ("test_parsers.py", "train_parser"),
+    "train_pigan.py": ("test_train_pigan.py", "train_pigan"),
+}
+COMMANDS = all_commands()
+
+
+class Understood(Exception):
+    """The command line was parsed; nothing more is wanted of the script."""
+
+
+def understood(module, arguments, monkeypatch):
+    """Whether a script's own parser takes the arguments; the script ends there."""
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def parse_only(self, *args, **kwargs):
+        parse_args(self, *args, **kwargs)
+        raise Understood
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
+    with pytest.raises(Understood):
+        importlib.import_module(module).main(list(arguments))
+
+
+def test_commands_are_found():
+    """The pages hold the calls that a reader sees, whatever the way they are written."""
+    readme = [command.script for command in commands_of(ROOT / "README.md")]
+    assert readme.count("inference3d.py") >= 4
+    assert readme.count("train3d.py") >= 4
+    training = commands_of(ROOT / "docs/training.md")
+    assert all("--patch_train" in call.arguments for call in training if "--batch_size=2" in call.arguments)
+    assert any("--exp_dir=out/sem2nerf_celebahq" in call.arguments for call in training)
+    assert [call.arguments for call in commands_of(ROOT / "docs/performance.md")][:2] == [
+        ("render",), ("render", "--width", "256")]
+    assert len(COMMANDS) > 20
+
+
+def test_an_unknown_flag_is_noticed(monkeypatch):
+    from utils.errors import UserError
+
+    with pytest.raises(UserError, match="no_such_flag"):
+        understood("scripts.inference3d", ["--no_such_flag"], monkeypatch)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_flags_are_known(command, monkeypatch):
+    assert (ROOT / "scripts" / command.script).is_file()
+    understood(command.module, command.arguments, monkeypatch)
+
+
+def test_every_script_is_run_somewhere():
+    for script in {command.script for command in COMMANDS}:
+        if script not in SHRUNK:
+            assert script in ELSEWHERE, f"{script}: give options that shrink it, or the test that runs it"
+            test, called = ELSEWHERE[script]
+            assert called in (ROOT / "tests" / test).read_text(), f"{test} does not run {script}"
+
+
+@pytest.fixture
+def user_folder(tmp_path, monkeypatch):
+    """What a user has after following the README: weights (tiny ones here), data sets, lists."""
+    weights, samples = tmp_path / "pretrained_models", ROOT / "data/CelebAMask-HQ/mask_samples"
+    weights.mkdir()
+    tiny_checkpoint(weights / "sem2nerf_celebahq_pretrained.pt", FACE_OPTS)
+    tiny_checkpoint(weights / "sem2nerf_catmask_pretrained.pt", CAT_OPTS)
+    shutil.copy(ROOT / "pretrained_models/sem2nerf_demo.pt", weights)
+    for name in ("celeba", "cats2"):
+        make_decoder(weights / f"pigan-{name}-pretrained.pth")
+    make_steps(tmp_path / "steps.yaml")
+    faces = make_data(tmp_path / "data/CelebAMask-HQ")
+    make_cat_data(tmp_path / "data/CatMask")
+    make_data(tmp_path / "data/SynthHeads")
+    (faces / "vis_paths.txt").write_text("2.png\n")
+    shutil.copytree(samples, faces / "mask_samples")
+    shutil.copytree(ROOT / "data/CatMask/mask_samples", tmp_path / "data/CatMask/mask_samples")
+    for root in (faces, tmp_path / "data/SynthHeads"):
+        part = root / "CelebAMask-HQ-mask-anno/0/00007_skin.png"
+        part.parent.mkdir(parents=True)
+        Image.fromarray(np.pad(np.full((64, 64), 255, np.uint8), 32)).save(part)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+TO_RUN = [command for command in COMMANDS if command.script in SHRUNK]
+
+
+@pytest.mark.parametrize("command", [command for command in TO_RUN if command.script != "train3d.py"], ids=str)
+def test_commands_run(command, user_folder, capsys):
+    """In the same process, with smaller sizes."""
+    before = set(user_folder.rglob("*"))
+    importlib.import_module(command.module).main([*command.arguments, *SHRUNK[command.script]])
+    made = [path for path in set(user_folder.rglob("*")) - before if path.is_file()]
+    if command.script == "benchmark.py":
+        assert "share of the sgemm rate" in capsys.readouterr().out
+    else:
+        assert made
+    if "--render_videos" in command.arguments:
+        assert [path for path in made if path.suffix == ".mp4"]
+
+
+def shrunk_trainings():
+    """The distinct trainings, without what only tells several processes of one run apart."""
+    launch = {"--distributed_train", "--use_multi_nodes"}
+    runs = {}
+    for command in TO_RUN:
+        if command.script == "train3d.py":
+            kept = [word for word in command.arguments if word not in launch]
+            runs[tuple(word for word in kept if not word.startswith(("--exp_dir", "--batch_size")))] = kept
+    return list(runs.values())
+
+
+@pytest.mark.parametrize("arguments", shrunk_trainings(), ids=" ".join)
+def test_trainings_run(arguments, user_folder):
+    output = train([*arguments, *SHRUNK["train3d.py"]], user_folder)
+    assert list(user_folder.glob("out/*/checkpoints/latest_model.pt")), output
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if python_examples(page)], ids=lambda page: page.name)
+def test_python_examples(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for example in python_examples(page):
+        exec(compile(example, page.name, "exec"), {})
