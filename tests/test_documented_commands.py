@@ -29,6 +29,7 @@ SHRUNK = {
 }
 ELSEWHERE = {  # the test file, and what it calls
     "draw_synth_gallery.py": ("test_mask_samples.py", "sample_view"),  # the script itself draws for minutes
+    "eval_demo.py": ("test_examination.py", "eval_demo"),
     "evaluate3d.py": ("test_evaluate3d.py", "evaluate3d"),
     "reproduce_paper.py": ("test_reproduce_paper.py", "reproduce_paper"),
     "train_parser.py": ("test_parsers.py", "train_parser"),
@@ -123,7 +124,7 @@ def test_commands_run(command, user_folder, capsys):
     importlib.import_module(command.module).main([*command.arguments, *SHRUNK[command.script]])
     made = [path for path in set(user_folder.rglob("*")) - before if path.is_file()]
     if command.script == "benchmark.py":
-        assert "share of the sgemm rate" in capsys.readouterr().out
+        assert "second" in capsys.readouterr().out
     else:
         assert made
     if "--render_videos" in command.arguments:
@@ -144,7 +145,7 @@ def shrunk_trainings():
 @pytest.mark.parametrize("arguments", shrunk_trainings(), ids=" ".join)
 def test_trainings_run(arguments, user_folder):
     output = train([*arguments, *SHRUNK["train3d.py"]], user_folder)
-    assert list(user_folder.glob("out/*/checkpoints/latest_model.pt")), output
+    assert list(user_folder.rglob("checkpoints/latest_model.pt")), output
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_examples(page)], ids=lambda page: page.name)

@@ -92,7 +92,7 @@ def test_features_of_the_folded_field(net, tag, golden):  # noqa: F811
     reference = golden(f"siren_{tag}")["act7"]
     points, _, codes = siren_inputs(tag)
     for k in (0, 1):
-        features = FoldedField(net.siren, codes[k]).features(points[k], torch.empty(1024, 256), torch.empty(1024, 256))
+        features = FoldedField(net.siren, codes[k]).features(points[k])
         assert_close(features[:4, :64], reference[k], 5e-4)
 
 

@@ -116,7 +116,7 @@ def test_benchmark_command(capsys):
     (arguments,) = commands("benchmark.py")
     benchmark.main([*arguments, "--size=8", "--samples=4", "--repeats=1"])
     out = capsys.readouterr().out
-    assert "share of the sgemm rate" in out
+    assert "share of the sgemm of PyTorch" in out
     assert "official layout / this project" in out
 
 

@@ -15,7 +15,7 @@ def row(pictures: Sequence[UInt8[np.ndarray, "height width 3"]]) -> UInt8[np.nda
     return np.concatenate(list(pictures), axis=1)
 
 
-def stack_rows(rows: Sequence[Sequence[UInt8[np.ndarray, "height width 3"]]]) -> UInt8[np.ndarray, "total width 3"]:
+def stack_rows(rows: Sequence[Sequence[UInt8[np.ndarray, "height width 3"]]]) -> UInt8[np.ndarray, "rows columns 3"]:
     """Rows of pictures of one size, one below the other; shorter rows end in white."""
     longest, blank = max(map(len, rows)), np.full_like(rows[0][0], 255)
     return np.concatenate([row([*pictures, *[blank] * (longest - len(pictures))]) for pictures in rows])
