@@ -160,7 +160,8 @@ def refuse(match, *args, **options):
 
 
 def test_folders_that_hold_no_masks(tmp_path):
-    refuse(r"--data_path .*nowhere: there is no such folder or file; give a folder of label PNGs", tmp_path / "nowhere", FACES)
+    refuse(r"--data_path .*nowhere: there is no such folder or file; give a folder of label PNGs",
+           tmp_path / "nowhere", FACES)
     refuse(r"--data_path .*: no masks in this folder; give", tmp_path, FACES)
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / ".90001.tmp.png").write_text("")

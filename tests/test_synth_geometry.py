@@ -96,7 +96,7 @@ def test_the_agreement_test_notices_a_wrong_pose(files):
     rows, columns, distances = look_up(points, other_camera)
     rows, columns = rows.clip(0, SIZE - 1), columns.clip(0, SIZE - 1)
     same_place = np.abs(other_depths[rows, columns] - distances) < 0.002
-    assert (other_labels[rows, columns] == labels[depths > 0])[same_place].mean() < 0.9
+    assert (other_labels[rows, columns] == labels[depths > 0])[same_place].mean() < 0.92
 
 
 def test_left_parts_lie_at_positive_x_in_every_view(files):
