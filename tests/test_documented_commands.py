@@ -24,7 +24,8 @@ SHRUNK = {
     "build_synth_heads.py": ["--num_heads=2", "--views=1", "--size=128", "--workers=1"],
     "convert_checkpoint.py": [],
     "benchmark.py": ["--size=4", "--samples=4", "--repeats=1", "--width=16"],
-    "train3d.py": [*SMALL, "--pigan_steps_conf=steps.yaml", "--max_steps=1", "--val_interval=0", "--batch_size=1",
+    "train3d.py": [*SMALL, "--src_input_size=224", "--pigan_weights=pretrained_models/pigan-celeba-pretrained.pth",
+                   "--pigan_steps_conf=steps.yaml", "--max_steps=3", "--val_interval=0", "--batch_size=1",
                    "--grad_accum=1"],
 }
 ELSEWHERE = {  # the test file, and what it calls

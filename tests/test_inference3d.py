@@ -156,4 +156,4 @@ def test_tiny_models_are_visible(weights):
     from models.sem2nerf import Sem2NeRF
 
     view = Sem2NeRF.from_checkpoint(weights).scene(torch.rand(18, 224, 224)).render(None, 16, 4)
-    assert view.rgb.std() > 0.05
+    assert view.rgb.std((1, 2)).max() > 0.05  # within a channel: a plain colour is no picture

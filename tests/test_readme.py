@@ -1,25 +1,17 @@
-"""The commands of the README run as they stand (at small sizes), and its links lead somewhere."""
+"""What the README promises: set-up, links, official weights. tests/test_documented_commands.py runs its commands."""
 
 import re
-import shlex
 import shutil
 
 import pytest
 import torch
 from conftest import GOLDEN, ROOT
+from documented import PAGES, commands_of
 
-from scripts import benchmark, convert_checkpoint, inference3d
+from scripts import inference3d
 
 README = (ROOT / "README.md").read_text()
 SMALL = ["--test_output_size=16", "--pigan_infer_ray_step=4", "--num_frames=3", "--n_outputs_to_generate=2"]
-
-
-def commands(script):
-    """Argument lists of the README's calls of a script, in order."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    parts = [part.strip() for line in lines for part in line.split("&&")]
-    return [shlex.split(part)[2:] for part in parts if part.startswith(f"python scripts/{script}")]
 
 
 def test_readme_names_the_two_setup_commands():
@@ -29,10 +21,19 @@ def test_readme_names_the_two_setup_commands():
 
 
 def test_links_exist():
-    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "environment/README.md"]:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+    """Files, and the headings that are named behind a #."""
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text()):
             if not target.startswith(("http", "mailto")):
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+                linked = page.parent / target if target else page
+                assert linked.exists(), f"{page.name} links to {target}"
+                assert not anchor or anchor in anchors(linked), f"{page.name} links to {target}#{anchor}"
+
+
+def anchors(page):
+    """The anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_tests_named_in_the_ledger_exist():
@@ -42,13 +43,6 @@ def test_tests_named_in_the_ledger_exist():
     for file, function in named:
         text = (ROOT / "tests" / file).read_text()
         assert not function or f"def {function}(" in text, f"{file}::{function}"
-
-
-def test_quick_test(tmp_path, monkeypatch):
-    arguments = commands("inference3d.py")[1]
-    monkeypatch.chdir(ROOT)
-    inference3d.main([*arguments, "--exp_dir", str(tmp_path), "--n_images=1", *SMALL])
-    assert len(list(tmp_path.rglob("*.png"))) == 1
 
 
 @pytest.fixture
@@ -74,7 +68,7 @@ def user_folder(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_commands_for_the_official_weights(user_folder):
-    faces, cats = [arguments for arguments in commands("inference3d.py") if "--render_videos" in arguments]
+    faces, cats = [call.arguments for call in commands_of(ROOT / "README.md") if "--render_videos" in call.arguments]
     inference3d.main([*faces, *SMALL])
     inference3d.main([*cats, *SMALL, "--n_images=1"])
     written = {str(path.relative_to(user_folder / "out")) for path in (user_folder / "out").rglob("*.*")}
@@ -84,44 +78,10 @@ def test_commands_for_the_official_weights(user_folder):
     assert "sem2nerf_celebahq/iter_pretrained_infer_results_16/90001_mask8_seed92_overlay.png" in written
 
 
-def test_training_commands_are_understood():
-    """They are run in tests/test_train_commands.py; here: all four are there, and every option in them exists."""
+def test_training_commands_are_the_published_recipes():
     from options.train_options import parse
 
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    calls = [shlex.split(block.replace("\\\n", " ").partition("scripts/train3d.py")[2]) for block in blocks
-             if "scripts/train3d.py" in block]
-    opts = [parse(call) for call in calls]
+    opts = [parse(call.arguments) for call in commands_of(ROOT / "README.md") if call.script == "train3d.py"]
     assert [o.dataset_type.partition("_")[0] for o in opts] == ["celebahq", "catmask", "celebahq", "celebahq"]
     assert [o.dis_lambda for o in opts] == [0.08, 0.1, 0.0, 0.08]
     assert README.count("--nproc_per_node=8") == 2
-
-
-def test_synth_heads_command(tmp_path):
-    from scripts.build_synth_heads import main
-
-    (arguments,) = commands("build_synth_heads.py")
-    main([*arguments, "--out", str(tmp_path), "--num_heads=2", "--views=1", "--size=128", "--workers=1"])
-    assert len(list((tmp_path / "mask").glob("*.png"))) == 2
-
-
-def test_convert_command(tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    (arguments,) = commands("convert_checkpoint.py")
-    convert_checkpoint.main([arguments[0], str(tmp_path / "official.pt"), *arguments[2:]])
-    assert (tmp_path / "official.pt").is_file()
-
-
-def test_benchmark_command(capsys):
-    (arguments,) = commands("benchmark.py")
-    benchmark.main([*arguments, "--size=8", "--samples=4", "--repeats=1"])
-    out = capsys.readouterr().out
-    assert "share of the sgemm of PyTorch" in out
-    assert "seconds" in out
-
-
-def test_python_example(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(compile(example, "README.md", "exec"), {})
-    assert "torch.Size([3, 64, 64])" in capsys.readouterr().out
