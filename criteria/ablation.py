@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import functools
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from criteria.examination import Tally, examine_views, summary
 from datasets.masks import MaskGeometry
@@ -75,7 +76,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan)
+        return cls(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan)
 
 
 def spreads(rows: Rows) -> dict[str, dict[str, Spread]]:
@@ -115,5 +116,7 @@ def report(rows: Rows, baseline: str) -> str:
 
 
 def _number(spread: Spread, decimals: int, signed: bool) -> str:
+    if not math.isfinite(spread.mean):  # the code spread of a single head, say
+        return "-"
     mean = f"{spread.mean:{'+' if signed else ''}.{decimals}f}"
     return mean if math.isnan(spread.std) else f"{mean} ± {spread.std:.{decimals}f}"

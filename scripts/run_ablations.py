@@ -46,10 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=positive, default=3, help="trainings of each variant: seeds 0, 1, ...")
     parser.add_argument("--pigan_weights", type=Path, default=ROOT / DEMO_CHECKPOINT,
                         help="the decoder, frozen: one for SynthHeads (a pi-GAN or a Sem2NeRF checkpoint)")
-    parser.add_argument("--num_heads", type=positive, default=500, help="heads of the training set, two views each")
+    parser.add_argument("--num_heads", type=positive, default=300, help="heads of the training set, two views each")
     parser.add_argument("--warm_steps", type=positive, help="steps of the warm start; default: those of base.yaml")
     parser.add_argument("--max_steps", type=positive, help="steps of the training by pictures; default: likewise")
-    parser.add_argument("--test_heads", type=positive, default=16, help="heads of the examination")
+    parser.add_argument("--test_heads", type=positive, default=12, help="heads of the examination")
     parser.add_argument("--test_seed", type=natural, default=1001, help="of these heads")
     parser.add_argument("--size", type=positive, default=64, help="pixels of the views in the examination")
     parser.add_argument("--parser_weights", type=Path, help="of the face parser; default: the bundled one")

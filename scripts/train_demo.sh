@@ -17,7 +17,7 @@ if $smoke; then
     heads=(--num_heads 12 --views 2 --size 128); plain=(--num_heads 12 --views 2 --size 128)
     field=(--pigan_hidden_dim 32 --max_steps 40 --batch_size 8 --rays 32 --rendered_rays 2 --board_interval 20
            --val_interval 40 --val_images 1 --test_output_size 16)
-    encoder=(--pigan_hidden_dim 32 --src_input_size 112 --batch_size 4 --board_interval 4 --latest_interval 8
+    encoder=(--pigan_hidden_dim 32 --src_input_size 96 --batch_size 4 --board_interval 4 --latest_interval 8
              --val_images 2 --test_output_size 16 --pigan_infer_ray_step 6 --workers 0 --test_workers 0)
     warm=(--max_steps 8 --val_interval 8); fine=(--max_steps 4 --val_interval 4)
     parser=(--steps 10 --batch_size 4 --val_interval 10); examined=(--num_heads 2 --style_heads 1 --size 32)

@@ -102,6 +102,7 @@ def test_table_by_hand():
     assert lines[2].startswith("| without patches | 0.600 ± 0.141 |")
     assert "| 0.60 ± 0.14 |" in lines[2], "decibels have two decimals"
     assert lines[3].startswith("| one seed | 0.250 |")
+    assert table({"one_head": [figures(math.nan)]}).splitlines()[2].startswith("| one head | - |")
 
 
 def test_report_compares_trained_rows_only():
@@ -185,7 +186,7 @@ def command(tmp_path, monkeypatch):
     decoder = make_decoder(tmp_path / "decoder.pth", 8, LATENT_DIM)
     return ["--exp_dir", str(tmp_path / "out"), "--configs", str(configs), "--pigan_weights", str(decoder),
             "--parser_weights", str(tmp_path / "parser.pt"), "--seeds", "2", "--num_heads", "3", "--warm_steps", "1",
-            "--max_steps", "1", "--test_heads", "1", "--size", "16", "--workers", "1"]
+            "--max_steps", "1", "--test_heads", "2", "--size", "16", "--workers", "1"]
 
 
 @pytest.mark.slow

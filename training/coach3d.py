@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ class Coach3D:
         size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small picture
         if batch.images.shape[-1] != size and not (self.opts.patch_train and len(self.stages) == 1):
             images = F.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
-            batch = Batch(batch.masks, images, batch.poses)
+            batch = replace(batch, images=images)
         return batch, draws
 
     @contextlib.contextmanager
