@@ -137,10 +137,7 @@ def shrunk_trainings():
     launch = {"--distributed_train", "--use_multi_nodes"}
     runs = {}
     for command in TO_RUN:
-        # commands that start from weights of a size of their own cannot be shrunk: they are parsed only
-        own = ("--checkpoint_path", "--dataset_type=synthheads")
-        own_size = any(word.startswith(own) for word in command.arguments)
-        if command.script == "train3d.py" and not own_size:
+        if command.script == "train3d.py":
             kept = [word for word in command.arguments if word not in launch]
             runs[tuple(word for word in kept if not word.startswith(("--exp_dir", "--batch_size")))] = kept
     return list(runs.values())
