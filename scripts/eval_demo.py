@@ -48,7 +48,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--style_heads", type=natural, default=20, help="of these, so many in six styles")
     parser.add_argument("--size", type=positive, default=128, help="pixels of the pictures")
     parser.add_argument("--seed", type=natural, default=1001, help="of the heads; training sets have other seeds")
-    parser.add_argument("--sampler", choices=("exact", "grid", "auto"), default="auto", help="how views are rendered")
+    parser.add_argument("--sampler", choices=("exact", "grid", "auto"), default="exact",
+                        help="how views are rendered; a grid pays off with many views a head, which there are not")
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--sheet", type=Path, help="write a picture of the first heads, edits and styles")
@@ -115,7 +116,7 @@ def _examine_heads(job: tuple[argparse.Namespace, Any]) -> tuple[Any, list[Any]]
     """A few heads; in another process. The wrong mask of a head is that of the next one of the same few."""
     import torch
 
-    from criteria.examination import Tally, encode, examine_head, examine_styles
+    from criteria.examination import SPACE, Tally, encode, examine_head, examine_styles
     from datasets.colouring import colour_labels, to_uint8
     from datasets.masks import merge_labels
     from datasets.synth_heads.trials import make_trial
@@ -127,8 +128,6 @@ def _examine_heads(job: tuple[argparse.Namespace, Any]) -> tuple[Any, list[Any]]
     if len(trials) == 1:
         trials.append(make_trial(int(numbers[0]) + 1, opts.seed, opts.size))
     tally, rows = Tally(), []
-    from criteria.examination import SPACE
-
     with torch.no_grad():
         wrong = [encode(net, trial.mask, geometry) for trial in (*trials[1:], trials[0])]
     for number, trial, other in zip(numbers, trials, wrong, strict=False):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from decoder_runs import assert_same
 from launching import Run, train
 from tiny_training import make_all
 
@@ -25,22 +26,6 @@ def options(tmp_path_factory):
 
 def checkpoint(exp_dir, name=LATEST):
     return torch.load(exp_dir / "checkpoints" / name, weights_only=True)
-
-
-def assert_same(one, other, path=""):
-    """Bit for bit, whatever is nested in what."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), path
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one:
-            assert_same(one[key], other[key], f"{path}/{key}")
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other), path
-        for index, (a, b) in enumerate(zip(one, other)):
-            assert_same(a, b, f"{path}/{index}")
-    else:
-        assert one == other, path
 
 
 def assert_same_run(one, other):

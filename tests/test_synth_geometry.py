@@ -89,14 +89,15 @@ def test_masks_of_one_head_agree_wherever_two_views_see_the_same_place(files, he
 
 
 def test_the_agreement_test_notices_a_wrong_pose(files):
-    labels, depths, camera = files[1][0, 0]
+    head, view = max(files[1], key=lambda key: abs(files[1][key][2].yaw - math.pi / 2))  # far from its mirrored pose
+    labels, depths, camera = files[1][head, view]
     wrong = Camera(math.pi - camera.yaw, camera.pitch)
     points = surface(depths, wrong)[depths > 0]
-    other_labels, other_depths, other_camera = files[1][0, 1]
+    other_labels, other_depths, other_camera = files[1][head, (view + 1) % VIEWS]
     rows, columns, distances = look_up(points, other_camera)
     rows, columns = rows.clip(0, SIZE - 1), columns.clip(0, SIZE - 1)
     same_place = np.abs(other_depths[rows, columns] - distances) < 0.002
-    assert (other_labels[rows, columns] == labels[depths > 0])[same_place].mean() < 0.92
+    assert (other_labels[rows, columns] == labels[depths > 0])[same_place].mean() < 0.9
 
 
 def test_left_parts_lie_at_positive_x_in_every_view(files):
