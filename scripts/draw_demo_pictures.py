@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MASKS = Path(__file__).resolve().parents[1] / "data/CelebAMask-HQ/mask_samples"
 SHOWN = ("90001", "90002", "90003", "90006", "90011", "90012")
-FRAMES = 24
+FRAMES = 18
 SAMPLES = 24
 
 
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="draw_demo_pictures.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--checkpoint_path", type=Path, default=DEMO_CHECKPOINT, help="a model of faces")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder for the pictures")
-    parser.add_argument("--size", type=positive, default=160, help="pixels of each head")
+    parser.add_argument("--size", type=positive, default=128, help="pixels of each head")
     parser.add_argument("--frames", type=positive, default=FRAMES, help="of the animation")
     parser.add_argument("--latent_mask", default="6,7,8", help="layers that a style replaces")
     parser.add_argument("--sampler", choices=("exact", "grid", "auto"), default="auto", help="how views are rendered")
