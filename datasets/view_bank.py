@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from utils.errors import UserError
 
 IMAGES, DEPTHS, MASKS = "CelebA-HQ-img", "depth", "mask"
 VIEWS_A_HEAD = 100  # ids are head * 100 + view
+CANDIDATES = 16  # rays that are looked at to draw one evenly over labels
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,16 @@ class Rays:
 class ViewBank:
     """All views of some heads.
 
-    z: codes. cameras: yaw and pitch, radians. rgb, depth: pictures as the model's camera sees them; depth in steps of
-    DEPTH_UNIT, 0 on the background, None where the data set has none. edge: the outermost pixels' place, near 1.
+    z: codes. cameras: yaw and pitch, radians. rgb, labels, depth: pictures as the model's camera sees them; depth in
+    steps of DEPTH_UNIT, 0 on the background, None where the data set has none. edge: the outermost pixels' place, near
+    1.
     """
 
     heads: Int[np.ndarray, " n"]  # numbers in the data set
     z: Float[np.ndarray, "n zdim"]
     cameras: Float[np.ndarray, "n views 2"]
     rgb: UInt8[np.ndarray, "n views s s 3"]
+    labels: UInt8[np.ndarray, "n views s s"]
     depth: UInt16[np.ndarray, "n views s s"] | None
     edge: float
 
@@ -78,12 +81,14 @@ class ViewBank:
         inside = visible_part(first.shape[0])
         views, size = ids.shape[1], inside.stop - inside.start
         rgb = np.empty((len(heads), views, size, size, 3), np.uint8)
+        labels = np.empty(rgb.shape[:-1], np.uint8)
         depth = np.empty(rgb.shape[:-1], np.uint16) if with_depth else None
 
         def read(index: int) -> int:
             for view, identity in enumerate(ids[heads[index]]):
                 picture = _read(root / IMAGES / f"{identity}.jpg", "RGB", first.shape[0])
                 rgb[index, view] = picture[inside, inside]
+                labels[index, view] = _read_labels(root / MASKS / f"{identity}.png", first.shape[0])[inside, inside]
                 if depth is not None:
                     distance = _read(root / DEPTHS / f"{identity}.png", None, first.shape[0])
                     depth[index, view] = distance[inside, inside]
@@ -93,16 +98,30 @@ class ViewBank:
             for _ in track(pool.map(read, range(len(heads)))):
                 pass
         edge = MARGIN * (size - 1) / (first.shape[0] - 1)
-        return ViewBank(heads, latents.z[heads], latents.cameras[heads], rgb, depth, edge)
+        return ViewBank(heads, latents.z[heads], latents.cameras[heads], rgb, labels, depth, edge)
 
     def __len__(self) -> int:
         return len(self.heads)
 
-    def draw_rays(self, head: int, count: int, rng: np.random.Generator) -> Rays:
-        """`count` random rays of one head (a batch of one), from all its views alike."""
-        size = self.rgb.shape[2]
-        view = rng.integers(self.rgb.shape[1], size=count)
-        row, column = rng.integers(size, size=(2, count))
+    def draw_rays(self, head: int, count: int, rng: np.random.Generator, balance: float = 0.0) -> Rays:
+        """Random rays of one head (a batch of one), from all its views alike.
+
+        Args:
+            balance: share of the rays that are drawn evenly over the labels, not over the picture: eyes and lips are
+                small. Of CANDIDATES rays for each such ray, one is taken with odds that are inverse to how many of the
+                candidates have its label.
+        """
+        size, chosen = self.rgb.shape[2], round(balance * count)
+        total = count - chosen + CANDIDATES * chosen
+        view = rng.integers(self.rgb.shape[1], size=total)
+        row, column = rng.integers(size, size=(2, total))
+        if chosen:
+            labels = self.labels[head, view, row, column][count - chosen:]
+            odds = 1 / np.bincount(labels)[labels]
+            picked = rng.choice(len(labels), chosen, replace=False, p=odds / odds.sum()) + count - chosen
+            # in random places: the first rays are rendered too
+            kept = rng.permutation(np.concatenate([np.arange(count - chosen), picked]))
+            view, row, column = view[kept], row[kept], column[kept]
         scale = 2 * self.edge / (size - 1)
         places = np.stack([column * scale - self.edge, self.edge - row * scale], -1)
         depths = None
@@ -120,11 +139,26 @@ def join_rays(parts: list[Rays]) -> Rays:
                 depths)
 
 
+def mirror_rays(rays: Rays) -> Rays:
+    """The same rays as a mirror shows them, left for right."""
+    yaw, pitch = rays.poses[..., 0], rays.poses[..., 1]
+    poses = np.stack([np.float32(np.pi) - yaw, pitch], -1)
+    return replace(rays, poses=poses, places=rays.places * np.float32([-1, 1]))
+
+
 def visible_part(size: int) -> slice:
     """The rows (and columns) of a picture on disk that the model's camera sees."""
     seen = round(size / MARGIN)
     start = (size - seen) // 2
     return slice(start, start + seen)
+
+
+def _read_labels(path: Path, size: int) -> UInt8[np.ndarray, "size size"]:
+    """A mask, reduced to the pictures' size; masks may be larger."""
+    labels = _read(path, None)
+    if len(labels) == size:
+        return labels
+    return np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
 
 
 def _read(path: Path, mode: str | None, size: int | None = None) -> np.ndarray:

@@ -61,9 +61,12 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--ema", type=float, default=0.999, help="decay of the weights' average, which is what is kept")
 
     views = parser.add_argument_group(ONLY + "reconstruction")
-    views.add_argument("--num_heads", type=natural, default=0, help="read so many heads at most; 0: all")
+    views.add_argument("--more_data", nargs="*", default=[], metavar="DATA_ROOT", help="further data sets to train on")
+    views.add_argument("--num_heads", type=natural, default=0, help="read so many heads of a data set at most; 0: all")
     views.add_argument("--batch_size", type=positive, default=48, help="heads a process and step")
     views.add_argument("--rays", type=positive, default=64, help="rays of each head")
+    views.add_argument("--label_balance", type=float, default=0.35,
+                       help="share of the rays that are drawn evenly over the labels of the mask, for small parts")
     views.add_argument("--rendered_rays", type=natural, default=4,
                        help="of these, so many are rendered too (without depth: all)")
     views.add_argument("--render_lambda", type=float, default=0.3, help="weight of the rendered rays' colours")
@@ -137,6 +140,8 @@ def _check(opts: argparse.Namespace) -> None:
     for name in ("learning_rate", "mapping_rate"):
         if not values.get(name, 1) > 0:
             raise UserError(f"--{name} {values[name]}: give a number above 0")
+    if not 0 <= values.get("label_balance", 0) <= 1:
+        raise UserError(f"--label_balance {opts.label_balance}: give a share, 0 to 1")
     if not 0 <= opts.ema < 1:
         raise UserError(f"--ema {opts.ema}: give a decay below 1, e.g. 0.999, or 0 for no average")
     if opts.objective == "adversarial":

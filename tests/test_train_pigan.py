@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ class Recorder(BatchField):
 
 
 def test_points_lie_just_behind_and_anywhere_before_the_surface(bank):
-    batch = draw_batch(bank, [0, 1], ReconstructionSettings(rays=400), generators(2))
+    batch = draw_batch([(bank, 0), (bank, 1)], ReconstructionSettings(rays=400), generators(2))
     origins, directions = world_rays(batch.poses, batch.places, GEOMETRY.fov_deg)
     empty, surface = ~(batch.depths < GEOMETRY.ray_end), batch.depths.clamp(min=GEOMETRY.ray_start)
     field = Recorder()
@@ -126,7 +127,7 @@ def test_points_lie_just_behind_and_anywhere_before_the_surface(bank):
 
 def test_a_field_that_knows_the_surface_has_no_loss(bank):
     """Solid behind the surface and empty before it, in the pixels' colours: both terms vanish."""
-    batch = draw_batch(bank, [0, 1], ReconstructionSettings(rays=200), generators(2))
+    batch = draw_batch([(bank, 0), (bank, 1)], ReconstructionSettings(rays=200), generators(2))
     origins, directions = world_rays(batch.poses, batch.places, GEOMETRY.fov_deg)
     empty, surface = ~(batch.depths < GEOMETRY.ray_end), batch.depths.clamp(min=GEOMETRY.ray_start)
 
@@ -148,9 +149,9 @@ def test_a_field_that_knows_the_surface_has_no_loss(bank):
 def test_samples_of_a_head_are_its_own(bank):
     """A batch is its heads, one by one; shape and colour codes differ in what the other one owns."""
     settings = ReconstructionSettings(rays=5, rendered_rays=2)
-    together = draw_batch(bank, [0, 1], settings, generators(2))
+    together = draw_batch([(bank, 0), (bank, 1)], settings, generators(2))
     for index in (0, 1):
-        alone = draw_batch(bank, [index], settings, [np.random.default_rng(index)])
+        alone = draw_batch([(bank, index)], settings, [np.random.default_rng(index)])
         for name, value in vars(together).items():
             assert torch.equal(value[index:index + 1], getattr(alone, name)), name
     assert (together.z_shape != together.z_colour).any(1).all()
@@ -223,9 +224,9 @@ def test_two_processes_are_one_with_twice_the_batch(heads, tmp_path):
 
 
 def test_without_depth_all_rays_are_rendered(bank):
-    flat = ViewBank(bank.heads, bank.z, bank.cameras, bank.rgb, None, bank.edge)
+    flat = replace(bank, depth=None)
     settings = ReconstructionSettings(rays=6, samples=5)
-    batch = draw_batch(flat, [0, 1], settings, generators(2))
+    batch = draw_batch([(flat, 0), (flat, 1)], settings, generators(2))
     assert batch.strata.shape == (2, 6, 5)
     total, terms = Reconstruction(FilmSiren(16, bank.z.shape[1]), GEOMETRY, settings)(batch)
     assert list(terms) == ["render"]

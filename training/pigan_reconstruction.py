@@ -22,6 +22,7 @@ from training.optimizers import build_scheduler
 from training.panels import panel, photo_picture
 from training.reconstruction import LOGIT, RayBatch, Reconstruction, ReconstructionSettings, draw_batch
 from training.validation import Validation, shard
+from utils.errors import UserError
 
 # The density layer's weights are this many times larger than the other layers', so its rate is too.
 DENSITY_GAIN = 30 * LOGIT
@@ -42,15 +43,20 @@ class ReconstructionObjective:
     def __init__(self, opts: Namespace, world: World, say: Callable[[str], None]) -> None:
         self.opts, self.world = opts, world
         self.geometry = get_curriculum(opts.pigan_curriculum_type)
-        root = Path(opts.data_root)
-        self.train_bank = ViewBank.load(root, "train", opts.num_heads)
-        self.val_bank = ViewBank.load(root, "val", opts.val_images)
-        depth = "with depth" if self.train_bank.depth is not None else "without depth: all rays are rendered"
-        say(f"data: {len(self.train_bank)} heads x {self.train_bank.rgb.shape[1]} views in {root}, {depth}")
+        self.heads: list[tuple[ViewBank, int]] = []
+        roots = [Path(root) for root in (opts.data_root, *opts.more_data)]
+        for root in roots:
+            bank = ViewBank.load(root, "train", opts.num_heads)
+            depth = "with depth" if bank.depth is not None else "without depth: all rays are rendered"
+            say(f"data: {len(bank)} heads x {bank.rgb.shape[1]} views in {root}, {depth}")
+            if self.heads and (bank.depth is None) != (self.heads[0][0].depth is None):
+                raise UserError(f"--more_data {root}: all data sets must have depth, or none")
+            self.heads += [(bank, index) for index in range(len(bank))]
+        self.val_bank = ViewBank.load(roots[0], "val", opts.val_images)
         self.settings = ReconstructionSettings(opts.rays, min(opts.rendered_rays, opts.rays),
                                                occupancy_weight=opts.occupancy_lambda,
-                                               render_weight=opts.render_lambda)
-        self.siren = start_siren(opts.pigan_hidden_dim, self.train_bank.z.shape[1], opts.seed).to(world.device)
+                                               render_weight=opts.render_lambda, label_balance=opts.label_balance)
+        self.siren = start_siren(opts.pigan_hidden_dim, self.val_bank.z.shape[1], opts.seed).to(world.device)
         # static_graph: every step does the same
         self.loss = world.parallel(Reconstruction(self.siren, self.geometry, self.settings), static_graph=True)
         mapping = list(self.siren.mapping_network.parameters())
@@ -72,9 +78,9 @@ class ReconstructionObjective:
 
     def step(self, step: int, samples_seen: int) -> tuple[dict[str, torch.Tensor], list[str], int]:
         positions = self.share.positions(samples_seen, 0)
-        heads = [index_at(position, len(self.train_bank), self.opts.seed) for position in positions]
+        heads = [self.heads[index_at(position, len(self.heads), self.opts.seed)] for position in positions]
         rngs = [np.random.default_rng((self.opts.seed, 7, position)) for position in positions]
-        batch = _to(draw_batch(self.train_bank, heads, self.settings, rngs), self.world.device)
+        batch = _to(draw_batch(heads, self.settings, rngs), self.world.device)
         optimizer = self.optimizers["optimizer"]
         optimizer.zero_grad(set_to_none=True)
         loss, terms = self.loss(batch)
@@ -82,7 +88,7 @@ class ReconstructionObjective:
         if self.opts.grad_clip:
             nn.utils.clip_grad_norm_(self.siren.parameters(), self.opts.grad_clip)
         optimizer.step()
-        names = [f"head {number}" for number in self.train_bank.heads[heads]]
+        names = [f"head {bank.heads[index]}" for bank, index in heads]
         return {**terms, "loss": loss.detach()}, names, self.share.step_samples
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
 """Pretraining of a decoder by reconstruction: known codes, known views, and rays against pixels.
 
-    objective = Reconstruction(siren, bank, settings, geometry)
-    loss, terms = objective(draw_batch(bank, heads, settings, rng))
+    objective = Reconstruction(siren, geometry, settings)
+    loss, terms = objective(draw_batch([(bank, 0), (bank, 1)], settings, rngs))
 
 Where the data has depth, two points a ray say it all: just behind the surface the colour is the pixel's and the field
 is solid, in front of it the field is empty. That costs a tenth of volume rendering, which a few rays get on top, so
@@ -15,6 +15,7 @@ COLOUR entries of the latter. All other entries of both are random, so nothing c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datasets.synth_heads.latent import COLOUR, SHAPE
-from datasets.view_bank import ViewBank, join_rays
+from datasets.synth_heads.latent import COLOUR, SHAPE, mirror_latent
+from datasets.view_bank import ViewBank, join_rays, mirror_rays
 from models.pigan.batch_field import BatchField
 from models.pigan.cameras import camera_origins, camera_to_world
 from models.pigan.codes import Codes
@@ -47,6 +48,7 @@ class ReconstructionSettings:
     rays: int = 64  # of each head
     rendered_rays: int = 4  # of these, so many are rendered too; all where there is no depth
     samples: int = 24  # of a rendered ray without depth
+    label_balance: float = 0.0  # share of the rays that are drawn evenly over the labels
     occupancy_weight: float = 0.3
     render_weight: float = 0.3
 
@@ -66,24 +68,30 @@ class RayBatch:
     strata: Float[Tensor, "batch rendered samples"]  # where samples of rendered rays lie
 
 
-def draw_batch(bank: ViewBank, heads: list[int], settings: ReconstructionSettings,
-               rngs: list[np.random.Generator]) -> RayBatch:
-    """Rays of some heads and everything random that goes with them, one generator a head."""
+def draw_batch(chosen: Sequence[tuple[ViewBank, int]], settings: ReconstructionSettings,
+               rngs: Sequence[np.random.Generator]) -> RayBatch:
+    """Rays of some heads, each of a bank, and everything random that goes with them, one generator a head.
+
+    Every second head is mirrored: its pictures show the head of the mirrored code from the mirrored side.
+    """
     rays, shape_codes, colour_codes, crossovers, uniform, strata = [], [], [], [], [], []
-    samples = settings.samples if bank.depth is None else STRATA + NEAR_SURFACE
-    for head, rng in zip(heads, rngs, strict=True):
-        rays.append(bank.draw_rays(head, settings.rays, rng))
+    for (bank, head), rng in zip(chosen, rngs, strict=True):
+        part = bank.draw_rays(head, settings.rays, rng, settings.label_balance)
         z = bank.z[head] + JITTER * rng.standard_normal(bank.z.shape[1], dtype=np.float32)
+        if rng.random() < 0.5:
+            part, z = mirror_rays(part), mirror_latent(z)
+        rays.append(part)
         z_shape, z_colour = z.copy(), z.copy()
-        for code, part in ((z_shape, COLOUR), (z_colour, SHAPE)):
-            code[part] = rng.standard_normal(len(code[part]), dtype=np.float32)
+        for code, entries in ((z_shape, COLOUR), (z_colour, SHAPE)):
+            code[entries] = rng.standard_normal(len(code[entries]), dtype=np.float32)
             if rng.random() < 0.5:
-                code[part] *= np.float32(rng.random())
+                code[entries] *= np.float32(rng.random())
         shape_codes.append(z_shape)
         colour_codes.append(z_colour)
         crossovers.append(rng.choice(CROSSOVERS))
         uniform.append(rng.random((settings.rays, 6), dtype=np.float32))
         rendered = settings.rays if bank.depth is None else settings.rendered_rays
+        samples = settings.samples if bank.depth is None else STRATA + NEAR_SURFACE
         strata.append(rng.random((rendered, samples), dtype=np.float32))
     joined = join_rays(rays)
     tensors = (np.stack(shape_codes), np.stack(colour_codes), np.array(crossovers), joined.poses, joined.places,

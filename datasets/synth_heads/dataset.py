@@ -9,6 +9,7 @@ often the build is killed and continued. Picture `head * 100 + view` is view `vi
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -123,6 +124,9 @@ def render_head(job: tuple[Path, Settings, int]) -> Int[np.ndarray, "2 labels"]:
     counts = np.zeros((2, len(LABEL_NAMES)), np.int64)
     for index, (yaw, pitch) in enumerate(camera_angles(poses_deg)):
         view = render(head, float(yaw), float(pitch), settings.size)
+        if settings.mask_size:
+            large = render(head, float(yaw), float(pitch), settings.mask_size, supersample=1).labels
+            view = replace(view, labels=large)
         write_view(out, number * VIEWS_A_HEAD + index, view, settings)
         pixels = np.bincount(view.labels.ravel(), minlength=len(LABEL_NAMES))
         counts += np.stack([pixels, pixels > 0])
@@ -136,7 +140,7 @@ def write_view(out: Path, identity: int, view: HeadView, settings: Settings) -> 
         UserError: a file cannot be written.
     """
     if settings.merged:
-        _save(_enlarge(view.labels, settings.mask_size), out / MASKS / f"{identity}.png")
+        _save(view.labels, out / MASKS / f"{identity}.png")
     else:
         folder = out / PARTS / str(identity // _IDS_A_FOLDER)
         folder.mkdir(exist_ok=True)
@@ -146,12 +150,6 @@ def write_view(out: Path, identity: int, view: HeadView, settings: Settings) -> 
     if settings.depth:
         _save(pack_depth(view.depth), out / DEPTHS / f"{identity}.png")
     _save(view.rgb, out / IMAGES / f"{identity}.jpg", quality=95, subsampling=0)
-
-
-def _enlarge(labels: UInt8[np.ndarray, "h w"], size: int | None) -> UInt8[np.ndarray, "size size"]:
-    if size is None:
-        return labels
-    return np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST))
 
 
 def pack_depth(depth: Float[np.ndarray, "h w"]) -> UInt16[np.ndarray, "h w"]:
