@@ -43,6 +43,13 @@ class LabelSpace:
         return self.labels.index(label)
 
     @property
+    def mirrored(self) -> tuple[int, ...]:
+        """Pixel value -> pixel value in the mirrored picture: l_eye and r_eye change places."""
+        other = {"l_": "r_", "r_": "l_"}
+        names = [other.get(name[:2], name[:2]) + name[2:] for name in self.labels]
+        return tuple(self.labels.index(name) if name in self.labels else index for index, name in enumerate(names))
+
+    @property
     def ambiguous_colours(self) -> dict[Colour, tuple[int, ...]]:
         """Colours that stand for more than one label: a coloured mask that uses one cannot be decoded."""
         users = {colour: tuple(i for i, other in enumerate(self.palette) if other == colour) for colour in self.palette}

@@ -27,6 +27,7 @@ from datasets.mask_files import check_face, read_mask
 from datasets.mask_lists import list_folder, list_names
 from datasets.masks import MaskGeometry, PreparedMask, prepare_mask
 from datasets.poses import find_pose_file, image_id, poses_of
+from datasets.synth_heads.latent import LATENT_DIM, mirror_latent
 from utils.errors import UserError
 
 IMAGE_FOLDERS = ("CelebA-HQ-img", "images", "image")
@@ -57,10 +58,12 @@ class ImagesOptions:
     use_contour: bool = True
     cache: Path | None = None  # folder of the map cache
     latents: bool = False  # also give the codes that the data set carries
+    mirror: bool = False  # every sample also mirrored, left for right
 
 
 class ImagesDataset3D(Dataset[TrainItem]):
     """Masks of one list, each with its photograph and pose. Everything is looked up at once, and read when asked for.
+    With mirrored samples there are twice as many items; the second half is the first one mirrored.
 
     Args:
         root: the data root.
@@ -77,6 +80,9 @@ class ImagesDataset3D(Dataset[TrainItem]):
         self.poses = _find_poses(masks, config)
         self.latents = _find_latents(root, masks) if options.latents else None
         recipe = (config.label_space, options.merged, options.geometry, config.crop)
+        if options.mirror and self.latents and len(next(iter(self.latents.values()))) != LATENT_DIM:
+            raise UserError(f"--mirror: the codes in {root / FILE} are not those of SynthHeads, so they cannot be "
+                            "mirrored; leave out --mirror or --latent_lambda")
         self.cache = None
         if options.cache is not None:
             self.cache = MapCache(options.cache, repr(recipe), planes=3 if options.use_contour else 1)
@@ -88,13 +94,15 @@ class ImagesDataset3D(Dataset[TrainItem]):
         return space.merged if self.options.merged and space.merged is not None else space
 
     def __len__(self) -> int:
-        return len(self.masks)
+        return len(self.masks) * (2 if self.options.mirror else 1)
 
     def __getitem__(self, index: int) -> TrainItem:
         """
         Raises:
             UserError: the mask or the photograph cannot be used.
         """
+        if index >= len(self.masks):
+            return mirrored(self[index - len(self.masks)], self.label_space)
         path = self.masks[index]
         mask = self._mask(path)
         planes = [None if plane is None else torch.from_numpy(plane.copy())
@@ -137,6 +145,19 @@ class ImagesDataset3D(Dataset[TrainItem]):
             picture = picture.crop((start, start, start + geometry.crop_size, start + geometry.crop_size))
         picture = picture.resize((size, size), Image.Resampling.BILINEAR)
         return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+
+
+def mirrored(item: TrainItem, space: LabelSpace) -> TrainItem:
+    """A sample as a mirror shows it: its person's left is right."""
+    swap = torch.tensor(space.mirrored, dtype=torch.uint8)
+    yaw, pitch = item["pose"].unbind()
+    latent = item["latent"]
+    return TrainItem(
+        name=f"{item['name']} (mirrored)", label=swap[item["label"].long()].flip(-1), image=item["image"].flip(-1),
+        **{plane: None if item[plane] is None else item[plane].flip(-1) for plane in ("contour", "distance")},
+        pose=torch.stack([torch.pi - yaw, pitch]),
+        latent=None if latent is None else torch.from_numpy(mirror_latent(latent.numpy())),
+    )
 
 
 def find_masks(

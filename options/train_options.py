@@ -78,6 +78,7 @@ def _data_options(option) -> None:
     option("--use_contour", False, "append contour and distance map to the network input")
     option("--label_nc", 16, "label channels; follows from data set and --use_merged_labels")
     option("--input_nc", 18, "channels of the network input; follows from --label_nc and --use_contour")
+    option("--mirror", False, "train on every sample mirrored, too")
     option("--image_load_size", -1, "pixels the pictures are resized to before the centre crop; -1: automatic")
     option("--image_crop_size", -1, "pixels of the centre crop; -1: automatic")
     option("--output_size", -1, "pixels of the target pictures; -1: img_size of --pigan_steps_conf")

@@ -1,6 +1,7 @@
 """Training data: files to items, lists, the cache of maps, and the order of samples."""
 
 import contextlib
+import math
 import multiprocessing
 import os
 import shutil
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 from launching import context
+from PIL import Image
 from tiny_training import make_cat_data, make_data
 
 from configs.data_configs import data_config
-from datasets.images_dataset import ImagesDataset3D, ImagesOptions, find_masks
+from datasets.images_dataset import ImagesDataset3D, ImagesOptions, find_masks, mirrored
 from datasets.map_cache import MapCache
 from datasets.masks import MaskGeometry, prepare_mask, read_mask
 from datasets.sample_stream import SampleStream, Share, index_at
@@ -281,3 +283,22 @@ def test_loader_follows_the_stream(faces, workers):
     with contextlib.closing(checked(loader)) as batches:
         names = [name for batch, _ in zip(batches, range(4)) for name in batch["name"]]
     assert names == [data.masks[index_at(position, 3, 3)].stem for position in range(4, 12)]
+
+
+def test_mirrored_samples_follow_the_others(faces):
+    """Twice as many; a mirrored sample is the mirror picture with left and right parts exchanged, seen from the other
+    side, and mirrored again it is the sample itself."""
+    data = dataset(faces, FACES, replace(OPTIONS, mirror=True, merged=False))
+    count = len(data.masks)
+    assert len(data) == 2 * count
+    item, other = data[0], data[count]
+    space = FACES.label_space
+    left, right = space.index("l_eye"), space.index("r_eye")
+    assert torch.equal(other["image"], item["image"].flip(-1))
+    assert torch.equal(other["label"] == left, (item["label"] == right).flip(-1))
+    assert torch.equal(other["label"] == space.index("l_lip"), (item["label"] == space.index("l_lip")).flip(-1))
+    assert other["pose"].tolist() == pytest.approx([math.pi - item["pose"][0].item(), item["pose"][1].item()])
+    again = mirrored(other, space)
+    for name in ("label", "contour", "distance", "image"):
+        assert torch.equal(again[name], item[name]), name
+    assert again["pose"].tolist() == pytest.approx(item["pose"].tolist())

@@ -75,7 +75,9 @@ def build_data(opts: Namespace, say: Say) -> Data:
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
     say(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
-    return Data(*(ImagesDataset3D(root, config, masks, options) if masks else None for masks in (train, val)))
+    mirror = {"train": opts.mirror, "val": False}
+    return Data(**{side: ImagesDataset3D(root, config, masks, replace(options, mirror=mirror[side])) if masks else None
+                   for side, masks in (("train", train), ("val", val))})
 
 
 def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str | Path | None, say: Say,
