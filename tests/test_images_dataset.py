@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from launching import context
-from PIL import Image
 from tiny_training import make_cat_data, make_data
 
 from configs.data_configs import data_config
