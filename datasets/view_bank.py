@@ -23,6 +23,7 @@ from datasets.latents import read_latents
 from datasets.mask_lists import list_folder, list_names
 from datasets.poses import image_id
 from datasets.synth_heads.card import DEPTH_UNIT
+from datasets.synth_heads.labels import LABEL_NAMES
 from datasets.synth_heads.renderer import MARGIN
 from utils.errors import UserError
 
@@ -103,6 +104,10 @@ class ViewBank:
     def __len__(self) -> int:
         return len(self.heads)
 
+    def shown_labels(self) -> Float[np.ndarray, "n labels"]:
+        """1 for every label that some view of a head shows, else 0."""
+        return np.stack([np.isin(np.arange(len(LABEL_NAMES)), labels) for labels in self.labels]).astype(np.float64)
+
     def draw_rays(self, head: int, count: int, rng: np.random.Generator, balance: float = 0.0) -> Rays:
         """Random rays of one head (a batch of one), from all its views alike.
 
@@ -137,6 +142,17 @@ def join_rays(parts: list[Rays]) -> Rays:
     depths = None if parts[0].depths is None else np.concatenate([part.depths for part in parts])
     return Rays(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("poses", "places", "colours")),
                 depths)
+
+
+def repeat_factors(shown: Float[np.ndarray, "n labels"], share: float) -> Float[np.ndarray, " n"]:
+    """How often each head comes up in an epoch: more often if it shows a label that few heads show.
+
+    Gupta et al., "LVIS" (CVPR 2019), sec. 3.4: the largest of max(1, sqrt(share / f)) over a head's labels, where f is
+    the share of the heads that show a label.
+    """
+    frequency = shown.mean(0)
+    factors = np.sqrt(share / np.maximum(frequency, 1e-9)).clip(min=1)
+    return (shown * factors).max(1)
 
 
 def mirror_rays(rays: Rays) -> Rays:

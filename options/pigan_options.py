@@ -67,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     views.add_argument("--rays", type=positive, default=64, help="rays of each head")
     views.add_argument("--label_balance", type=float, default=0.35,
                        help="share of the rays that are drawn evenly over the labels of the mask, for small parts")
+    views.add_argument("--rare_share", type=float, default=0.3,
+                       help="heads that show a label that less than this share of the heads show come up more often")
     views.add_argument("--rendered_rays", type=natural, default=4,
                        help="of these, so many are rendered too (without depth: all)")
     views.add_argument("--render_lambda", type=float, default=0.3, help="weight of the rendered rays' colours")
@@ -140,8 +142,9 @@ def _check(opts: argparse.Namespace) -> None:
     for name in ("learning_rate", "mapping_rate"):
         if not values.get(name, 1) > 0:
             raise UserError(f"--{name} {values[name]}: give a number above 0")
-    if not 0 <= values.get("label_balance", 0) <= 1:
-        raise UserError(f"--label_balance {opts.label_balance}: give a share, 0 to 1")
+    for name in ("label_balance", "rare_share"):
+        if not 0 <= values.get(name, 0) <= 1:
+            raise UserError(f"--{name} {values[name]}: give a share, 0 to 1")
     if not 0 <= opts.ema < 1:
         raise UserError(f"--ema {opts.ema}: give a decay below 1, e.g. 0.999, or 0 for no average")
     if opts.objective == "adversarial":

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from configs.data_configs import data_config
+from configs.label_spaces import LABEL_SPACES
 from datasets.masks import MaskGeometry
 from datasets.poses import read_poses
 from datasets.synth_heads import Head, mirror_latent, render
@@ -21,7 +22,6 @@ from datasets.synth_heads.labels import (
     L_EAR,
     L_EYE,
     L_LIP,
-    MIRRORED_LABELS,
     NECK,
     NOSE,
     R_BROW,
@@ -143,7 +143,7 @@ def test_the_loader_s_crop_is_what_the_camera_sees(files):
 
 def test_the_mirrored_code_seen_from_the_other_side_is_the_mirror_image(files):
     codes = np.load(files[0] / "latents.npz")
-    swap = np.array(MIRRORED_LABELS)
+    swap = np.array(LABEL_SPACES["CelebAMask_HQ"].mirrored)
     for head in range(HEADS):
         labels, _, camera = files[1][head, 1]
         twin = render(Head.from_latent(mirror_latent(codes["z"][head])), math.pi - camera.yaw, camera.pitch, SIZE)

@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from configs.label_spaces import LABEL_SPACES
 from datasets.synth_heads import LATENT_DIM, Head, mirror_latent, render
 from datasets.synth_heads.asset import load_asset
 from datasets.synth_heads.labels import (
@@ -18,7 +19,6 @@ from datasets.synth_heads.labels import (
     M_EYE_LEFT,
     M_HAIR,
     M_SKIN,
-    MIRRORED_LABELS,
     MOUTH,
     NECK,
     NOSE,
@@ -108,7 +108,7 @@ def test_the_mirrored_code_gives_the_mirror_image(seed):
     yaw, pitch = 1.25, 1.65
     view = render(head(seed), yaw, pitch, 128)
     twin = render(Head.from_latent(mirror_latent(code(seed))), np.pi - yaw, pitch, 128)
-    swapped = np.array(MIRRORED_LABELS)[twin.labels[:, ::-1]]
+    swapped = np.array(LABEL_SPACES["CelebAMask_HQ"].mirrored)[twin.labels[:, ::-1]]
     assert (swapped == view.labels).mean() > 0.995
     difference = np.abs(twin.rgb[:, ::-1].astype(float) - view.rgb)
     assert difference.mean() < 0.6

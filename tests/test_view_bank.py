@@ -9,7 +9,7 @@ from datasets.synth_heads.head import Head
 from datasets.synth_heads.latent import mirror_latent
 from datasets.synth_heads.record import Settings
 from datasets.synth_heads.renderer import MARGIN, render
-from datasets.view_bank import ViewBank, mirror_rays, visible_part
+from datasets.view_bank import ViewBank, mirror_rays, repeat_factors, visible_part
 from training.reconstruction import JITTER, ReconstructionSettings, draw_batch
 
 SETTINGS = Settings(num_heads=2, views=2, size=128, seed=3, merged=True, depth=True, mask_size=256)
@@ -87,3 +87,18 @@ def test_every_second_head_of_a_batch_is_mirrored(bank):
 
 def test_poses_of_a_bank_are_the_pose_file(bank):
     np.testing.assert_allclose(bank.cameras[0], camera_angles(draw_head(SETTINGS, 0)[1]), atol=1e-6)
+
+
+def test_rare_parts_come_up_more_often():
+    """Everyone has a nose; of 100 heads four have a hat (frequency .04: sqrt(.36 / .04) = 3), nobody an earring."""
+    shown = np.zeros((100, 3))
+    shown[:, 0], shown[:4, 1] = 1, 1
+    np.testing.assert_allclose(repeat_factors(shown, 0.36), [3.0] * 4 + [1.0] * 96)
+    np.testing.assert_allclose(repeat_factors(shown, 0), 1)
+
+
+def test_shown_labels(bank):
+    shown = bank.shown_labels()
+    assert shown.shape == (1, 19)
+    for label, there in enumerate(shown[0]):
+        assert there == (label in bank.labels[0])

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from datasets.sample_stream import Share, index_at
-from datasets.view_bank import ViewBank
+from datasets.view_bank import ViewBank, repeat_factors
 from models.pigan.cameras import Camera
 from models.pigan.curriculums import get_curriculum
 from models.pigan.siren import FilmSiren
@@ -43,15 +43,21 @@ class ReconstructionObjective:
     def __init__(self, opts: Namespace, world: World, say: Callable[[str], None]) -> None:
         self.opts, self.world = opts, world
         self.geometry = get_curriculum(opts.pigan_curriculum_type)
-        self.heads: list[tuple[ViewBank, int]] = []
+        banks: list[ViewBank] = []
         roots = [Path(root) for root in (opts.data_root, *opts.more_data)]
         for root in roots:
             bank = ViewBank.load(root, "train", opts.num_heads)
             depth = "with depth" if bank.depth is not None else "without depth: all rays are rendered"
             say(f"data: {len(bank)} heads x {bank.rgb.shape[1]} views in {root}, {depth}")
-            if self.heads and (bank.depth is None) != (self.heads[0][0].depth is None):
+            if banks and (bank.depth is None) != (banks[0].depth is None):
                 raise UserError(f"--more_data {root}: all data sets must have depth, or none")
-            self.heads += [(bank, index) for index in range(len(bank))]
+            banks.append(bank)
+        shown = np.concatenate([bank.shown_labels() for bank in banks])
+        factors = repeat_factors(shown, opts.rare_share)
+        # the fraction of a factor is a chance, drawn once
+        times = np.floor(factors + np.random.default_rng((opts.seed, 8)).random(len(factors))).astype(int)
+        members = [(bank, index) for bank in banks for index in range(len(bank))]
+        self.heads = [member for member, count in zip(members, times, strict=True) for _ in range(count)]
         self.val_bank = ViewBank.load(roots[0], "val", opts.val_images)
         self.settings = ReconstructionSettings(opts.rays, min(opts.rendered_rays, opts.rays),
                                                occupancy_weight=opts.occupancy_lambda,

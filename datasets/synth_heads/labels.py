@@ -5,9 +5,6 @@ LABEL_NAMES = ("background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow"
 (BACKGROUND, SKIN, NOSE, EYE_G, L_EYE, R_EYE, L_BROW, R_BROW, L_EAR, R_EAR, MOUTH, U_LIP, L_LIP, HAIR, HAT, EAR_R,
  NECK_L, NECK, CLOTH) = range(19)
 
-# The label of the same thing in the mirror.
-MIRRORED_LABELS = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-
 # Materials: what a face is made of. Skin faces get their label from painted fields, the others have one label each.
 (M_SKIN, M_EYE_LEFT, M_EYE_RIGHT, M_TEETH, M_TONGUE, M_LASHES, M_HAIR, M_FRAME, M_LENS, M_HAT, M_EARRING, M_NECKLACE,
  M_CLOTH) = range(13)
