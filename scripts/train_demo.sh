@@ -14,7 +14,8 @@ if [ "${1:-}" = "--smoke" ]; then smoke=true; shift; fi
 out=${1:-out/demo}
 
 if $smoke; then
-    heads=(--num_heads 12 --views 2 --size 128); plain=(--num_heads 12 --views 2 --size 128)
+    heads=(--num_heads 12 --views 2 --size 128); more=(--num_heads 12 --views 1 --size 128)
+    plain=("${more[@]}")
     field=(--pigan_hidden_dim 32 --max_steps 40 --batch_size 8 --rays 32 --rendered_rays 2 --board_interval 20
            --val_interval 40 --val_images 1 --test_output_size 16)
     encoder=(--pigan_hidden_dim 32 --src_input_size 96 --batch_size 4 --board_interval 4 --latest_interval 8
@@ -22,8 +23,9 @@ if $smoke; then
     warm=(--max_steps 8 --val_interval 8); fine=(--max_steps 4 --val_interval 4)
     parser=(--steps 10 --batch_size 4 --val_interval 10); examined=(--num_heads 2 --style_heads 1 --size 32)
 else
-    heads=(--num_heads 6000 --views 3 --size 160); plain=(--num_heads 1500 --views 2 --size 160)
-    field=(--pigan_hidden_dim 128 --max_steps 24000 --batch_size 48 --rays 64 --rendered_rays 4 --val_interval 2000)
+    heads=(--num_heads 6000 --views 3 --size 160); more=(--num_heads 11000 --views 1 --size 160)
+    plain=(--num_heads 3600 --views 1 --size 160)
+    field=(--pigan_hidden_dim 128 --max_steps 52000 --batch_size 48 --rays 64 --rendered_rays 4 --val_interval 2000)
     encoder=(--pigan_hidden_dim 128 --test_output_size 128 --pigan_infer_ray_step 24 --workers 1 --test_workers 0)
     warm=(--batch_size 32 --max_steps 4000 --val_interval 500 --val_images 200 --test_output_size 16)
     fine=(--batch_size 4 --max_steps 1500 --val_interval 500 --val_images 48)
@@ -32,22 +34,25 @@ fi
 
 step() { echo; echo "== $1"; shift; echo "+ python $*"; python "$@"; }
 
-# 1. heads: free colours for the decoder and the parser, one palette for the encoder
+# 1. heads: free colours for the decoder, the parser and the regression of codes, one palette for the encoder's pictures
 step "data: free colours" scripts/build_synth_heads.py --out "$out/free" "${heads[@]}" --seed 0 --merged --depth \
     --norms varied --mask_size 512
+step "data: more heads" scripts/build_synth_heads.py --out "$out/many" "${more[@]}" --seed 3 --merged --depth --mask_size 512
 step "data: one palette" scripts/build_synth_heads.py --out "$out/plain" "${plain[@]}" --seed 5 --merged \
     --palette fixed --mask_size 512
+# the examination draws heads of its own, so those held out for testing can be trained on
+for set in free many; do cat "$out/$set/test_paths.txt" >> "$out/$set/train_paths.txt"; done
 
 # 2. the decoder: codes -> heads
 step "decoder" scripts/train_pigan.py --exp_dir "$out/decoder" --auto_resume --objective reconstruction \
-    --data_root "$out/free" "${field[@]}" --learning_rate 2e-4 --mapping_rate 2 --occupancy_lambda 0.3
+    --data_root "$out/free" --more_data "$out/many" "${field[@]}" --learning_rate 2e-4 --mapping_rate 2 --occupancy_lambda 0.3
 
 # 3. the encoder: masks -> codes; first by regression of the known codes, then by pictures
 common=(--dataset_type synthheads_seg_to_3dface --encoder_type SwinEncoderNano --encoder_not_zplus --pigan_zdim 96
         --use_merged_labels --use_contour --patch_train --pigan_steps_conf configs/pigan_steps/cpu.yaml
-        --pigan_train_lvd --lpips_lambda 0 --w_norm_lambda 0 --optim_name adamw --scheduler_name cosine --grad_clip 1
+        --pigan_train_lvd --mirror --lpips_lambda 0 --w_norm_lambda 0 --optim_name adamw --scheduler_name cosine --grad_clip 1
         --ema 0.999 --save_interval 0 --auto_resume "${encoder[@]}")
-step "encoder: codes" scripts/train3d.py --exp_dir "$out/encoder_codes" --data_root "$out/free" "${common[@]}" \
+step "encoder: codes" scripts/train3d.py --exp_dir "$out/encoder_codes" --data_root "$out/many" "${common[@]}" \
     "${warm[@]}" --pigan_weights "$out/decoder/checkpoints/generator.pth" --latent_lambda 1 --l2_lambda 0 \
     --dis_lambda 0 --learning_rate 8e-4
 step "encoder: pictures" scripts/train3d.py --exp_dir "$out/encoder_pictures" --data_root "$out/plain" "${common[@]}" \
