@@ -92,10 +92,11 @@ def examine_head(net: Sem2NeRF, parser: Parser, trial: Trial, wrong: Codes, geom
     """
     tally, pictures = examine_views(net, parser, trial, geometry, size, sampler)
     camera, target = Camera(*trial.angles[0].tolist()), picture(trial.views[0])
-    small = F.interpolate(picture(trial.free)[None], (DECODER_SIZE,) * 2, mode="bilinear", antialias=True)[0]
     known = net.siren.mapping_network(torch.from_numpy(trial.z)[None])
-    view = net.scene_of(known).render(camera, DECODER_SIZE, SAMPLES, sampler=sampler)
-    tally.add("decoder_psnr", psnr(view.rgb, small))
+    view = net.scene_of(known).render(camera, size, SAMPLES, sampler=sampler)
+    # both reduced alike: a pixel of the truth is the mean of its area, not the colour of its middle
+    both = F.interpolate(torch.stack([view.rgb, picture(trial.free)]), (DECODER_SIZE,) * 2, mode="bilinear", antialias=True)
+    tally.add("decoder_psnr", psnr(*both))
 
     other = net.scene_of(wrong).render(camera, size, SAMPLES, sampler=sampler)
     tally.add("shuffled_psnr", psnr(other.rgb, target))
