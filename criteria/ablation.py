@@ -53,8 +53,7 @@ def examine(model: Path, examination: Examination) -> dict[str, float]:
         UserError: a file cannot be used.
     """
     contents, parser = read_checkpoint(model), load_parser("synthheads", examination.parser)
-    net, opts, tally = Sem2NeRF.from_contents(contents, model), contents["opts"], Tally()
-    geometry = MaskGeometry(opts["image_load_size"], opts["image_crop_size"], opts["src_input_size"])
+    net, geometry, tally = Sem2NeRF.from_contents(contents, model), MaskGeometry.from_opts(contents["opts"]), Tally()
     for number in range(examination.heads):
         trial = _trial(number, examination.seed, examination.size)
         tally.merge(examine_views(net, parser, trial, geometry, examination.size)[0])

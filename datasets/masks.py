@@ -5,8 +5,10 @@
     x = to_network_input(label, contour, distance, label_nc=16)              # (B, 18, 224, 224) float, on any device
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,6 +45,13 @@ class MaskGeometry:
         if self.crop and not 1 <= self.crop_size <= self.load_size:
             raise UserError(f"--image_crop_size {self.crop_size} does not fit --image_load_size {self.load_size}: give "
                             "1 <= crop size <= load size")
+
+    @classmethod
+    def from_opts(cls, opts: Mapping[str, Any], crop: bool = True) -> "MaskGeometry":
+        """The framing that a checkpoint's `opts` say it was trained with; sizes they lack, or hold as -1, are ours."""
+        load, cut = (opts.get(name, -1) for name in ("image_load_size", "image_crop_size"))
+        sizes = {"load_size": load, "crop_size": cut} if load > 0 and cut > 0 else {}
+        return cls(**sizes, input_size=opts.get("src_input_size", cls.input_size), crop=crop)
 
     def at(self, size: int) -> "MaskGeometry":
         """The same framing as a square of `size` pixels without the step in between, for display and targets."""

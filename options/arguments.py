@@ -52,6 +52,11 @@ def seed(text: str) -> int:
     return _bounded_integer(text, 0, 2**63 - 1)
 
 
+def ray_samples(text: str) -> int:
+    """Samples a ray: placing more of them where the surface is takes three at least."""
+    return _bounded_integer(text, 3)
+
+
 def layer_list(text: str) -> tuple[int, ...]:
     """'6,7,8' -> (6, 7, 8); '' -> (). Layers of the field are 0 to 8."""
     layers = tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))

@@ -8,7 +8,7 @@ from typing import Any
 from configs.data_configs import data_config
 from configs.paths_config import OFFICIAL_CHECKPOINTS
 from options import test_options
-from options.arguments import HelpFormatter, Parser, add_flag, layer_list, parse, positive
+from options.arguments import HelpFormatter, Parser, add_flag, layer_list, parse, positive, ray_samples
 from utils.errors import UserError
 
 METRICS = ("fid", "kid", "is", "prc", "miou", "lpips_diversity", "view_consistency", "pose", "psnr", "diversity")
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument("--test_output_size", type=positive, default=256, help="pixels along each side of a view")
-    pictures.add_argument("--pigan_infer_ray_step", type=int, default=24,
+    pictures.add_argument("--pigan_infer_ray_step", type=ray_samples, default=24,
                           help="samples a ray; as many again are placed where the surface is")
     pictures.add_argument("--sampler", choices=["exact", "grid", "auto"], default="exact", help="see inference3d.py")
 
@@ -117,8 +117,6 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
         UserError: an option is unknown or its value is out of range.
     """
     opts, given = parse(build_parser(), argv)
-    if opts.pigan_infer_ray_step < 3:
-        raise UserError(f"--pigan_infer_ray_step {opts.pigan_infer_ray_step}: give 3 samples or more")
     if not opts.latent_mask and {"diversity", "lpips_diversity"} & set(opts.metrics):
         raise UserError("--latent_mask '': name the layers that styles replace, or leave diversity out of --metrics")
     return opts, given

@@ -7,7 +7,7 @@ from typing import Any
 
 from configs.data_configs import canonical_curriculum, config_of_curriculum, data_config
 from configs.paths_config import DEMO_CHECKPOINT, OFFICIAL_CHECKPOINTS, OFFICIAL_CHECKPOINTS_PAGE
-from options.arguments import HelpFormatter, Parser, add_flag, layer_list, natural, parse, positive, seed
+from options.arguments import HelpFormatter, Parser, add_flag, layer_list, natural, parse, positive, ray_samples, seed
 from utils.errors import UserError
 
 DESCRIPTION = """One semantic mask -> pictures and a video of a 3D head.
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument("--test_output_size", type=positive, default=256, help="pixels along each side of a view")
-    pictures.add_argument("--pigan_infer_ray_step", type=int, default=24,
+    pictures.add_argument("--pigan_infer_ray_step", type=ray_samples, default=24,
                           help="samples a ray; as many again are placed where the surface is")
     pictures.add_argument("--sampler", choices=["auto", "exact", "grid"], default="auto",
                           help="exact: the field is evaluated at all of these samples, as the official release does; "
@@ -125,8 +125,6 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
         UserError: an option is unknown or its value is out of range.
     """
     opts, given = parse(build_parser(), argv)
-    if opts.pigan_infer_ray_step < 3:
-        raise UserError(f"--pigan_infer_ray_step {opts.pigan_infer_ray_step}: give 3 samples or more")
     if opts.stochastic_sampling and opts.sampler == "grid":
         raise UserError("--sampler grid places samples without chance; leave out --stochastic_sampling")
     if not 0 <= opts.mask_overlay_weight <= 1:

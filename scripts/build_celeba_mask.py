@@ -16,29 +16,25 @@ import os
 import signal
 from collections.abc import Sequence
 
-from options.arguments import Parser
+from options.arguments import HelpFormatter, Parser, add_flag, positive
 from utils.cli import run
-from utils.errors import UserError
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--in_dir", type=Path, default=Path("data/CelebAMask-HQ/CelebAMask-HQ-mask-anno"),
-                        help="folder of the part pictures, <0..14>/<id>_<part>.png (default: %(default)s)")
-    parser.add_argument("--out_dir", type=Path, default=Path("data/CelebAMask-HQ/mask"),
-                        help="folder for the masks (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
-                        help="processes (default: one for each core, here %(default)s)")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+                        help="folder of the part pictures, <0..14>/<id>_<part>.png")
+    parser.add_argument("--out_dir", type=Path, default=Path("data/CelebAMask-HQ/mask"), help="folder for the masks")
+    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1,
+                        help="processes, by default one for each core")
+    add_flag(parser, "--debug", "show the traceback of an error")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> None:
     """Find the parts, build the missing masks, write the missing lists."""
     args = parse(argv)
-    if args.workers < 1:
-        raise UserError(f"--workers {args.workers}: give at least 1")
 
     from concurrent.futures import ProcessPoolExecutor
 

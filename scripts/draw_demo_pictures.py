@@ -73,8 +73,7 @@ class Model:
         values = contents["opts"]
         self.space, self.opts = LABEL_SPACES["CelebAMask_HQ"], opts
         self.merged, self.contour = bool(values.get("use_merged_labels")), bool(values.get("use_contour"))
-        self.geometry = MaskGeometry(values.get("image_load_size", 320), values.get("image_crop_size", 256),
-                                     values.get("src_input_size", 224))
+        self.geometry = MaskGeometry.from_opts(values)
         self.net = Sem2NeRF.from_contents(contents, opts.checkpoint_path)
 
     def read(self, path: Path) -> "np.ndarray":

@@ -4,7 +4,6 @@
     python scripts/draw_synth_gallery.py --samples data/CelebAMask-HQ/mask_samples    # the samples
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from options.arguments import HelpFormatter, Parser, add_flag
 from utils.cli import run
 
 if TYPE_CHECKING:
@@ -84,11 +84,10 @@ def grid(tiles: "list[np.ndarray]", columns: int) -> "np.ndarray":
 
 def main(argv: Sequence[str]) -> None:
     """Draw what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--docs", type=Path, default=Path("docs"),
-                        help="folder for the pictures (default: %(default)s)")
+    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder for the pictures")
     parser.add_argument("--samples", type=Path, help="write the mask samples into this folder instead")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_flag(parser, "--debug", "show the traceback of an error")
     args = parser.parse_args(argv)
 
     from PIL import Image

@@ -107,9 +107,7 @@ def _load(opts: argparse.Namespace) -> tuple[Any, Any]:
     if not values.get("use_merged_labels"):
         raise UserError(f"--checkpoint_path {opts.checkpoint_path}: this model reads masks without merged labels; this "
                         "script examines models that read merged ones")
-    geometry = MaskGeometry(values.get("image_load_size", 320), values.get("image_crop_size", 256),
-                            values.get("src_input_size", 224))
-    return Sem2NeRF.from_contents(contents, opts.checkpoint_path), geometry
+    return Sem2NeRF.from_contents(contents, opts.checkpoint_path), MaskGeometry.from_opts(values)
 
 
 def _examine_heads(job: tuple[argparse.Namespace, Any]) -> tuple[Any, list[Any]]:

@@ -149,7 +149,8 @@ def test_parts_of_different_size_are_refused(tmp_path):
 
 def test_bad_command_lines(parts, tmp_path):
     refused = build("--in_dir", parts, "--out_dir", tmp_path / "mask", "--workers", 0)
-    assert (refused.returncode, refused.stderr) == (2, "error: --workers 0: give at least 1\n")
+    assert (refused.returncode, refused.stderr) == (
+        2, "error: argument --workers: 0 is out of range, give 1 or more; see --help\n")
     (tmp_path / "file").write_text("")
     refused = build("--in_dir", parts, "--out_dir", tmp_path / "file" / "mask")
     assert refused.returncode == 2

@@ -174,6 +174,14 @@ def test_geometry_at_another_size_keeps_the_framing():
     assert MaskGeometry(crop=False).at(64).apply(ramp).shape == (64, 64)
 
 
+def test_geometry_of_a_checkpoint():
+    trained = {"image_load_size": 640, "image_crop_size": 512, "src_input_size": 96}
+    assert MaskGeometry.from_opts(trained) == MaskGeometry(640, 512, 96)
+    unset = {"image_load_size": -1, "image_crop_size": -1}
+    assert MaskGeometry.from_opts(unset, crop=False) == MaskGeometry(crop=False)
+    assert MaskGeometry.from_opts({}) == MaskGeometry()
+
+
 @pytest.mark.parametrize("sizes, flag", [
     ((320, 400, 224), "--image_crop_size 400"), ((320, 0, 224), "--image_crop_size 0"),
     ((320, 256, 0), "--src_input_size 0"), ((-1, -1, 224), "--image_crop_size -1"),
