@@ -62,9 +62,10 @@ def main(argv: Sequence[str]) -> None:
             written.append(write_video_of(renderer, item, scene, videos / f"{name}.{opts.video_format}"))
     seconds = renderer.close()
     for folder in dict.fromkeys(path.parent for path in written):
-        print(f"wrote {sum(path.parent == folder for path in written)} files to {folder}/")
-    print(f"{renderer.total} views of {opts.test_output_size} px in {seconds * renderer.total:.1f} s: "
-          f"{seconds:.2f} s per view on {', '.join(map(str, devices))}")
+        count = sum(path.parent == folder for path in written)
+        print(f"wrote {count} file{'s' * (count > 1)} to {folder}/")
+    print(f"{renderer.total} view{'s' * (renderer.total > 1)} of {opts.test_output_size} px in "
+          f"{seconds * renderer.total:.1f} s: {seconds:.2f} s per view on {', '.join(map(str, devices))}")
 
 
 def mask_data(opts: argparse.Namespace) -> "InferenceDataset":

@@ -50,13 +50,16 @@ def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
     if world.is_main:
         make_folder(exp_dir / "checkpoints")
         write_text(exp_dir / "opt.json", json.dumps(vars(coach.opts), indent=2, sort_keys=True) + "\n")
-    log = RunLog(exp_dir, coach.state.global_step, opts.max_steps, active=world.is_main, progress=opts.progress)
+    start = coach.state.global_step
+    log = RunLog(exp_dir, start, opts.max_steps, active=world.is_main, progress=opts.progress)
     try:
         log.command(argv)
-        log.stamp(f"started at step {coach.state.global_step} ({world.size} processes, {world.device.type})")
+        log.stamp(f"started at step {start} ({world.size} processes, {world.device.type})")
         ending = coach.train(log)
         log.stamp(ending)
-        log.say(f"{ending}; checkpoints in {exp_dir / 'checkpoints'}")
+        wrote = coach.state.global_step > start
+        log.say(f"{ending}; " + (f"checkpoints in {exp_dir / 'checkpoints'}" if wrote else
+                                 "no step was left to train, so no checkpoint was written; give more --max_steps"))
     finally:
         log.close()
 

@@ -188,6 +188,14 @@ def test_earlier_run_in_the_way(options, uninterrupted, tmp_path):
     assert "holds no checkpoint" in run.output
 
 
+def test_nothing_left_to_train(options, uninterrupted, tmp_path):
+    last = uninterrupted / "checkpoints" / LATEST
+    output = train([*options, "--max_steps=12", f"--exp_dir={tmp_path / 'run'}", f"--checkpoint_path={last}",
+                    "--continue_training"], tmp_path)
+    assert "finished at step 12; no step was left to train, so no checkpoint was written" in output
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
 def save(folder, step):
     folder.save({"format": "sem2nerf", "state_dict": {}, "opts": {}, "global_step": step}, milestone=step % 2 == 0)
 

@@ -1,5 +1,6 @@
 """scripts/inference3d.py as a user runs it: files, names, sizes, reproducibility."""
 
+import re
 import sys
 
 import child_processes
@@ -12,6 +13,7 @@ from PIL import Image
 from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint
 
 from scripts.inference3d import main
+from utils.cli import run
 
 
 def test_files_names_and_sizes(tmp_path, weights, faces):
@@ -120,6 +122,7 @@ def test_real_process_reports_and_exits_cleanly(tmp_path, weights, faces):
                str(faces / "90001.png"), "--exp_dir", str(tmp_path / "out"), *SMALL]
     done = child_processes.run(command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"^wrote 1 file to .*_results_16/$", done.stdout, re.MULTILINE), done.stdout
     assert "s per view" in done.stdout
     assert done.stderr == ""
     done = child_processes.run([*command, "--latent_mask=99"], cwd=tmp_path)
@@ -132,6 +135,16 @@ def test_options_without_effect_warn(tmp_path, weights, faces, capsys):
     assert capsys.readouterr().err.splitlines() == [
         f"warning: --{name} has no effect on inference"
         for name in ("resize_factors", "predict_pose", "encoder_n_styles")]
+
+
+def test_a_mask_that_is_read_again_is_warned_of_once(tmp_path, weights, faces, monkeypatch, capsys):
+    monkeypatch.setattr("datasets.mask_reader.KEPT", 0)  # as the masks of a folder of hundreds
+    for name in ("1", "2"):
+        Image.open(FACES / "90001.png").crop((0, 0, 512, 400)).save(tmp_path / f"{name}.png")
+    run(main, ["--exp_dir", str(tmp_path / "out"), "--checkpoint_path", str(weights), "--data_path", str(tmp_path),
+               *SMALL, "--n_outputs_to_generate=1"])
+    assert [line.partition(": 512 x 400")[0] for line in capsys.readouterr().err.splitlines()] == [
+        f"warning: {tmp_path / name}" for name in ("1.png", "2.png")]
 
 
 def test_wrong_label_order_warns(tmp_path, weights):

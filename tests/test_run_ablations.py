@@ -10,7 +10,6 @@ from conftest import ROOT
 from tiny_training import make_decoder
 
 from criteria.ablation import HEADINGS, START, Examination, Spread, differences, report, table
-from criteria.evaluation.rendering import file_sha256
 from datasets.synth_heads.latent import LATENT_DIM
 from models.parsers.face_parser import FaceParser, ParserConfig
 from options.ablation_options import arguments, choose, read_ablation
@@ -150,7 +149,6 @@ def test_a_folder_keeps_to_its_plan(tmp_path):
     with pytest.raises(UserError, match=r"begun with other settings \(full\)"):
         agree(["full"])
     (tmp_path / "decoder").write_text("another")
-    file_sha256.cache_clear()  # kept for the life of a process
     with pytest.raises(UserError, match=r"begun with other settings \(decoder_sha256\)"):
         agree(["without_patches"])
     (tmp_path / "plan.json").write_text("{")

@@ -11,10 +11,18 @@ from utils.errors import UserError
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Call `main(argv)` and turn a `UserError` into one line on stderr and exit code 2.
 
-    With `--debug` among the arguments the full traceback is shown instead. Ctrl-C ends with code 130, as in a shell.
+    With `--debug` among the arguments the full traceback is shown instead. Ctrl-C ends with code 130, as in a shell. A
+    warning is one line too, and the same words are said once, however often a file is read.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    said: set[str] = set()
+
+    def warn_once(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            print(f"warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = warn_once
     try:
         main(argv)
     except UserError as error:

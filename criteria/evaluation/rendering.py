@@ -198,7 +198,6 @@ def pose_of(kind: str, mask: TestMask) -> tuple[float, float]:
     return mask.novel.pose if kind == "novel" else mask.pose
 
 
-@lru_cache(maxsize=256)
 def file_sha256(path: Path) -> str:
     """Of a file's bytes."""
     digest = hashlib.sha256()
