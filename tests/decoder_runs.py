@@ -52,10 +52,12 @@ def assert_same_run(one: dict, other: dict) -> None:
                 {key: value for key, value in other.items() if key != "opts"})
 
 
-def assert_same_way(before: dict, one: dict, other: dict, share: float = 0.02) -> None:
-    """Two states lie much closer together than the way that training has brought them: up to rounding they are the
-    same. Adam's first steps are as long for a gradient that is rounding error as for any other, so single weights may
-    differ."""
+def assert_same_way(before: dict, one: dict, other: dict, share: float = 5e-4) -> None:
+    """Two states are the same up to rounding, as a share of the way that training has brought them.
+
+    Only the order of sums differs, which is worth 5e-5 of the way. It is the way of all weights together: Adam divides
+    a gradient by its own size, so a weight whose gradient is nothing but rounding may go another way than its twin.
+    """
     moved = sum((one[key] - before[key]).abs().sum() for key in one)
     apart = sum((one[key] - other[key]).abs().sum() for key in one)
     assert moved > 0

@@ -63,13 +63,13 @@ def picked(tensor):
 @pytest.mark.parametrize("chunk", [0, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tag", ["celebahq", "catmask"])
 def test_three_official_steps(golden, tag, chunk, tmp_path):
-    """Losses to 1e-5 (R1 and norms of sums: 2e-5) of their value, the picture to 2e-4 on [-1, 1] (mean 1e-5), gradients
-    to 1e-4 of the largest of their tensor: a SIREN's phases amplify the last bits of float32. Parameters move by 1e-4;
-    where the first steps have no second moment yet, they inherit the gradients' noise: 2e-7.
+    """Losses to 4e-5 of their value, the picture to 2e-4 on [-1, 1] (mean 1e-5), gradients to 1e-4 of the largest of
+    their tensor. Parameters move by 1e-4; where the first steps have no second moment yet, they inherit the gradients'
+    noise: 2e-7.
 
-    In the second step a unit of the discriminator sits on the kink of its leaky ReLU, so there the last bits count ten
-    times as much: with the field written out plainly, one thread or two already move the loss by 3e-5 of its value and
-    the norm of the gradients by 1e-4.
+    That is float32: this code in float64 is up to 1.3e-5 from the recorded losses of cats and 1e-4 from the gradients,
+    about as far as from its own float32, for a SIREN's phases amplify last bits. With one, two or four threads losses
+    differed from the recorded ones by at most 1.4e-5 and gradients by 5e-5, in all steps alike.
 
     The step at an extreme pose was recorded at the photograph's own pose, without its photometric terms.
     """
@@ -91,7 +91,6 @@ def test_three_official_steps(golden, tag, chunk, tmp_path):
     batch = Batch(network_input(tag, reference), images, poses)
 
     for s, iteration in enumerate((0, 50000, 400000)):
-        kink = 10 if (tag, s) == ("catmask", 1) else 1
         grid = draw_patches(patches, 32, iteration, 1, torch.Generator().manual_seed(100 + s))
         np.testing.assert_allclose(grid[:, [0, -1]][:, :, [0, -1]], reference[f"s{s}_pattern"], rtol=0, atol=1e-6)
         uniform = torch.from_numpy(golden_values.uniform(f"{tag}.train.{s}.0", (1, 1024, 6, 1)))[..., 0]
@@ -113,19 +112,19 @@ def test_three_official_steps(golden, tag, chunk, tmp_path):
             assert recorded.pop("loss_l2") == recorded.pop("loss_lpips") == 0
         assert terms.keys() == recorded.keys()
         for name, value in recorded.items():
-            assert terms[name].item() == pytest.approx(value, rel=2e-5 * kink), (s, name)
+            assert terms[name].item() == pytest.approx(value, rel=4e-5), (s, name)
         error = np.abs(generated.rendered.numpy() - reference[f"s{s}_y_hat"])
         assert error.max() < 2e-4
         assert error.mean() < 1e-5
 
         norms = torch.stack([p.grad.norm() for p in named.values()])
-        assert norms.norm().item() == pytest.approx(reference[f"s{s}_gradnorm_all"].item(), rel=1e-4 * kink)
+        assert norms.norm().item() == pytest.approx(reference[f"s{s}_gradnorm_all"].item(), rel=1e-4)
         for name in TENSORS:
             gradient = named[name].grad
             if gradient.dim() > 1:  # recorded after the official optimiser had centralised them
                 gradient = gradient - gradient.mean(tuple(range(1, gradient.dim())), keepdim=True)
             expected = reference[f"s{s}_grad_{name}"]
-            tolerance = 1e-4 * kink * np.abs(expected).max()
+            tolerance = 1e-4 * np.abs(expected).max()
             np.testing.assert_allclose(picked(gradient), expected, rtol=0, atol=tolerance, err_msg=f"{s} {name}")
     for name in TENSORS:  # recorded by reference: those of all steps are those after the third
         np.testing.assert_allclose(picked(named[name]), reference[f"s2_param_{name}"], rtol=0, atol=2e-7, err_msg=name)

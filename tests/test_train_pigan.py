@@ -220,7 +220,7 @@ def test_two_processes_are_one_with_twice_the_batch(heads, tmp_path):
     assert_same_way(contents(tmp_path / "one", "iteration_1.pt")["train_state_dict"], one["train_state_dict"],
                     two["train_state_dict"])
     assert one["samples_seen"] == two["samples_seen"] == 6
-    assert two["best_val_loss"] == pytest.approx(one["best_val_loss"], abs=1e-5)
+    assert two["best_val_loss"] == pytest.approx(one["best_val_loss"], rel=1e-5)
 
 
 def test_without_depth_all_rays_are_rendered(bank):

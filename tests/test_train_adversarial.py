@@ -1,0 +1,170 @@
+"""pi-GAN's own training as a user runs it: its stages, whole runs, options."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from decoder_runs import assert_same_run, assert_same_way, contents, paint_pictures, resume_from_milestone
+from launching import train_together
+from PIL import Image
+
+from models.checkpoints import read_pigan_weights
+from models.pigan.siren import FilmSiren
+from options.pigan_options import parse
+from scripts.train_pigan import main
+from training.distributed import World
+from training.growth import Growth, GrowthStage, PoseDistribution, read_growth
+from training.pigan_adversarial import AdversarialObjective
+from utils.errors import UserError
+
+POSES = PoseDistribution("gaussian", 0.3, 0.155)
+HEADER = "poses: {distribution: gaussian, yaw: 0.3, pitch: 0.155}\nfade_steps: 4\n"
+STAGE = "{{img_size: {}, batch_size: {}, batch_split: {}, samples: 4, gen_lr: 1.0e-4, disc_lr: 1.0e-3}}\n"
+GROWING = HEADER + "0: " + STAGE.format(8, 2, 1) + "3: " + STAGE.format(16, 4, 2)
+TINY = ("--objective=adversarial", "--device=cpu", "--pigan_hidden_dim=16", "--pigan_zdim=8", "--dis_channels=16",
+        "--val_images=6", "--test_output_size=8", "--board_interval=1", "--workers=1")
+
+
+# ---- stages ------------------------------------------------------------------------------------------------------
+
+def test_stages_and_fading(tmp_path):
+    (tmp_path / "steps.yaml").write_text(GROWING + "9: " + STAGE.format(16, 2, 1).replace("1.0e-4", "1e-5"))
+    growth = read_growth(tmp_path / "steps.yaml")
+    assert growth == Growth((GrowthStage(0, 8, 2, 1, 4, 1e-4, 1e-3), GrowthStage(3, 16, 4, 2, 4, 1e-4, 1e-3),
+                             GrowthStage(9, 16, 2, 1, 4, 1e-5, 1e-3)), POSES, 4)
+    assert [growth.at(step).batch_size for step in (0, 2, 3, 8, 9, 99)] == [2, 2, 4, 4, 2, 2]
+    assert [growth.alpha(step) for step in (0, 2, 3, 4, 6, 7, 9, 99)] == [1, 1, 0, 0.25, 0.75, 1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["celeba", "cats", "cpu"])
+def test_shipped_stages(name):
+    growth = read_growth(ROOT / "configs" / "pigan_steps" / f"pigan_{name}.yaml")
+    assert growth.fade_steps > 0
+    rates = [stage.gen_lr for stage in growth.stages]
+    assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize("content, message", [
+    ("", "from step 0 on"),
+    ("0: " + STAGE.format(8, 2, 1), "poses needs a distribution"),
+    (GROWING.replace("gaussian", "normal"), "poses needs a distribution"),
+    (GROWING.replace("fade_steps: 4", ""), "fade_steps is None"),
+    (GROWING.replace("img_size: 16", "img_size: 32"), "at step 3 pictures grow from 8 to 32 pixels"),
+    (GROWING.replace("img_size: 8", "img_size: 12"), "step 0: img_size is 12, give one of 8, 16"),
+    (GROWING.replace("batch_split: 2", "batch_split: 3"), "step 3: batch_size 4 cannot be split into 3 equal parts"),
+    (GROWING.replace("samples: 4", "samples: 2"), "samples is 2, give at least 3"),
+    (GROWING.replace("gen_lr: 1.0e-4", "gen_lr: fast"), "gen_lr is fast, give a rate above 0"),
+])
+def test_stages_that_cannot_be(tmp_path, content, message):
+    (tmp_path / "steps.yaml").write_text(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_growth(tmp_path / "steps.yaml")
+    assert str(caught.value).startswith("--pigan_steps_conf")
+    assert "\n" not in str(caught.value)
+
+
+# ---- whole runs --------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "steps.yaml").write_text(GROWING)
+    return [*TINY, f"--data_root={paint_pictures(folder / 'faces', 6)}", f"--pigan_steps_conf={folder / 'steps.yaml'}"]
+
+
+@pytest.fixture(scope="module")
+def finished(options, tmp_path_factory):
+    """Three steps at 8 pixels, three at 16."""
+    folder = tmp_path_factory.mktemp("run")
+    main([*options, f"--exp_dir={folder}", "--max_steps=6", "--save_interval=2", "--val_interval=6"])
+    return folder
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_resumed_run_is_the_same_run(finished, tmp_path, step):
+    """From before and from after the growth."""
+    assert_same_run(resume_from_milestone(finished, step, tmp_path / "again"), contents(finished))
+
+
+def test_what_a_run_writes(finished):
+    end = contents(finished)
+    assert (end["global_step"], end["samples_seen"]) == (6, 3 * 2 + 3 * 4)
+    assert math.isfinite(end["best_val_loss"])
+    state = read_pigan_weights(finished / "checkpoints" / "generator.pth")
+    siren = FilmSiren(16, 8)
+    siren.load_state_dict({key.removeprefix("siren."): value for key, value in state.items()})
+    assert any(not torch.equal(value, end["train_state_dict"][f"decoder.{key}"]) for key, value in state.items()), "EMA"
+    rates = [group["lr"] for group in end["optimizer"]["param_groups"]]
+    assert rates == pytest.approx([1e-4, 5e-6]), "the mapping network learns at a twentieth"
+    (panel,) = (finished / "logs" / "images" / "val").iterdir()
+    assert np.asarray(Image.open(panel)).std() > 5
+
+
+def test_parts_of_a_batch_are_the_batch(options, tmp_path):
+    for name, split in (("whole", 1), ("parts", 2)):
+        (tmp_path / f"{name}.yaml").write_text(HEADER + "0: " + STAGE.format(8, 4, split))
+        main([*options, f"--pigan_steps_conf={tmp_path / f'{name}.yaml'}", f"--exp_dir={tmp_path / name}",
+              "--max_steps=3", "--save_interval=1", "--val_interval=0"])
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_two_processes_are_one_with_twice_the_batch(options, tmp_path):
+    for name, batch in (("one", 4), ("two", 2)):
+        (tmp_path / f"{name}.yaml").write_text(HEADER + "0: " + STAGE.format(8, batch, 1))
+    common = [*options, "--max_steps=3", "--save_interval=1", "--val_interval=3"]
+    train_together([*common, f"--pigan_steps_conf={tmp_path / 'two.yaml'}", f"--exp_dir={tmp_path / 'two'}"], tmp_path,
+                   processes=2, script="train_pigan")
+    main([*common, f"--pigan_steps_conf={tmp_path / 'one.yaml'}", f"--exp_dir={tmp_path / 'one'}"])
+    assert_same_training(tmp_path / "one", tmp_path / "two")
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert one["samples_seen"] == two["samples_seen"] == 12
+    assert two["best_val_loss"] == pytest.approx(one["best_val_loss"], rel=1e-5)
+
+
+def assert_same_training(one, other):
+    before, after, instead = contents(one, "iteration_1.pt"), contents(one), contents(other)
+    for part in ("train_state_dict", "dis_state_dict"):
+        assert_same_way(before[part], after[part], instead[part])
+
+
+@pytest.mark.slow
+def test_renderings_come_closer_to_the_pictures(options, tmp_path):
+    paint_pictures(tmp_path / "faces", 64)
+    (tmp_path / "steps.yaml").write_text(HEADER + "0: " + STAGE.format(16, 8, 1).replace("1.0e-4", "5.0e-4"))
+    opts = parse([*options, f"--exp_dir={tmp_path}", f"--data_root={tmp_path / 'faces'}", "--val_images=64",
+                  f"--pigan_steps_conf={tmp_path / 'steps.yaml'}", "--test_output_size=16", "--pigan_hidden_dim=32"])
+    objective = AdversarialObjective(opts, World(torch.device("cpu")), lambda text: None)
+    start, seen = objective.validate().loss, 0
+    for step in range(150):
+        objective.schedule(step)
+        terms, _, count = objective.step(step, seen)
+        seen += count
+    assert all(value.isfinite() for value in terms.values())
+    assert objective.validate().loss < 0.7 * start
+
+
+# ---- options -----------------------------------------------------------------------------------------------------
+
+def test_defaults_go_with_the_objective():
+    adversarial, reconstruction = parse(["--exp_dir=x", "--objective=adversarial"]), parse(["--exp_dir=x"])
+    assert (adversarial.mapping_rate, adversarial.grad_clip, adversarial.max_steps) == (0.05, 10.0, 200_000)
+    assert (reconstruction.mapping_rate, reconstruction.grad_clip, reconstruction.max_steps) == (2.0, 1.0, 24_000)
+    assert not hasattr(adversarial, "learning_rate")
+    assert not hasattr(reconstruction, "r1_lambda")
+    assert parse(["--exp_dir=x", "--objective=adversarial", "--mapping_rate=1"]).mapping_rate == 1
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--objective=adversarial", "--rays=3"], "--rays is only with --objective reconstruction"),
+    (["--r1_lambda=3"], "--r1_lambda is only with --objective adversarial"),
+    (["--objective=adversarial", "--r1_lambda=-1"], "--r1_lambda -1.0: give at least 0"),
+    (["--objective=adversarial", "--keep_square=1.5"], "--keep_square 1.5: give a share"),
+    (["--objective=adversarial", "--val_images=1"], "--val_images 1: a distance needs 2"),
+    (["--objective=adversarial", "--test_output_size=4"], "--test_output_size 4: give 8 pixels"),
+    (["--objective=style"], "invalid choice"),
+])
+def test_impossible_options(flags, message):
+    with pytest.raises(UserError, match=message):
+        parse(["--exp_dir=x", *flags])
