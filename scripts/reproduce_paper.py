@@ -27,7 +27,7 @@ from configs.paths_config import (
     PARSER_WEIGHTS,
     PRETRAINED_FOLDER,
 )
-from options.arguments import HelpFormatter, Parser, add_flag, positive
+from options.arguments import HelpFormatter, Parser, add_flag, positive, ray_samples
 from utils.cli import run
 from utils.errors import UserError
 from utils.files import write_text
@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_heads", type=positive, default=200, help="synthheads: heads of the test set")
     parser.add_argument("--n_images", type=positive, help="only the first so many masks")
     parser.add_argument("--test_output_size", type=positive, help="pixels of a view; default: 256, or the weights' own")
-    parser.add_argument("--pigan_infer_ray_step", type=positive, help="samples a ray; default: as for inference")
+    parser.add_argument("--pigan_infer_ray_step", type=ray_samples, help="samples a ray; default: as for inference")
     parser.add_argument("--sampler", choices=["exact", "grid", "auto"], default="exact", help="see inference3d.py")
     parser.add_argument("--workers", type=positive, help="processes; default: one a GPU, or one a core")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import DATA_CONFIGS, data_config
-from options.arguments import HelpFormatter, Parser, natural, positive
+from options.arguments import HelpFormatter, Parser, add_flag, natural, positive
 from utils.cli import run
 from utils.errors import UserError
 from utils.files import make_folder
 
 if TYPE_CHECKING:
     from datasets.images_dataset import ImagesDataset3D
-    from training.parser_trainer import ParserTrainer, TrainSettings
+    from training.parser_trainer import ParserTrainer
 
 CHECKPOINT, RESULT, LOG = "run.pt", "parser.pt", "log.txt"
 SOFT = 1.5          # pixels: standard deviation of the blur that stands for soft generated pictures
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--save_interval", type=positive, default=100, help="steps between checkpoints, log lines")
     parser.add_argument("--val_interval", type=positive, default=500, help="steps between validations")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_flag(parser, "--debug", "show the traceback of an error")
     return parser
 
 
@@ -60,14 +60,14 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--size {opts.size}: give a multiple of 16")
 
     from models.parsers.face_parser import ParserConfig
-    from training.parser_trainer import ParserTrainer, TrainSettings, read_all, score
+    from training.parser_trainer import ParserTrainer, TrainSettings, read_all, read_run, score
     from utils.device import pick_device
 
     sets = find_sets(opts)
     classes = len(sets["train"].label_space)
     settings = TrainSettings(opts.steps, opts.batch_size, opts.learning_rate, seed=opts.seed,
                              parser=ParserConfig(classes, opts.size))
-    earlier = find_earlier(make_folder(opts.exp_dir) / CHECKPOINT, settings)
+    earlier = read_run(make_folder(opts.exp_dir) / CHECKPOINT, settings)
     data = {name: read_all(part, lambda numbers, name=name: _bar(numbers, f"reading {name}"))
             for name, part in sets.items()}
     trainer = ParserTrainer(settings, data["train"], earlier, pick_device(opts.device))
@@ -129,27 +129,6 @@ def find_sets(opts: argparse.Namespace) -> "dict[str, ImagesDataset3D]":
             raise UserError(f"--data_root {opts.data_root}: no masks for {name}; make a data set of "
                             "three heads or more")
     return {name: ImagesDataset3D(opts.data_root, config, paths, options) for name, paths in masks.items()}
-
-
-def find_earlier(path: Path, settings: "TrainSettings") -> dict[str, Any]:
-    """The checkpoint of this run, or nothing.
-
-    Raises:
-        UserError: it is of a run with other settings.
-    """
-    from dataclasses import asdict
-
-    from models.checkpoints import read_file
-    from training.parser_trainer import RUN_FORMAT
-
-    if not path.is_file():
-        return {}
-    contents = read_file(path)
-    if not isinstance(contents, dict) or contents.get("format") != RUN_FORMAT or (
-            {**contents["settings"], "steps": settings.steps} != asdict(settings)):
-        raise UserError(f"--exp_dir {path.parent}: {path.name} there is of a run with other settings; give another "
-                        "folder, or delete it to start anew")
-    return contents
 
 
 def say(opts: argparse.Namespace, line: str) -> None:

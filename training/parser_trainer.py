@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from criteria.segmentation import SegmentationScore, confusion_matrix, segmentation_score
 from datasets.images_dataset import ImagesDataset3D
+from models.checkpoints import read_file
 from models.parsers.face_parser import FaceParser, ParserConfig
 from training.augmentation import Augmentation, augment
 from training.ema import WeightAverage
 from training.optimizers import build_optimizer, build_scheduler
+from utils.errors import UserError
 
 RUN_FORMAT = "sem2nerf_parser_run"
 PARSE_BATCH = 32
@@ -77,6 +80,22 @@ def parsing_loss(logits: Float[Tensor, "batch classes size size"], labels: UInt8
     size = truth.sum((0, 2, 3))
     iou = both / (probability.sum((0, 2, 3)) + size - both)
     return entropy + 1 - iou[size > 0].mean()
+
+
+def read_run(path: Path, settings: TrainSettings) -> dict[str, Any]:
+    """The checkpoint to go on from, for `ParserTrainer`; empty if there is none yet.
+
+    Raises:
+        UserError: it is of a run with other settings (but for the number of steps).
+    """
+    if not path.is_file():
+        return {}
+    contents = read_file(path)
+    if not isinstance(contents, dict) or contents.get("format") != RUN_FORMAT or (
+            {**contents["settings"], "steps": settings.steps} != asdict(settings)):
+        raise UserError(f"--exp_dir {path.parent}: {path.name} there is of a run with other settings; give another "
+                        "folder, or delete it to start anew")
+    return contents
 
 
 class ParserTrainer:
