@@ -1,5 +1,6 @@
 """Runs that are interrupted in every way, and go on as if nothing had happened."""
 
+import errno
 import json
 import os
 import random
@@ -71,28 +72,39 @@ def test_killed_ten_times(options, uninterrupted, tmp_path):
     assert_same_run(checkpoint(tmp_path / "run"), checkpoint(uninterrupted))
 
 
-class KilledWhileWriting:
-    """Kills the process in the middle of writing its third checkpoint."""
+class ThirdCheckpoint:
+    """From the third checkpoint on, saving writes a few bytes and then does something else."""
+
+    def __init__(self, ending):
+        self.ending = ending
 
     def __call__(self):
         import models.checkpoints as module
 
         save, count = module.torch.save, 0
 
-        def save_and_die(contents, path):
+        def save_or_end(contents, path):
             nonlocal count
             count += 1
-            if count == 3:
+            if count >= 3:
                 path.write_bytes(b"half a file")
-                os.kill(os.getpid(), signal.SIGKILL)
+                self.ending()
             save(contents, path)
 
-        module.torch.save = save_and_die
+        module.torch.save = save_or_end
+
+
+def kill_myself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill_the_disk():
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_killed_while_writing_a_checkpoint(options, uninterrupted, tmp_path):
     argv = [*options, "--max_steps=12", "--auto_resume", f"--exp_dir={tmp_path / 'run'}"]
-    run = Run(argv, tmp_path, damage=KilledWhileWriting())
+    run = Run(argv, tmp_path, damage=ThirdCheckpoint(kill_myself))
     assert run.wait() == -signal.SIGKILL, run.output
     assert checkpoint(tmp_path / "run")["global_step"] == 2
     train(argv, tmp_path, name="again")
@@ -117,29 +129,9 @@ def test_told_to_stop(options, uninterrupted, tmp_path, name):
     assert json.loads((tmp_path / "run" / "opt.json").read_text())["learning_rate"] == 1e-3
 
 
-class FullDisk:
-    """From the third checkpoint on, the disk is full after a few bytes."""
-
-    def __call__(self):
-        import errno
-
-        import models.checkpoints as module
-
-        save, count = module.torch.save, 0
-
-        def save_or_fail(contents, path):
-            nonlocal count
-            count += 1
-            if count >= 3:
-                path.write_bytes(b"half")
-                raise OSError(errno.ENOSPC, "No space left on device")
-            save(contents, path)
-
-        module.torch.save = save_or_fail
-
-
 def test_full_disk_leaves_the_old_file_whole(options, tmp_path):
-    run = Run([*options, "--max_steps=12", f"--exp_dir={tmp_path / 'run'}"], tmp_path, damage=FullDisk())
+    full = ThirdCheckpoint(fill_the_disk)
+    run = Run([*options, "--max_steps=12", f"--exp_dir={tmp_path / 'run'}"], tmp_path, damage=full)
     assert run.wait() == 2
     assert "No space left on device" in run.output
     assert "Traceback" not in run.output
