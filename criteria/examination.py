@@ -95,7 +95,8 @@ def examine_head(net: Sem2NeRF, parser: Parser, trial: Trial, wrong: Codes, geom
     known = net.siren.mapping_network(torch.from_numpy(trial.z)[None])
     view = net.scene_of(known).render(camera, size, SAMPLES, sampler=sampler)
     # both reduced alike: a pixel of the truth is the mean of its area, not the colour of its middle
-    both = F.interpolate(torch.stack([view.rgb, picture(trial.free)]), (DECODER_SIZE,) * 2, mode="bilinear", antialias=True)
+    both = F.interpolate(torch.stack([view.rgb, picture(trial.free)]), (DECODER_SIZE,) * 2, mode="bilinear",
+                         antialias=True)
     tally.add("decoder_psnr", psnr(*both))
 
     other = net.scene_of(wrong).render(camera, size, SAMPLES, sampler=sampler)
