@@ -28,6 +28,7 @@ from models.pigan.siren import FilmSiren
 from utils.blocks import map_threads
 
 GRID_TOLERANCE = 0.36  # error of the optical depth across a coarse cell of the grid, over the samples it stands in for
+GRID_REFINEMENT = 4
 GRID_SPREAD = 0.017  # depth that calls for one more colour sample, times the root of the samples the grid stands in for
 GRID_RAYS = 1024  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
@@ -205,7 +206,7 @@ class Scene:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:
                 grid = self.grids[samples] = DensityGrid(
-                    self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples,
+                    self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples, GRID_REFINEMENT,
                     max(fov_deg, WIDEST_FOV_DEG))
             grid.cover(cameras, curriculum.fov_deg)
         return grid
@@ -220,9 +221,11 @@ class Scene:
         """Pixels and the number of field evaluations, without those of the grid."""
         grid, spread = self._grid([camera], samples), GRID_SPREAD / math.sqrt(samples)
         origin = camera_rays(camera, 1, self.curriculum.fov_deg)[0]
+        starts, ends = grid.segments(camera, self.curriculum.fov_deg, directions)
 
         def block(start: int) -> tuple[Pixels, int]:
-            return render_block_with_grid(self.field, grid, origin, directions[start : start + GRID_RAYS],
+            part = slice(start, start + GRID_RAYS)
+            return render_block_with_grid(self.field, grid, origin, directions[part], starts[part], ends[part],
                                           spread=spread, block=self.block, last_back=self.curriculum.eval_last_back)
 
         blocks, evaluations = [], 0

@@ -70,13 +70,17 @@ class Samples(NamedTuple):
 
 
 def place_samples(
-    grid: DensityGrid, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], spread: float
+    grid: DensityGrid,
+    origin: Float[Tensor, "3"],
+    directions: Float[Tensor, "rays 3"],
+    start: Float[Tensor, " rays"],
+    end: Float[Tensor, " rays"],
+    spread: float,
 ) -> tuple[Samples, Float[Tensor, " rays"]]:
     """The colour samples before the far end, and the opacity of each ray (which its weights sum to).
 
-    `spread` is the depth, world units, that calls for one more sample.
+    `start` and `end` are the grid's segments; `spread` is the depth, world units, that calls for one more sample.
     """
-    start, end = grid.segments(origin, directions)
     total = torch.zeros_like(start)
     samples = [(torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0))]
     # rays in groups of equal shape: first by the number of steps through the grid, then by that of colour samples
@@ -106,6 +110,8 @@ def render_block_with_grid(
     grid: DensityGrid,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
+    start: Float[Tensor, " rays"],
+    end: Float[Tensor, " rays"],
     *,
     spread: float,
     block: int,
@@ -115,10 +121,10 @@ def render_block_with_grid(
 
     Args:
         grid: must cover the camera.
-        spread: see `place_samples`.
+        start, end, spread: see `place_samples`.
         block: so many points are evaluated at a time.
     """
-    samples, total = place_samples(grid, origin, directions, spread)
+    samples, total = place_samples(grid, origin, directions, start, end, spread)
     left = (1 - total > CLEAR).nonzero()[:, 0]
     ray, depth, weight = (torch.cat(values) for values in zip(
         samples, (left, torch.full_like(total[left], grid.far), 1 - total[left]), strict=True))
