@@ -23,6 +23,8 @@ WIDEST_FOV_DEG = 24.0  # what the first grid has room for
 HIDDEN = 1e-2  # what lies behind this transmittance is not refined
 OPAQUE = 1e-5  # ... and what lies behind this one is not looked at
 MARGIN = 0.25  # how far beyond its corners' values a cell may reach, as a share of the range around it
+DEG = 1
+CENTRE, NORM, DILATE = 0, 'max', 0
 GAIN = 3.0  # halving the distance of the points divides the interpolation error by about so much
 RAYS_PER_CELL = 2  # along each side; they look for what a camera sees
 MARCH = 1.25  # steps per coarse cell along a ray
@@ -224,17 +226,25 @@ class DensityGrid:
             return
         self.refined[cells] = True
         values = self._corners(cells)
-        z, y, x = self._corner(cells)
-        middle = self._evaluate((torch.stack([x, y, z], -1) + 0.5) * CELL - self.radius)
-        wrong = _alpha_error(middle, values.mean(1)) * light > self.tolerance
-        n = 2
-        while wrong.any() and n <= self.refinement:
+        wrong = torch.ones(len(cells), dtype=torch.bool)
+        if CENTRE:
+            z, y, x = self._corner(cells)
+            middle = self._evaluate((torch.stack([x, y, z], -1) + 0.5) * CELL - self.radius)
+            wrong = self._around(cells, _alpha_error(middle, values.mean(1)) * light > self.tolerance * CENTRE, DILATE)
+        for before_n, n in {4: ((1, 2), (2, 4)), 6: ((1, 3), (3, 6)), 8: ((1, 2), (2, 4), (4, 8)), 5:((1,5),), 2:((1,2),), 3:((1,3),)}[self.refinement]:
             cells, light, before = cells[wrong], light[wrong], values[wrong]
             values = self._fine_points(cells, n)
-            self._write(cells, values @ _sharpened(n, self.refinement).t())
-            error = _alpha_error(values, before @ _interpolation(n // 2, n).t()).square_().mean(1).sqrt_()
-            wrong = error * light > self.tolerance * GAIN
-            n *= 2
+            self._write(cells, values @ (_sharpened if n == self.refinement or DEG == 2 else _interpolation)(n, self.refinement).t())
+            error = _alpha_error(values, before @ _interpolation(before_n, n).t())
+            error = error.amax(1) if NORM == "max" else error.square_().mean(1).sqrt_()
+            wrong = self._around(cells, error * light > self.tolerance * GAIN, DILATE)
+
+    def _around(self, cells, wrong, dilate):
+        if not dilate:
+            return wrong
+        mark = torch.zeros(self.cells**3)
+        mark[cells[wrong]] = 1
+        return F.max_pool3d(mark.reshape(1, 1, *[self.cells]*3), 3, 1, 1).reshape(-1)[cells] > 0
 
     def _fine_points(self, cells: Int[Tensor, " cells"], n: int) -> Float[Tensor, "cells points"]:
         """The field at the n + 1 points along each side of these cells."""
@@ -269,7 +279,7 @@ def _alpha_error(density: Tensor, estimate: Tensor) -> Tensor:
 def _interpolation(coarse: int, fine: int) -> Float[Tensor, "fine_points coarse_points"]:
     """From the coarse + 1 equidistant points along each side of a cell to fine + 1, by polynomials of degree at most 2
     through the nearest points."""
-    degree = min(coarse, 2)
+    degree = min(coarse, DEG)
     matrix = torch.zeros(fine + 1, coarse + 1, dtype=torch.float64)
     for row in range(fine + 1):
         at = row / fine * coarse
