@@ -21,15 +21,17 @@ from models.pigan.curriculums import Curriculum
 from models.pigan.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.exact_sampling import Pixels, render_block
 from models.pigan.folded import FoldedField
-from models.pigan.grid_sampling import render_block_with_grid
+from models.pigan.grid_sampling import Budget, render_block_with_grid
 from models.pigan.kernels import block_size
 from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
 from utils.blocks import map_threads
 
-GRID_TOLERANCE = 0.36  # error of the optical depth across a coarse cell of the grid, over the samples it stands in for
-GRID_REFINEMENT = 4
-GRID_SPREAD = 0.017  # depth that calls for one more colour sample, times the root of the samples the grid stands in for
+# the more samples a grid stands in for, the finer it is and the more colours it takes
+GRID_TOLERANCE = 30.0  # see `DensityGrid`; over the samples to the power of 1.5
+FINE_GRID_SAMPLES = 48  # from so many on a coarse cell of the grid is divided into 6 along each side, else into 4
+GRID_SPREAD = 0.085  # see `Budget`; over the samples
+GRID_COLOURS = 2.0  # the most samples a ray; times the root of the samples
 GRID_RAYS = 1024  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
 # `auto` uses the grid if a view takes so many evaluations that a grid pays, and if every fourth pixel of a small view
@@ -206,7 +208,8 @@ class Scene:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:
                 grid = self.grids[samples] = DensityGrid(
-                    self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples, GRID_REFINEMENT,
+                    self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples**1.5,
+                    6 if samples >= FINE_GRID_SAMPLES else 4,
                     max(fov_deg, WIDEST_FOV_DEG))
             grid.cover(cameras, curriculum.fov_deg)
         return grid
@@ -219,14 +222,15 @@ class Scene:
         on_rays: Callable[[int], None] | None = None,
     ) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
-        grid, spread = self._grid([camera], samples), GRID_SPREAD / math.sqrt(samples)
+        grid = self._grid([camera], samples)
+        budget = Budget(GRID_SPREAD / samples, round(GRID_COLOURS * math.sqrt(samples)))
         origin = camera_rays(camera, 1, self.curriculum.fov_deg)[0]
         starts, ends = grid.segments(camera, self.curriculum.fov_deg, directions)
 
         def block(start: int) -> tuple[Pixels, int]:
             part = slice(start, start + GRID_RAYS)
             return render_block_with_grid(self.field, grid, origin, directions[part], starts[part], ends[part],
-                                          spread=spread, block=self.block, last_back=self.curriculum.eval_last_back)
+                                          budget=budget, block=self.block, last_back=self.curriculum.eval_last_back)
 
         blocks, evaluations = [], 0
         for pixels, count in map_threads(block, range(0, len(directions), GRID_RAYS), self._workers):

@@ -16,16 +16,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.pigan.cameras import Camera, camera_rays, camera_to_world, camera_origins
+from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_world
 
 CELL = 0.0063  # side of a coarse cell, world units: a thirty-eighth of the box the fields are trained in
 WIDEST_FOV_DEG = 24.0  # what the first grid has room for
 HIDDEN = 1e-2  # what lies behind this transmittance is not refined
 OPAQUE = 1e-5  # ... and what lies behind this one is not looked at
 MARGIN = 0.25  # how far beyond its corners' values a cell may reach, as a share of the range around it
-DEG = 1
-CENTRE, NORM, DILATE = 0, 'max', 0
-GAIN = 3.0  # halving the distance of the points divides the interpolation error by about so much
 RAYS_PER_CELL = 2  # along each side; they look for what a camera sees
 MARCH = 1.25  # steps per coarse cell along a ray
 ROW = 32  # bricks lie in memory as layers of ROW x ROW
@@ -37,8 +34,9 @@ class DensityGrid:
     Args:
         density: the field's density before its clamp, at any world positions.
         near, far: distances from a camera between which it sees.
-        tolerance: wanted error of the light that a coarse cell lets through, as a share of the light from the camera.
-        refinement: a coarse cell is divided into at most so many fine ones along each side: a power of two.
+        tolerance: a cell is refined further if interpolation misjudges the light that it lets through by more than
+            this anywhere; as a share of the light that a camera would receive from there through empty space.
+        refinement: a coarse cell is divided into so many fine ones along each side; even, 4 or more.
         fov_deg: the widest field of view it has room for.
     """
 
@@ -47,7 +45,7 @@ class DensityGrid:
         density: Callable[[Tensor], Tensor],
         near: float,
         far: float,
-        tolerance: float = 0.02,
+        tolerance: float = 0.25,
         refinement: int = 4,
         fov_deg: float = WIDEST_FOV_DEG,
     ) -> None:
@@ -154,9 +152,8 @@ class DensityGrid:
             x, y = (value.reshape(-1, 1) for value in torch.meshgrid(*[torch.tensor([-1.0, 1.0])] * 2, indexing="ij"))
             rays = F.normalize(x * slope * axes[:, 0] + y * slope * axes[:, 1] - axes[:, 2], dim=1)
             corners = torch.cat([axes[:, 2] + rays * self.near, axes[:, 2] + rays * self.far, axes[None, :, 2] * (1 - self.far)])
-            low, high = (corners.amin(0) - 3 * margin).tolist(), (corners.amax(0) + 3 * margin).tolist()
-            x, y, z = (slice(max(int((a + self.radius) / CELL), 0), max(int((b + self.radius) / CELL) + 2, 0))
-                       for a, b in zip(low, high))
+            bounds = torch.stack([corners.amin(0) - 3 * margin, corners.amax(0) + 3 * margin]).add_(self.radius) / CELL
+            z, y, x = (slice(low, high + 2) for low, high in bounds.clamp_(0).int().t().flip(0).tolist())
             at = line[z, None, None], line[y, None], line[x]  # broadcast to the box around what the camera sees
             side, height, back = (at[2] * axis[0] + at[1] * axis[1] + at[0] * axis[2] for axis in axes.unbind(1))
             squared = at[2] ** 2 + at[1] ** 2 + at[0] ** 2 + 1 - 2 * back  # distance from the camera
@@ -220,31 +217,17 @@ class DensityGrid:
         bricks[brick // ROW**2, :, brick // ROW % ROW, :, brick % ROW] = values.reshape(-1, side, side, side)
 
     def _refine(self, cells: Int[Tensor, " cells"], light: Float[Tensor, " cells"]) -> None:
-        """Ask the field for finer points of these cells, as far as it matters: first for the middle, then for 3 points
-        along each side, 5 points and so on."""
+        """Ask the field for every second fine point of these cells, and for all where the interpolation was wrong."""
         if not len(cells):
             return
         self.refined[cells] = True
         values = self._corners(cells)
-        wrong = torch.ones(len(cells), dtype=torch.bool)
-        if CENTRE:
-            z, y, x = self._corner(cells)
-            middle = self._evaluate((torch.stack([x, y, z], -1) + 0.5) * CELL - self.radius)
-            wrong = self._around(cells, _alpha_error(middle, values.mean(1)) * light > self.tolerance * CENTRE, DILATE)
-        for before_n, n in {4: ((1, 2), (2, 4)), 6: ((1, 3), (3, 6)), 8: ((1, 2), (2, 4), (4, 8)), 5:((1,5),), 2:((1,2),), 3:((1,3),)}[self.refinement]:
-            cells, light, before = cells[wrong], light[wrong], values[wrong]
-            values = self._fine_points(cells, n)
-            self._write(cells, values @ (_sharpened if n == self.refinement or DEG == 2 else _interpolation)(n, self.refinement).t())
-            error = _alpha_error(values, before @ _interpolation(before_n, n).t())
-            error = error.amax(1) if NORM == "max" else error.square_().mean(1).sqrt_()
-            wrong = self._around(cells, error * light > self.tolerance * GAIN, DILATE)
-
-    def _around(self, cells, wrong, dilate):
-        if not dilate:
-            return wrong
-        mark = torch.zeros(self.cells**3)
-        mark[cells[wrong]] = 1
-        return F.max_pool3d(mark.reshape(1, 1, *[self.cells]*3), 3, 1, 1).reshape(-1)[cells] > 0
+        for coarse, fine in ((1, self.refinement // 2), (self.refinement // 2, self.refinement)):
+            before, values = values, self._fine_points(cells, fine)
+            self._write(cells, values @ _sharpened(fine, self.refinement).t())
+            error = _light_error(values, before @ _interpolation(coarse, fine).t()).amax(1) * light
+            wrong = error > self.tolerance
+            cells, light, values = cells[wrong], light[wrong], values[wrong]
 
     def _fine_points(self, cells: Int[Tensor, " cells"], n: int) -> Float[Tensor, "cells points"]:
         """The field at the n + 1 points along each side of these cells."""
@@ -270,7 +253,7 @@ def _pool(values: Tensor, join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     return values
 
 
-def _alpha_error(density: Tensor, estimate: Tensor) -> Tensor:
+def _light_error(density: Tensor, estimate: Tensor) -> Tensor:
     """How much the light let through by a coarse cell of this density is misjudged."""
     return (torch.exp(-CELL * density.relu()) - torch.exp(-CELL * estimate.relu())).abs_()
 
@@ -279,7 +262,7 @@ def _alpha_error(density: Tensor, estimate: Tensor) -> Tensor:
 def _interpolation(coarse: int, fine: int) -> Float[Tensor, "fine_points coarse_points"]:
     """From the coarse + 1 equidistant points along each side of a cell to fine + 1, by polynomials of degree at most 2
     through the nearest points."""
-    degree = min(coarse, DEG)
+    degree = min(coarse, 2)
     matrix = torch.zeros(fine + 1, coarse + 1, dtype=torch.float64)
     for row in range(fine + 1):
         at = row / fine * coarse

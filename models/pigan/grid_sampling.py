@@ -5,6 +5,7 @@ A ray's colour is an integral over its accumulated opacity u: C = int_0^A c(t(u)
 t(u) and A; a Gauss-Legendre rule in u gives the few depths where the colour is evaluated.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +20,11 @@ from models.pigan.folded import FoldedField
 
 RULES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples a ray
 FAINT = 0.2  # rays of less opacity get proportionally fewer
-MIN_STEPS, MAX_STEPS = 16, 512  # through the grid, from where a ray may first meet something to where it is opaque
+STEPS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # from where a ray may first meet something to where it is opaque
 CLEAR = 1e-4  # less opacity, or less left over, is not coloured
 
 
+@functools.cache
 def legendre(samples: int) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"]]:
     """Nodes and weights of the Gauss-Legendre rule on [0, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(samples)
@@ -53,12 +55,24 @@ def invert(
     return index - 1 + ((wanted - below) / (above - below).clamp_(min=1e-12)).clamp_(0, 1)
 
 
+class Budget(NamedTuple):
+    """How many samples a ray gets."""
+
+    spread: float  # depth, world units, that calls for one more
+    most: int
+
+
 def samples_needed(
-    depth: Float[Tensor, "*rays"], opacity: Float[Tensor, "*rays"], spread: float
+    depth: Float[Tensor, "*rays"], opacity: Float[Tensor, "*rays"], budget: Budget
 ) -> Int[Tensor, "*rays"]:
-    """Index into RULES for rays whose middle 80 % of opacity lies within so much depth; see `place_samples`."""
-    wanted = (RULES[1] + depth / spread) * (opacity / FAINT).clamp(max=1)
-    return torch.bucketize(wanted, torch.tensor(RULES, dtype=torch.float32)).clamp_(max=len(RULES) - 1)
+    """Index into RULES for rays whose middle 80 % of opacity lies within so much depth."""
+    wanted = (RULES[1] + depth / budget.spread).clamp(max=budget.most) * (opacity / FAINT).clamp(max=1)
+    return _index_of(wanted, RULES)
+
+
+def _index_of(wanted: Float[Tensor, "*rays"], numbers: tuple[int, ...]) -> Int[Tensor, "*rays"]:
+    """Of the first of these numbers that is no less, or of the last."""
+    return torch.bucketize(wanted, torch.tensor(numbers, dtype=torch.float32)).clamp_(max=len(numbers) - 1)
 
 
 class Samples(NamedTuple):
@@ -75,25 +89,25 @@ def place_samples(
     directions: Float[Tensor, "rays 3"],
     start: Float[Tensor, " rays"],
     end: Float[Tensor, " rays"],
-    spread: float,
+    budget: Budget,
 ) -> tuple[Samples, Float[Tensor, " rays"]]:
     """The colour samples before the far end, and the opacity of each ray (which its weights sum to).
 
-    `start` and `end` are the grid's segments; `spread` is the depth, world units, that calls for one more sample.
+    `start` and `end` are the grid's segments.
     """
     total = torch.zeros_like(start)
     samples = [(torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0))]
     # rays in groups of equal shape: first by the number of steps through the grid, then by that of colour samples
-    steps = ((end - start) / (CELL / grid.refinement)).clamp(MIN_STEPS, MAX_STEPS).log2().ceil().exp2().int()
-    steps[end <= start] = 0
-    for count in steps[steps > 0].unique().tolist():
-        group = (steps == count).nonzero()[:, 0]
+    steps = _index_of((end - start) / (CELL / grid.refinement), STEPS)
+    steps[end <= start] = -1
+    for step in steps[steps >= 0].unique().tolist():
+        group, count = (steps == step).nonzero()[:, 0], STEPS[step]
         first, width = start[group, None], (end - start)[group, None] / count
         opacity = opacity_at_steps(grid, origin, directions[group], first[:, 0], end[group], count)
         reached = opacity[:, -1:]
         total[group] = reached[:, 0]
         tails = invert(opacity, reached * torch.tensor([0.1, 0.9]))
-        rules = samples_needed(tails.diff() * width, reached, spread)[:, 0]
+        rules = samples_needed(tails.diff() * width, reached, budget)[:, 0]
         rules[reached[:, 0] < CLEAR] = -1
         for rule in rules[rules >= 0].unique().tolist():
             part = (rules == rule).nonzero()[:, 0]
@@ -113,7 +127,7 @@ def render_block_with_grid(
     start: Float[Tensor, " rays"],
     end: Float[Tensor, " rays"],
     *,
-    spread: float,
+    budget: Budget,
     block: int,
     last_back: bool,
 ) -> tuple[Pixels, int]:
@@ -121,10 +135,10 @@ def render_block_with_grid(
 
     Args:
         grid: must cover the camera.
-        start, end, spread: see `place_samples`.
+        start, end: the grid's segments.
         block: so many points are evaluated at a time.
     """
-    samples, total = place_samples(grid, origin, directions, start, end, spread)
+    samples, total = place_samples(grid, origin, directions, start, end, budget)
     left = (1 - total > CLEAR).nonzero()[:, 0]
     ray, depth, weight = (torch.cat(values) for values in zip(
         samples, (left, torch.full_like(total[left], grid.far), 1 - total[left]), strict=True))
