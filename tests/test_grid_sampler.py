@@ -8,12 +8,12 @@ from tiny import tiny_model
 
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.density_grid import CELL, DensityGrid
-from models.pigan.grid_sampling import RULES, invert, legendre, place_samples, samples_needed
+from models.pigan.grid_sampling import RULES, Budget, invert, legendre, place_samples, samples_needed
 from models.pigan.siren import style_code
 from options.test_options import parse_options
 from utils.errors import UserError
 
-NEAR, FAR, SPREAD = 0.88, 1.12, 0.0055
+NEAR, FAR, BUDGET = 0.88, 1.12, Budget(0.0055, 20)
 # far to the side of the box as well as in front of it: a camera's slab of depths turns with the camera
 CAMERAS = [Camera(), Camera(0.3, math.pi / 4), Camera(math.pi / 2 + 0.4, math.pi / 2, 22.0)]
 
@@ -42,17 +42,18 @@ def test_invert_is_linear_between_borders():
 
 
 def test_thin_surfaces_need_few_samples_and_faint_rays_fewer():
-    rules = samples_needed(torch.tensor([0.0, 0.0, 0.03, 1.0]), torch.tensor([0.01, 1.0, 1.0, 1.0]), SPREAD)
+    rules = samples_needed(torch.tensor([0.0, 0.0, 0.03, 1.0]), torch.tensor([0.01, 1.0, 1.0, 1.0]), BUDGET)
     counts = [RULES[rule] for rule in rules]
-    assert counts[0] < counts[1] < counts[2] < counts[3] == RULES[-1]
+    assert counts[0] < counts[1] < counts[2] < counts[3] == BUDGET.most
 
 
 @pytest.mark.parametrize("sharpness", [3e3, 1e5])
 def test_samples_lie_where_a_wall_becomes_opaque(sharpness):
     grid = DensityGrid(slab(sharpness), NEAR, FAR)
     grid.cover([Camera()], 12.0)
-    origin, _ = camera_rays(Camera(), 1, 12.0)
-    samples, opacity = place_samples(grid, origin, torch.tensor([[0.0, 0.0, -1.0]]), SPREAD)
+    origin, directions = camera_rays(Camera(), 1, 12.0)[0], torch.tensor([[0.0, 0.0, -1.0]])
+    segments = grid.segments(Camera(), 12.0, directions)
+    samples, opacity = place_samples(grid, origin, directions, *segments, BUDGET)
     # optical depth at d behind z = 0 is sharpness * d^2 / 2; the wall is seen from 1 in front of it and ends at .12
     assert opacity.item() == pytest.approx(1 - math.exp(-sharpness * 0.12**2 / 2), abs=1e-3)
     mean = (samples.weight * samples.depth).sum() / samples.weight.sum()
@@ -63,7 +64,7 @@ def test_an_empty_scene_has_no_samples_and_refines_nothing():
     grid = DensityGrid(lambda points: torch.full((len(points),), -1.0), NEAR, FAR)
     grid.cover([Camera()], 12.0)
     origin, directions = camera_rays(Camera(), 4, 12.0)
-    samples, opacity = place_samples(grid, origin, directions, SPREAD)
+    samples, opacity = place_samples(grid, origin, directions, *grid.segments(Camera(), 12.0, directions), BUDGET)
     assert len(samples.ray) == 0
     assert opacity.max() == 0
     assert not grid.refined.any()
@@ -145,7 +146,7 @@ def test_what_no_camera_saw_is_interpolated():
     grid.cover([Camera()], 12.0)
     z = torch.linspace(-0.1, 0.05, 40)
     points = torch.stack([torch.full_like(z, 0.003), torch.full_like(z, -0.002), z], -1)
-    cell = grid._flat(((points + grid.radius) / CELL).int())
+    cell = grid._flat(((points + grid.radius) / CELL).floor())
     assert grid.refined[cell].any()
     assert (~grid.refined[cell] & (grid.brick[cell] > 0)).any()
     assert torch.allclose(grid.lookup(points), -1e4 * z.clamp(max=0), atol=0.05)

@@ -149,10 +149,9 @@ class DensityGrid:
         line, margin = torch.arange(self.cells + 1) * CELL - self.radius, 2 * CELL
         for camera in cameras:
             axes, slope = _axes(camera), math.tan(math.radians(camera.fov_deg) / 2)
-            x, y = (value.reshape(-1, 1) for value in torch.meshgrid(*[torch.tensor([-1.0, 1.0])] * 2, indexing="ij"))
-            rays = F.normalize(x * slope * axes[:, 0] + y * slope * axes[:, 1] - axes[:, 2], dim=1)
-            corners = torch.cat([axes[:, 2] + rays * self.near, axes[:, 2] + rays * self.far, axes[None, :, 2] * (1 - self.far)])
-            bounds = torch.stack([corners.amin(0) - 3 * margin, corners.amax(0) + 3 * margin]).add_(self.radius) / CELL
+            rays = camera_rays(camera, 2, camera.fov_deg)[1]  # through the corners of the picture
+            ends = axes[:, 2] + torch.cat([rays * self.near, rays * self.far, -axes[None, :, 2] * self.far])
+            bounds = torch.stack([ends.amin(0) - 3 * margin, ends.amax(0) + 3 * margin]).add_(self.radius) / CELL
             z, y, x = (slice(low, high + 2) for low, high in bounds.clamp_(0).int().t().flip(0).tolist())
             at = line[z, None, None], line[y, None], line[x]  # broadcast to the box around what the camera sees
             side, height, back = (at[2] * axis[0] + at[1] * axis[1] + at[0] * axis[2] for axis in axes.unbind(1))

@@ -20,7 +20,7 @@ from models.pigan.folded import FoldedField
 
 RULES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples a ray
 FAINT = 0.2  # rays of less opacity get proportionally fewer
-STEPS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # from where a ray may first meet something to where it is opaque
+STEPS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # from where a ray may meet something to where it is opaque
 CLEAR = 1e-4  # less opacity, or less left over, is not coloured
 
 
