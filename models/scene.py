@@ -6,6 +6,7 @@
 """
 
 import copy
+import functools
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -207,8 +208,10 @@ class Scene:
         with self._lock:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:
+                # the scene itself, in a cycle, would keep the memory of both until Python looks for cycles
+                density = functools.partial(density_of, self.field, block=self.block)
                 grid = self.grids[samples] = DensityGrid(
-                    self.density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples**1.5,
+                    density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples**1.5,
                     6 if samples >= FINE_GRID_SAMPLES else 4,
                     max(fov_deg, WIDEST_FOV_DEG))
             grid.cover(cameras, curriculum.fov_deg)
@@ -240,15 +243,24 @@ class Scene:
                 on_rays(len(pixels.depth))
         return Pixels(*(torch.cat(values) for values in zip(*blocks, strict=True))), evaluations
 
-    @torch.no_grad()
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density (before its clamp to positive values) at world positions; the result is on the CPU."""
-        def block(part: Tensor) -> Tensor:
-            return self.field.density(self.field.features(part.to(self.field.device))).cpu()
-
-        blocks = list(map_threads(block, points.split(self.block), self._workers))
-        return torch.cat(blocks) if blocks else points.new_zeros(0)
+        return density_of(self.field, points, self.block)
 
     @property
     def _workers(self) -> int:
-        return torch.get_num_threads() if self.field.device.type == "cpu" else 1
+        return _workers(self.field)
+
+
+@torch.no_grad()
+def density_of(field: FoldedField, points: Float[Tensor, "points 3"], block: int) -> Float[Tensor, " points"]:
+    """Density (before its clamp to positive values) at world positions, so many points at a time; on the CPU."""
+    def evaluate(part: Tensor) -> Tensor:
+        return field.density(field.features(part.to(field.device))).cpu()
+
+    blocks = list(map_threads(evaluate, points.split(block), _workers(field)))
+    return torch.cat(blocks) if blocks else points.new_zeros(0)
+
+
+def _workers(field: FoldedField) -> int:
+    return torch.get_num_threads() if field.device.type == "cpu" else 1
