@@ -1,6 +1,8 @@
 """The grid sampler: its quadrature on cases worked out by hand, its pictures against the exact path."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -138,6 +140,49 @@ def test_prepared_views_do_not_depend_on_their_order(scene, monkeypatch):
         assert scene.grids[12].evaluations == made
         pictures.append([views[i] for i in range(3)])
     assert all(torch.equal(*pair) for pair in zip(*pictures))
+
+
+def test_only_where_interpolation_errs_all_points_are_asked_for():
+    """A wall of constant slope is met by interpolation, a rippled one is not."""
+    straight, rippled = (DensityGrid(density, NEAR, FAR) for density in (
+        slab(1e4), lambda points: slab(1e4)(points) + 600 * torch.sin(points[:, 0] * math.pi / CELL * 1.5)))
+    for grid in (straight, rippled):
+        grid.cover([Camera()], 12.0)
+    points_of_a_cell = ((grid.evaluations - grid.known.sum()) / grid.refined.sum() for grid in (straight, rippled))
+    few, many = (float(value) for value in points_of_a_cell)
+    assert few < 3**3 < many < 3**3 + 5**3
+
+
+def test_segments_hold_what_each_ray_sees():
+    """A ball of radius .03 at (.01, .02, 0): rays that meet it enter it and are opaque within their segment."""
+    middle = torch.tensor([0.01, 0.02, 0.0])
+    grid = DensityGrid(lambda points: 1e5 * (0.03 - (points - middle).norm(dim=1)), NEAR, FAR)
+    for camera in CAMERAS:
+        grid.cover([camera], 12.0)
+        origin, directions = camera_rays(camera, 40, 12.0)
+        start, end = grid.segments(camera, 12.0, directions)
+        nearest = (directions @ (middle - origin))
+        inside = 0.03**2 - ((middle - origin).square().sum() - nearest**2)
+        enters = nearest - inside.clamp(min=0).sqrt()
+        meets = inside > 0.003**2
+        assert 0.02 < meets.float().mean() < 0.5
+        assert ((start < enters) & (enters + 2 * CELL < end))[meets].all()
+        assert (start == end)[inside < 0.03**2 - 0.055**2].all()
+        assert (end - start)[meets].mean() < 0.06
+
+
+def test_a_scene_is_freed_with_its_last_name():
+    """No cycle between a scene and its grids: their memory must not wait for Python to look for cycles."""
+    net = tiny_model(contrast=5)
+    scene = net.scene_of(style_code(net.siren, 3))
+    scene.prepare([Camera()], 8, 12)
+    grid = weakref.ref(scene.grids[12])
+    gc.disable()
+    try:
+        del scene
+        assert grid() is None
+    finally:
+        gc.enable()
 
 
 def test_what_no_camera_saw_is_interpolated():

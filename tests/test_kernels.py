@@ -6,7 +6,7 @@ from tiny import tiny_model
 
 from models.pigan import kernels
 from models.pigan.folded import FoldedField
-from models.pigan.kernels import CPU_BLOCKS, affine, block_size, sine_
+from models.pigan.kernels import CPU_BLOCKS, ROWS, affine, block_size, sine_, whole_rows
 from models.pigan.siren import style_code
 
 
@@ -38,6 +38,28 @@ def test_sine_in_place_and_for_large_arguments():
     expected = x.double().sin()
     assert sine_(x) is x
     assert (x.double() - expected).abs().max() < 2e-7
+
+
+@pytest.mark.parametrize("points, rows", [(0, 0), (1, ROWS), (ROWS, ROWS), (ROWS + 1, 2 * ROWS)])
+def test_whole_rows(points, rows):
+    padded = whole_rows(torch.ones(points, 3))
+    assert padded.shape == (rows, 3)
+    assert padded.sum() == 3 * points
+
+
+def test_any_number_of_points_at_once_or_in_steps():
+    """Products see whole rows only; their number does not show in the results."""
+    net = tiny_model(contrast=5)
+    field = FoldedField(net.siren, style_code(net.siren, 1))
+    points = (torch.rand(ROWS + 7, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.2
+    rgb, density = field(points)
+    features = field.features(points)
+    chosen = torch.tensor([5, 0, ROWS + 6])
+    assert torch.allclose(field.density(features), density, atol=1e-4)
+    assert torch.allclose(field.colour(features), rgb, atol=1e-6)
+    assert torch.allclose(field.colour(features, chosen), rgb[chosen], atol=1e-6)
+    assert torch.allclose(field(points[:3])[0], rgb[:3], atol=1e-6)
+    assert [len(value) for value in field(points[:0])] == [0, 0]
 
 
 def test_block_size_is_found_once():

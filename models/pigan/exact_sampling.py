@@ -63,5 +63,5 @@ def render_block(
     for features, weight in zip((coarse_features, fine_features), by_pass, strict=True):
         weight = weight.reshape(-1)
         seen = (weight.abs() > INVISIBLE_WEIGHT).nonzero()[:, 0]
-        rgb.index_add_(0, seen // samples, field.colour(features.index_select(0, seen)) * weight[seen, None])
+        rgb.index_add_(0, seen // samples, field.colour(features, seen) * weight[seen, None])
     return Pixels(rgb, (weights * depths).sum(1), opacity)

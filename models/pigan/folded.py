@@ -8,11 +8,11 @@ Nothing is approximated; only the order of float operations changes.
 import copy
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.pigan.codes import Codes
-from models.pigan.kernels import affine, sine_
+from models.pigan.kernels import affine, sine_, whole_rows
 from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, LOCKED_DIRECTION, FilmSiren
 
 
@@ -59,19 +59,31 @@ class FoldedField:
         return other
 
     @torch.no_grad()
+    def __call__(self, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "points 3"], Float[Tensor, " points"]]:
+        """Colour in (0, 1) for the locked view direction, and density before its clamp to positive values."""
+        features = self.features(whole_rows(points))
+        return self.colour(features)[: len(points)], self.density(features)[: len(points)]
+
+    @torch.no_grad()
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width"]:
         """The last density layer's activations."""
-        x = points
+        x = whole_rows(points)
         for weight, bias in self.layers:
             x = sine_(affine(x, weight, bias))
-        return x
+        return x[: len(points)]
 
     @torch.no_grad()
     def density(self, features: Float[Tensor, "points width"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
-        return affine(features, *self.density_output)[:, 0]
+        weight, bias = self.density_output
+        return torch.mv(features, weight[0]).add_(bias)
 
     @torch.no_grad()
-    def colour(self, features: Float[Tensor, "points width"]) -> Float[Tensor, "points 3"]:
-        """Colour in (0, 1) for the locked view direction."""
-        return affine(sine_(affine(features, *self.colour_layer)), *self.colour_output).sigmoid_()
+    def colour(
+        self, features: Float[Tensor, "points width"], chosen: Int[Tensor, " chosen"] | None = None
+    ) -> Float[Tensor, "chosen 3"]:
+        """Colour in (0, 1) for the locked view direction, of all points or of these."""
+        x = features if chosen is None else features.index_select(0, whole_rows(chosen))
+        x = sine_(affine(x, *self.colour_layer))
+        rgb = torch.addmm(self.colour_output[1], x, self.colour_output[0].t()).sigmoid_()
+        return rgb if chosen is None else rgb[: len(chosen)]

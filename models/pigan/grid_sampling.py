@@ -147,12 +147,12 @@ def render_block_with_grid(
     for i in range(0, len(ray), block):
         part = slice(i, i + block)
         points = torch.addcmul(origin, directions[ray[part]], depth[part, None]).to(field.device)
-        features = field.features(points)
+        colour, density = (value.cpu() for value in field(points))
         # behind the far end lies an infinite interval: opaque where there is density, else left to the background
-        solid = (field.density(features).cpu() > 0) & at_far[part]
+        solid = (density > 0) & at_far[part]
         opacity.index_add_(0, ray[part][solid], weight[part][solid])
         if not last_back:
             weight[part] *= solid | ~at_far[part]
-        rgb.index_add_(0, ray[part], field.colour(features).cpu() * weight[part, None])
+        rgb.index_add_(0, ray[part], colour * weight[part, None])
     expected = torch.zeros_like(total).index_add_(0, ray, weight * depth)
     return Pixels(rgb, expected, opacity), len(ray)
