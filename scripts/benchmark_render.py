@@ -128,8 +128,8 @@ def render_figures(args: argparse.Namespace) -> dict[str, Any]:
     """One view: the official layout, the exact path and the grid; the share of the machine's rate; where time goes."""
     subject, camera, size, samples = load(args), Camera(), args.size, args.samples
     width, scene = subject.net.siren.width, subject.scene()
-    zero = torch.zeros(width)
-    hidden, weight = torch.rand(scene.block, width), torch.rand(width, width)
+    zero, weight, threads = torch.zeros(width), torch.rand(width, width), torch.get_num_threads()
+    hidden = [torch.rand(scene.block, width) for _ in range(threads)]
     shown: dict[str, Any] = {}
 
     def keep(name: str, view: Callable[[], View]) -> Callable[[], None]:
@@ -142,14 +142,15 @@ def render_figures(args: argparse.Namespace) -> dict[str, Any]:
         "grid": keep("grid", lambda: scene.render(camera, size, samples, sampler="grid")),
         "sgemm of PyTorch": products(width, torch.mm),
         "sgemm of oneDNN": products(width, lambda a, b: affine(a, b, zero)),
-        "products": lambda: [affine(hidden, weight, zero) for _ in range(8)],
-        "sines": lambda: [sine_(hidden) for _ in range(8)],
+        "products": lambda: list(map_threads(lambda x: [affine(x, weight, zero) for _ in range(8)] and None, hidden,
+                                             threads)),
+        "sines": lambda: list(map_threads(lambda x: [sine_(x) for _ in range(8)] and None, hidden, threads)),
     }, args.repeats)
     flops = 2 * size**2 * samples * field_flops(width)
-    rate = {name: PRODUCTS * torch.get_num_threads() * 2 * ROWS * width**2 / median(costs[name]).processor
+    rate = {name: PRODUCTS * threads * 2 * ROWS * width**2 / median(costs[name]).processor
             for name in ("sgemm of PyTorch", "sgemm of oneDNN")}
     figures: dict[str, Any] = {
-        "view": f"{size} px, {samples} + {samples} samples, width {width}", "threads": torch.get_num_threads(),
+        "view": f"{size} px, {samples} + {samples} samples, width {width}", "threads": threads,
         "block, points": scene.block, **{f"{name}, GFLOP/s a core": value / 1e9 for name, value in rate.items()}}
     for name in ("official layout", "exact", "grid"):
         figures[f"{name}: seconds"], figures[f"{name}: processor seconds"] = median(costs[name])
@@ -162,7 +163,7 @@ def render_figures(args: argparse.Namespace) -> dict[str, Any]:
     points = 2 * size**2 * samples
     for name in ("products", "sines"):
         figures[f"exact: share of time in {name}"] = (
-            median(costs[name]).processor / scene.block * points / median(costs["exact"]).processor)
+            median(costs[name]).processor / threads / scene.block * points / median(costs["exact"]).processor)
     difference = (shown["official layout"] - shown["exact"].rgb).abs()
     figures["exact: mean difference from the official layout"] = difference.mean().item()
     figures["exact: largest difference from the official layout"] = difference.max().item()

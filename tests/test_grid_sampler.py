@@ -165,7 +165,7 @@ def test_segments_hold_what_each_ray_sees():
         inside = 0.03**2 - ((middle - origin).square().sum() - nearest**2)
         enters = nearest - inside.clamp(min=0).sqrt()
         meets = inside > 0.003**2
-        assert 0.02 < meets.float().mean() < 0.5
+        assert 0.01 < meets.float().mean() < 0.5
         assert ((start < enters) & (enters + 2 * CELL < end))[meets].all()
         assert (start == end)[inside < 0.03**2 - 0.055**2].all()
         assert (end - start)[meets].mean() < 0.06
