@@ -133,8 +133,9 @@ class DensityGrid:
             points.shape[:-1])
 
     def _flat(self, cell: Float[Tensor, "*batch 3"]) -> Int[Tensor, "*batch"]:
-        """Index of the cell at (x, y, z); whole numbers, which float32 holds exactly up to 256^3."""
-        return (cell @ cell.new_tensor([1, self.cells, self.cells**2])).int()
+        """Index of the cell at (x, y, z), given in whole numbers; float32 holds them exactly up to 256^3."""
+        strides = torch.tensor([1, self.cells, self.cells**2], dtype=cell.dtype if self.cells <= 256 else torch.float64)
+        return (cell.to(strides.dtype) @ strides).int()
 
     def _rays_across(self, fov_deg: float) -> int:
         return math.ceil(2 * self.far * math.tan(math.radians(fov_deg) / 2) / CELL * RAYS_PER_CELL)
@@ -149,8 +150,8 @@ class DensityGrid:
         line, margin = torch.arange(self.cells + 1) * CELL - self.radius, 2 * CELL
         for camera in cameras:
             axes, slope = _axes(camera), math.tan(math.radians(camera.fov_deg) / 2)
-            rays = camera_rays(camera, 2, camera.fov_deg)[1]  # through the corners of the picture
-            ends = axes[:, 2] + torch.cat([rays * self.near, rays * self.far, -axes[None, :, 2] * self.far])
+            rays = camera_rays(camera, 5, camera.fov_deg)[1]
+            ends = axes[:, 2] + torch.cat([rays * self.near, rays * self.far])
             bounds = torch.stack([ends.amin(0) - 3 * margin, ends.amax(0) + 3 * margin]).add_(self.radius) / CELL
             z, y, x = (slice(low, high + 2) for low, high in bounds.clamp_(0).int().t().flip(0).tolist())
             at = line[z, None, None], line[y, None], line[x]  # broadcast to the box around what the camera sees
