@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from models.pigan.codes import Codes
-from models.pigan.kernels import affine, cosine_, sine_
+from models.pigan.kernels import affine, cosine_, sine_, whole_rows
 from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, FILM_LAYERS, LOCKED_DIRECTION, FilmSiren
 from utils.blocks import map_threads
 
@@ -139,12 +139,13 @@ class _Scene:
         density = torch.mv(x, self.weights.density_weight).add_(self.weights.density_bias)
         rows = None if solid is None else (solid | ~(density <= 0)).nonzero()[:, 0]  # not-a-numbers must be seen
         if rows is not None:
-            x, directions = x[rows], None if directions is None else directions[rows]
+            taken = whole_rows(rows)
+            x, directions = x[taken], None if directions is None else directions[taken]
         x = affine(x, self.folded[-1], self.folded_biases[-1])
         if directions is not None:
             x.addmm_(directions, self.folded_direction_weight.t())
         rgb = affine(sine_(x), self.weights.output_weight, self.weights.output_bias).sigmoid_()
-        return rgb if rows is None else rgb.new_zeros(len(density), 3).index_copy_(0, rows, rgb), density
+        return rgb if rows is None else rgb.new_zeros(len(density), 3).index_copy_(0, rows, rgb[: len(rows)]), density
 
     def code_gradients(self, points: _Points, rgb: Tensor, grad_rgb: Tensor, grad_density: Tensor) -> Tensor:
         """Sums over the points of dL/df and dL/dp: (2, layers, width)."""
