@@ -153,6 +153,20 @@ def test_only_where_interpolation_errs_all_points_are_asked_for():
     assert few < 3**3 < many < 3**3 + 5**3
 
 
+def test_a_cell_seen_dimly_is_refined_when_it_is_seen_well():
+    """Two rippled walls; from the front the second one lies in the shade of the first."""
+    def density(points):
+        return 1500 * torch.cos(points[:, 2] * math.pi / 0.04) + 600 * torch.sin(points[:, 0] * 1.5 * math.pi / CELL)
+
+    grids = [DensityGrid(density, NEAR, FAR) for _ in range(2)]
+    for cameras in ([Camera()], [Camera(-math.pi / 2)]):  # one after the other, or both at once
+        grids[0].cover(cameras, 6.0)
+    grids[1].cover([Camera(), Camera(-math.pi / 2)], 6.0)
+    fine = [grid.serves.isinf() for grid in grids]
+    assert fine[1].any()
+    assert fine[0][fine[1]].float().mean() > 0.99
+
+
 def test_segments_hold_what_each_ray_sees():
     """A ball of radius .03 at (.01, .02, 0): rays that meet it enter it and are opaque within their segment."""
     middle = torch.tensor([0.01, 0.02, 0.0])
@@ -169,6 +183,13 @@ def test_segments_hold_what_each_ray_sees():
         assert ((start < enters) & (enters + 2 * CELL < end))[meets].all()
         assert (start == end)[inside < 0.03**2 - 0.055**2].all()
         assert (end - start)[meets].mean() < 0.06
+
+
+def test_indices_of_wide_grids_are_exact(monkeypatch):
+    """More than 2^24 cells, the whole numbers that float32 can tell apart."""
+    grid = DensityGrid(slab(1e4), NEAR, FAR)
+    monkeypatch.setattr(grid, "cells", 300)
+    assert grid._flat(torch.tensor([[299.0, 299.0, 299.0], [298.0, 299.0, 299.0]])).tolist() == [26_999_999, 26_999_998]
 
 
 def test_a_scene_is_freed_with_its_last_name():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -61,7 +61,7 @@ class DensityGrid:
         self.coarse = torch.zeros(points, points, points)  # [z, y, x]
         self.known = torch.zeros(points, points, points, dtype=torch.bool)
         self.brick = torch.zeros(self.cells**3, dtype=torch.int32)  # of each cell; 0: empty or unknown
-        self.refined = torch.zeros(self.cells**3, dtype=torch.bool)  # as finely as it needs
+        self.serves = torch.zeros(self.cells**3)  # each cell is fine enough for so much light from a camera
         self.bricks = 1  # the first is for all empty cells
         # bricks of `side` points along each side, in layers of ROW x ROW bricks
         self.atlas = torch.zeros(side, ROW * side, ROW * side)
@@ -87,8 +87,13 @@ class DensityGrid:
             for part in directions.split(2048):
                 cell, depth, filled, _ = self._march(origin, part)
                 light.scatter_reduce_(0, cell[filled].long(), torch.exp(-depth[filled]), "amax")
-        cells = ((light > HIDDEN) & ~self.refined).nonzero()[:, 0]
+        cells = ((light > HIDDEN) & (light > self.serves)).nonzero()[:, 0]
         self._refine(cells, light[cells])
+
+    @property
+    def refined(self) -> Bool[Tensor, " all_cells"]:
+        """Cells of which the field was asked for finer points."""
+        return self.serves > 0
 
     def segments(
         self, camera: Camera, fov_deg: float, directions: Float[Tensor, "rays 3"]
@@ -220,13 +225,13 @@ class DensityGrid:
         """Ask the field for every second fine point of these cells, and for all where the interpolation was wrong."""
         if not len(cells):
             return
-        self.refined[cells] = True
         values = self._corners(cells)
         for coarse, fine in ((1, self.refinement // 2), (self.refinement // 2, self.refinement)):
             before, values = values, self._fine_points(cells, fine)
             self._write(cells, values @ _sharpened(fine, self.refinement).t())
-            error = _light_error(values, before @ _interpolation(coarse, fine).t()).amax(1) * light
-            wrong = error > self.tolerance
+            error = _light_error(values, before @ _interpolation(coarse, fine).t()).amax(1)
+            self.serves[cells] = math.inf if fine == self.refinement else self.tolerance / error
+            wrong = error * light > self.tolerance
             cells, light, values = cells[wrong], light[wrong], values[wrong]
 
     def _fine_points(self, cells: Int[Tensor, " cells"], n: int) -> Float[Tensor, "cells points"]:
