@@ -48,8 +48,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--style_heads", type=natural, default=20, help="of these, so many in six styles")
     parser.add_argument("--size", type=positive, default=128, help="pixels of the pictures")
     parser.add_argument("--seed", type=natural, default=1001, help="of the heads; training sets have other seeds")
-    parser.add_argument("--sampler", choices=("exact", "grid", "auto"), default="exact",
-                        help="how views are rendered; a grid pays off with many views a head, which there are not")
+    parser.add_argument("--sampler", choices=("exact", "grid", "auto"), default="auto",
+                        help="how views are rendered, see inference3d.py")
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--sheet", type=Path, help="write a picture of the first heads, edits and styles")
