@@ -43,6 +43,7 @@ CELEBA_PAGE = "https://github.com/switchablenorms/CelebAMask-HQ"
 # published in the paper's table for CelebAMask-HQ; its exact protocol is not
 PUBLISHED = (("pix2pixHD", 67.32, 1.72), ("pSp", 55.56, 1.74), ("Sem2NeRF", 41.52, 2.03))
 TEST_SEED, TEST_VIEWS, TEST_SIZE = 20220711, 2, 160     # of the SynthHeads test set: heads that no training drew
+MASK_SIZE = 512     # as CelebAMask-HQ's
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def prepare_data(opts: argparse.Namespace) -> None:
         from scripts.build_synth_heads import main as build
 
         arguments = ["--out", str(root), "--num_heads", str(opts.num_heads), "--views", str(TEST_VIEWS), "--size",
-                     str(TEST_SIZE), "--seed", str(TEST_SEED), "--merged", "--depth"]
+                     str(TEST_SIZE), "--seed", str(TEST_SEED), "--merged", "--depth", "--mask_size", str(MASK_SIZE)]
         build([*arguments, *(["--workers", str(opts.workers)] if opts.workers else [])])
         # no training drew these heads: the first view of each is a test, not only those of the data set's test list
         write_text(opts.exp_dir / TEST_LIST, "".join(f"{head * 100}.png\n" for head in range(opts.num_heads)))
