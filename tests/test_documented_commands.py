@@ -33,6 +33,7 @@ ELSEWHERE = {  # the test file, and what it calls
     "eval_demo.py": ("test_examination.py", "eval_demo"),
     "evaluate3d.py": ("test_evaluate3d.py", "evaluate3d"),
     "reproduce_paper.py": ("test_reproduce_paper.py", "reproduce_paper"),
+    "run_ablations.py": ("test_run_ablations.py", "run_ablations"),
     "train_parser.py": ("test_parsers.py", "train_parser"),
     "train_pigan.py": ("test_train_pigan.py", "train_pigan"),
 }
