@@ -1,7 +1,8 @@
 """Heads seen from several known sides, in memory: what a decoder learns to reconstruct.
 
     bank = ViewBank.load(Path("data/SynthHeads"), "train")
-    rays = bank.draw_rays(heads, count, rng)
+    rays = bank.draw_rays(0, 64, rng)                              # of the first head
+    rays = bank.rays_at(0, bank.draw_pixels(0, 64, rng))           # the same in two steps
 
 The data set has `latents.npz` (codes, ids and cameras) beside its pictures, as scripts/build_synth_heads.py writes it,
 and `depth/` if it was made with --depth. Pictures are 1.25 times as wide as the model's camera sees; only what it sees
@@ -13,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt16
 from PIL import Image
 
-from datasets.latents import read_latents
+from datasets.latents import edit_partners, read_latents
 from datasets.mask_lists import list_folder, list_names
 from datasets.poses import image_id
 from datasets.synth_heads.card import DEPTH_UNIT
@@ -40,6 +43,14 @@ class Rays:
     places: Float[np.ndarray, "heads rays 2"]  # in the picture: x right and y up, -1 to 1
     colours: Float[np.ndarray, "heads rays 3"]  # in [0, 1]
     depths: Float[np.ndarray, "heads rays"] | None  # along the ray, infinite on the background; None: unknown
+
+
+class Pixels(NamedTuple):
+    """Pixels of a head's views."""
+
+    view: Int[np.ndarray, " rays"]
+    row: Int[np.ndarray, " rays"]
+    column: Int[np.ndarray, " rays"]
 
 
 @dataclass(frozen=True)
@@ -108,8 +119,17 @@ class ViewBank:
         """1 for every label that some view of a head shows, else 0."""
         return np.stack([np.isin(np.arange(len(LABEL_NAMES)), labels) for labels in self.labels]).astype(np.float64)
 
+    @cached_property
+    def partners(self) -> Int[np.ndarray, " n"]:
+        """See `edit_partners`."""
+        return edit_partners(self.heads, self.cameras)
+
     def draw_rays(self, head: int, count: int, rng: np.random.Generator, balance: float = 0.0) -> Rays:
-        """Random rays of one head (a batch of one), from all its views alike.
+        """Random rays of one head (a batch of one), see `draw_pixels`."""
+        return self.rays_at(head, self.draw_pixels(head, count, rng, balance))
+
+    def draw_pixels(self, head: int, count: int, rng: np.random.Generator, balance: float = 0.0) -> Pixels:
+        """Random pixels of one head, from all its views alike.
 
         Args:
             balance: share of the rays that are drawn evenly over the labels, not over the picture: eyes and lips are
@@ -127,6 +147,11 @@ class ViewBank:
             # in random places: the first rays are rendered too
             kept = rng.permutation(np.concatenate([np.arange(count - chosen), picked]))
             view, row, column = view[kept], row[kept], column[kept]
+        return Pixels(view, row, column)
+
+    def rays_at(self, head: int, pixels: Pixels) -> Rays:
+        """The rays through some pixels of one head (a batch of one)."""
+        (view, row, column), size = pixels, self.rgb.shape[2]
         scale = 2 * self.edge / (size - 1)
         places = np.stack([column * scale - self.edge, self.edge - row * scale], -1)
         depths = None

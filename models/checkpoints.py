@@ -20,6 +20,7 @@ from models.config import ModelConfig
 from models.encoders import swin_keys
 from models.encoders.swin_encoder import SwinEncoder
 from models.pigan.codes import Codes
+from models.pigan.siren import FilmSiren
 from utils.errors import UserError
 from utils.files import atomic_path
 
@@ -182,6 +183,23 @@ def read_pigan_weights(path: str | Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: holds no `siren.*` weights; expected a pi-GAN generator's state dict such as "
                         "pigan-celeba-pretrained.pth (see pretrained_models/README.md)")
     return state
+
+
+def load_siren(siren: FilmSiren, path: str | Path) -> None:
+    """Give a field the weights of a pretrained one (`--pigan_weights`).
+
+    Raises:
+        UserError: see `read_pigan_weights`; or the sizes are others.
+    """
+    state = {key.removeprefix("siren."): value.float() for key, value in read_pigan_weights(path).items()}
+    own = siren.state_dict()
+    for key, value in own.items():
+        if key not in state or state[key].shape != value.shape:
+            there = f"shape {tuple(state[key].shape)}" if key in state else "missing"
+            raise UserError(f"--pigan_weights {path}: weight {key} is {there}, but a field of width {siren.width} "
+                            f"(--pigan_hidden_dim) with z of length {siren.z_dim} calls for {tuple(value.shape)}; give "
+                            "the sizes of this file")
+    siren.load_state_dict({key: state[key] for key in own})
 
 
 def read_swin_weights(path: str | Path) -> dict[str, Tensor]:

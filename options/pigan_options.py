@@ -54,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--data_root", default="data/SynthHeads", help="the data set; adversarial: a folder of pictures")
     data.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera: CelebAMask_HQ or CatMask")
     data.add_argument("--pigan_hidden_dim", type=positive, default=256, help="width of the field")
+    data.add_argument("--pigan_weights", metavar="FILE",
+                      help="decoder to start from: a pi-GAN state dict or a Sem2NeRF checkpoint; default: random")
     data.add_argument("--mapping_rate", type=float, default=2.0,
                       help="the mapping network's rate, as a multiple of the field's; adversarial: 0.05")
     data.add_argument("--grad_clip", type=float, default=1.0,
@@ -73,6 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
                        help="of these, so many are rendered too (without depth: all)")
     views.add_argument("--render_lambda", type=float, default=0.3, help="weight of the rendered rays' colours")
     views.add_argument("--occupancy_lambda", type=float, default=0.3, help="weight of solid against empty space")
+    views.add_argument("--edit_lambda", type=float, default=0.0,
+                       help="weight of what an edit of one part changes, for data sets built with --norms edited; "
+                            "heads are then drawn in pairs, before and after")
     views.add_argument("--learning_rate", type=float, default=2e-4, help="of the field; the schedule is a cosine")
 
     pictures = parser.add_argument_group(ONLY + "adversarial")
@@ -136,7 +141,7 @@ def _owners(parser: argparse.ArgumentParser) -> dict[str, str]:
 
 def _check(opts: argparse.Namespace) -> None:
     values = vars(opts)
-    for name in ("render_lambda", "occupancy_lambda", "grad_clip", "r1_lambda", "pose_lambda"):
+    for name in ("render_lambda", "occupancy_lambda", "edit_lambda", "grad_clip", "r1_lambda", "pose_lambda"):
         if not values.get(name, 0) >= 0:
             raise UserError(f"--{name} {values[name]}: give at least 0")
     for name in ("learning_rate", "mapping_rate"):
@@ -145,6 +150,8 @@ def _check(opts: argparse.Namespace) -> None:
     for name in ("label_balance", "rare_share"):
         if not 0 <= values.get(name, 0) <= 1:
             raise UserError(f"--{name} {values[name]}: give a share, 0 to 1")
+    if values.get("edit_lambda") and opts.batch_size % 2:
+        raise UserError(f"--batch_size {opts.batch_size}: with --edit_lambda heads come in pairs; give an even number")
     if not 0 <= opts.ema < 1:
         raise UserError(f"--ema {opts.ema}: give a decay below 1, e.g. 0.999, or 0 for no average")
     if opts.objective == "adversarial":

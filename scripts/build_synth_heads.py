@@ -37,9 +37,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--palette", choices=["free", "fixed"], default="free",
                         help="fixed: all heads share their colours and light, so that a mask says how its picture "
                              "looks")
-    parser.add_argument("--norms", choices=["full", "varied"], default="full",
+    parser.add_argument("--norms", choices=["full", "varied", "edited"], default="full",
                         help="varied: every second head lies nearer to the mean head, by random factors for shape and "
-                             "colour, for decoders that must know the middle of the space")
+                             "colour, for decoders that must know the middle of the space; edited: every second head "
+                             "is the one before with one part edited, for decoders that must keep the parts apart")
     parser.add_argument("--mask_size", type=int,
                         help="pixels a side of the combined masks, if larger than the pictures: CelebAMask-HQ's have "
                              "512, which the width of contours follows; by default --size")

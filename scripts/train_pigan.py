@@ -45,7 +45,8 @@ def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
         from training.pigan_reconstruction import ReconstructionObjective as Objective
 
     contents = find_own_run(opts, world, say)
-    objective = Objective(opts, world, say)
+    start = opts if contents is None else Namespace(**{**vars(opts), "pigan_weights": None})  # the run has its own
+    objective = Objective(start, world, say)
     opts = Namespace(**{**vars(opts), "pigan_zdim": objective.siren.z_dim})
     coach = PiganCoach(opts, world, objective, contents, say)
     exp_dir = Path(opts.exp_dir)

@@ -141,8 +141,8 @@ def test_a_field_that_knows_the_surface_has_no_loss(bank):
         return batch.colours.repeat_interleave(2, 1), density.flatten(1)
 
     loss = Reconstruction(FilmSiren(8, 4), GEOMETRY, ReconstructionSettings())
-    colour, occupancy = loss._at_surface(Perfect(), batch, origins, directions, surface, empty)
-    assert colour < 1e-12
+    colours, occupancy = loss._at_surface(Perfect(), batch, origins, directions, surface, empty)
+    assert torch.equal(colours, batch.colours)
     assert occupancy < 1e-3  # but for points within float rounding of the surface
 
 

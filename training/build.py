@@ -16,7 +16,7 @@ from configs.paths_config import DEMO_CHECKPOINT, PIGAN_CHECKPOINTS, SWIN_CHECKP
 from criteria.perceptual import Perceptual
 from datasets.images_dataset import ImagesDataset3D, ImagesOptions, find_masks
 from datasets.masks import MaskGeometry
-from models.checkpoints import latent_avg_of, read_pigan_weights, read_swin_weights
+from models.checkpoints import latent_avg_of, load_siren, read_swin_weights
 from models.config import ModelConfig
 from models.discriminators.patch_discriminator import PatchDiscriminator
 from models.pigan.patches import PatchConfig
@@ -71,12 +71,12 @@ def build_data(opts: Namespace, say: Say) -> Data:
     geometry = MaskGeometry(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
     cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
     options = ImagesOptions(geometry, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
-                            latents=opts.latent_lambda > 0)
+                            latents=opts.latent_lambda > 0 or opts.edit_lambda > 0)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
     say(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
-    mirror = {"train": opts.mirror, "val": False}
-    return Data(**{side: ImagesDataset3D(root, config, masks, replace(options, mirror=mirror[side])) if masks else None
+    sides = {"train": replace(options, mirror=opts.mirror, pairs=opts.edit_lambda > 0), "val": options}
+    return Data(**{side: ImagesDataset3D(root, config, masks, sides[side]) if masks else None
                    for side, masks in (("train", train), ("val", val))})
 
 
@@ -121,15 +121,7 @@ def _start_decoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
         raise UserError(f"{path}: the pretrained decoder is missing, and training would start from noise; put it there "
                         "(pretrained_models/README.md says where to get it), name a pi-GAN or a Sem2NeRF checkpoint "
                         "with --pigan_weights, or train the decoder as well with --train_decoder")
-    state = {key.removeprefix("siren."): value.float() for key, value in read_pigan_weights(path).items()}
-    own = net.siren.state_dict()
-    for key, value in own.items():
-        if key not in state or state[key].shape != value.shape:
-            there = f"shape {tuple(state[key].shape)}" if key in state else "missing"
-            raise UserError(f"--pigan_weights {path}: weight {key} is {there}, but --pigan_hidden_dim "
-                            f"{net.config.width} and --pigan_zdim {net.config.z_dim} call for {tuple(value.shape)}; "
-                            "give the sizes of this file")
-    net.siren.load_state_dict({key: state[key] for key in own})
+    load_siren(net.siren, path)
     say(f"decoder: {path}")
 
 
@@ -190,7 +182,7 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
 
 def loss_weights(opts: Namespace) -> LossWeights:
     return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda,
-                       opts.latent_lambda)
+                       opts.latent_lambda, opts.edit_lambda)
 
 
 def rendering(opts: Namespace) -> Rendering:

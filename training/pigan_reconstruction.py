@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from datasets.sample_stream import Share, index_at
 from datasets.view_bank import ViewBank, repeat_factors
+from models.checkpoints import load_siren
 from models.pigan.cameras import Camera
 from models.pigan.curriculums import get_curriculum
 from models.pigan.siren import FilmSiren
@@ -52,6 +53,9 @@ class ReconstructionObjective:
             if banks and (bank.depth is None) != (banks[0].depth is None):
                 raise UserError(f"--more_data {root}: all data sets must have depth, or none")
             banks.append(bank)
+        if opts.edit_lambda and any((bank.partners < 0).any() for bank in banks):
+            raise UserError("--edit_lambda: it needs heads in pairs, before and after an edit; build the data sets "
+                            "with --norms edited, or leave it out")
         shown = np.concatenate([bank.shown_labels() for bank in banks])
         factors = repeat_factors(shown, opts.rare_share)
         # the fraction of a factor is a chance, drawn once
@@ -61,8 +65,13 @@ class ReconstructionObjective:
         self.val_bank = ViewBank.load(roots[0], "val", opts.val_images)
         self.settings = ReconstructionSettings(opts.rays, min(opts.rendered_rays, opts.rays),
                                                occupancy_weight=opts.occupancy_lambda,
-                                               render_weight=opts.render_lambda, label_balance=opts.label_balance)
-        self.siren = start_siren(opts.pigan_hidden_dim, self.val_bank.z.shape[1], opts.seed).to(world.device)
+                                               render_weight=opts.render_lambda, label_balance=opts.label_balance,
+                                               edit_weight=opts.edit_lambda)
+        self.siren = start_siren(opts.pigan_hidden_dim, self.val_bank.z.shape[1], opts.seed)
+        if opts.pigan_weights:
+            load_siren(self.siren, opts.pigan_weights)
+            say(f"decoder: {opts.pigan_weights}")
+        self.siren.to(world.device)
         # static_graph: every step does the same
         self.loss = world.parallel(Reconstruction(self.siren, self.geometry, self.settings), static_graph=True)
         mapping = list(self.siren.mapping_network.parameters())
@@ -77,7 +86,8 @@ class ReconstructionObjective:
         self._scheduler = build_scheduler("cosine", self.optimizers["optimizer"], opts.max_steps,
                                           opts.max_steps // 100, 0.03)
         self.modules: dict[str, nn.Module] = {}
-        self.share = Share(opts.batch_size, world.rank, world.size)
+        # with edits, a head's partner comes with it
+        self.share = Share(opts.batch_size // 2 if opts.edit_lambda else opts.batch_size, world.rank, world.size)
 
     def schedule(self, step: int) -> None:
         self._scheduler.step_update(step)

@@ -11,6 +11,10 @@ The decoder must keep shape and colour apart, as a pi-GAN's layers do after trai
 "A Style-Based Generator Architecture for Generative Adversarial Networks", CVPR 2019, sec. 3.1): the codes of the first
 layers come from one z, those of the others from another, and the target has the SHAPE entries of the former and the
 COLOUR entries of the latter. All other entries of both are random, so nothing can be read from them.
+
+Where heads come in pairs, before and after an edit of one part, both are seen through the same pixels, and the
+difference of the two is compared too: an edit must change the edited part and nothing else. The errors that both have
+in common, nearly all of them, drop out of it.
 """
 
 from __future__ import annotations
@@ -51,6 +55,7 @@ class ReconstructionSettings:
     label_balance: float = 0.0  # share of the rays that are drawn evenly over the labels
     occupancy_weight: float = 0.3
     render_weight: float = 0.3
+    edit_weight: float = 0.0  # of what an edit changes; above 0 the heads are drawn in pairs
 
 
 @dataclass(frozen=True)
@@ -72,31 +77,42 @@ def draw_batch(chosen: Sequence[tuple[ViewBank, int]], settings: ReconstructionS
                rngs: Sequence[np.random.Generator]) -> RayBatch:
     """Rays of some heads, each of a bank, and everything random that goes with them, one generator a head.
 
-    Every second head is mirrored: its pictures show the head of the mirrored code from the mirrored side.
+    Every second head is mirrored: its pictures show the head of the mirrored code from the mirrored side. With an
+    `edit_weight`, every head is followed by its partner, with the same pixels and random numbers.
     """
     rays, shape_codes, colour_codes, crossovers, uniform, strata = [], [], [], [], [], []
     for (bank, head), rng in zip(chosen, rngs, strict=True):
-        part = bank.draw_rays(head, settings.rays, rng, settings.label_balance)
-        z = bank.z[head] + JITTER * rng.standard_normal(bank.z.shape[1], dtype=np.float32)
-        if rng.random() < 0.5:
-            part, z = mirror_rays(part), mirror_latent(z)
-        rays.append(part)
-        z_shape, z_colour = z.copy(), z.copy()
-        for code, entries in ((z_shape, COLOUR), (z_colour, SHAPE)):
-            code[entries] = rng.standard_normal(len(code[entries]), dtype=np.float32)
-            if rng.random() < 0.5:
-                code[entries] *= np.float32(rng.random())
-        shape_codes.append(z_shape)
-        colour_codes.append(z_colour)
-        crossovers.append(rng.choice(CROSSOVERS))
-        uniform.append(rng.random((settings.rays, 6), dtype=np.float32))
+        pixels = bank.draw_pixels(head, settings.rays, rng, settings.label_balance)
+        jitter = JITTER * rng.standard_normal(bank.z.shape[1], dtype=np.float32)
+        mirrored = rng.random() < 0.5
+        others = [_other_entries(bank.z.shape[1], entries, rng) for entries in (COLOUR, SHAPE)]
+        crossover = rng.choice(CROSSOVERS)
+        within = rng.random((settings.rays, 6), dtype=np.float32)
         rendered = settings.rays if bank.depth is None else settings.rendered_rays
         samples = settings.samples if bank.depth is None else STRATA + NEAR_SURFACE
-        strata.append(rng.random((rendered, samples), dtype=np.float32))
+        along = rng.random((rendered, samples), dtype=np.float32)
+        for member in (head, int(bank.partners[head])) if settings.edit_weight else (head,):
+            part, z = bank.rays_at(member, pixels), bank.z[member] + jitter
+            if mirrored:
+                part, z = mirror_rays(part), mirror_latent(z)
+            rays.append(part)
+            for codes, (entries, values) in zip((shape_codes, colour_codes), others, strict=True):
+                code = z.copy()
+                code[entries] = values
+                codes.append(code)
+            crossovers.append(crossover)
+            uniform.append(within)
+            strata.append(along)
     joined = join_rays(rays)
     tensors = (np.stack(shape_codes), np.stack(colour_codes), np.array(crossovers), joined.poses, joined.places,
                joined.colours, joined.depths, np.stack(uniform), np.stack(strata))
     return RayBatch(*(None if value is None else torch.from_numpy(value) for value in tensors))
+
+
+def _other_entries(z_dim: int, entries: slice, rng: np.random.Generator) -> tuple[slice, Float[np.ndarray, " n"]]:
+    """Random values of the entries of a code that its layers must not heed, every second time shorter ones."""
+    values = rng.standard_normal(len(range(z_dim)[entries]), dtype=np.float32)
+    return entries, values * np.float32(rng.random()) if rng.random() < 0.5 else values
 
 
 def mixed_codes(siren: FilmSiren, z_shape: Float[Tensor, "batch zdim"], z_colour: Float[Tensor, "batch zdim"],
@@ -140,21 +156,26 @@ class Reconstruction(nn.Module):
             # beyond the far plane there is only background; before the near plane nothing can be seen
             empty = ~(batch.depths < self.geometry.ray_end)
             surface = batch.depths.clamp(min=self.geometry.ray_start)
-            terms["colour"], terms["occupancy"] = self._at_surface(field, batch, origins, directions, surface, empty)
+            colours, terms["occupancy"] = self._at_surface(field, batch, origins, directions, surface, empty)
+            terms["colour"] = (colours - batch.colours).square().mean()
         count = batch.strata.shape[1]
         if count and settings.render_weight:
             part = slice(0, count)
-            terms["render"] = self._rendered(
+            rendered = self._rendered(
                 field, batch, origins[:, part], directions[:, part], *(None if value is None else value[:, part]
                                                                        for value in (surface, empty)))
-        weights = {"colour": 1.0, "occupancy": settings.occupancy_weight,
+            terms["render"] = (rendered - batch.colours[:, part]).square().mean()
+        if settings.edit_weight:
+            seen = rendered if surface is None else colours
+            terms["edit"] = edit_error(seen, batch.colours)
+        weights = {"colour": 1.0, "occupancy": settings.occupancy_weight, "edit": settings.edit_weight,
                    "render": settings.render_weight if surface is not None else 1.0}
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 
     def _at_surface(self, field: BatchField, batch: RayBatch, origins: Tensor, directions: Tensor, surface: Tensor,
                     empty: Bool[Tensor, "batch rays"]) -> tuple[Tensor, Tensor]:
-        """Colour error just behind the surface (or at the far end), and cross entropy of solid against empty space."""
+        """Colours just behind the surface (or at the far end), and cross entropy of solid against empty space."""
         near, far, u = self.geometry.ray_start, self.geometry.ray_end, batch.uniform.unbind(-1)
         behind = surface + SHELL * u[0] - BEFORE * (u[1] < 0.3)
         solid = torch.where(empty, far + FAR_END * (u[0] - 0.5), behind)
@@ -165,14 +186,13 @@ class Reconstruction(nn.Module):
         points = origins[:, :, None] + directions[:, :, None] * depths[..., None]
         rgb, density = field(points.flatten(1, 2))
         rgb, logits = rgb.unflatten(1, depths.shape[1:])[:, :, 0], density.unflatten(1, depths.shape[1:]) / LOGIT
-        colour = (rgb - batch.colours).square().mean()
         wanted = torch.stack([((behind > surface) & ~empty).float(), torch.zeros_like(surface)], -1)
         counts = torch.stack([(~empty).float(), torch.ones_like(surface)], -1)
-        return colour, (F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * counts).mean()
+        return rgb, (F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * counts).mean()
 
     def _rendered(self, field: BatchField, batch: RayBatch, origins: Tensor, directions: Tensor,
-                  surface: Tensor | None, empty: Tensor | None) -> Float[Tensor, ""]:
-        """Colour error of rendered rays, with samples around the surface where it is known."""
+                  surface: Tensor | None, empty: Tensor | None) -> Float[Tensor, "batch rendered 3"]:
+        """Colours of rendered rays, with samples around the surface where it is known."""
         near, far, u = self.geometry.ray_start, self.geometry.ray_end, batch.strata
         strata = STRATA if surface is not None else u.shape[-1]
         even = near + (far - near) * (torch.arange(strata, device=u.device) + u[..., :strata]) / strata
@@ -183,6 +203,14 @@ class Reconstruction(nn.Module):
         depths = even.clamp(near, far).sort(-1).values
         points = origins[:, :, None] + directions[:, :, None] * depths[..., None]
         rgb, density = field(points.flatten(1, 2))
-        rendered = composite(rgb.unflatten(1, depths.shape[1:]), density.unflatten(1, depths.shape[1:]), depths,
-                             clamp=self.geometry.clamp_mode, last_back=True)
-        return (rendered.rgb - batch.colours[:, :u.shape[1]]).square().mean()
+        return composite(rgb.unflatten(1, depths.shape[1:]), density.unflatten(1, depths.shape[1:]), depths,
+                         clamp=self.geometry.clamp_mode, last_back=True).rgb
+
+
+def edit_error(colours: Float[Tensor, "batch rays 3"], truth: Float[Tensor, "batch rays 3"]) -> Float[Tensor, ""]:
+    """How far what an edit changes is from what it should change; heads 2 k and 2 k + 1 are before and after.
+
+    Absolute, not squared: a little change of the whole picture, which is what goes wrong, would not count squared.
+    """
+    change, wanted = (value[1::2] - value[::2] for value in (colours, truth))
+    return (change - wanted).abs().mean()

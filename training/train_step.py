@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
-from criteria.latent import latent_distance
+from criteria.latent import edit_distance, latent_distance
 from criteria.w_norm import w_norm
 from models.pigan.codes import Codes
 from models.pigan.generator import RayNoise, render_rays
@@ -38,6 +38,7 @@ class LossWeights:
     w_norm: float = 0.005
     dis: float = 0.08  # the adversarial term; also the factor of the discriminator's own loss
     latent: float = 0.0  # distance from the codes that the data set carries
+    edit: float = 0.0  # of what an edit changes in them; samples come in pairs
 
     @property
     def pictures(self) -> bool:
@@ -111,17 +112,20 @@ class PatchGenerator(nn.Module):
         noise: RayNoise,
         drop_paths: Float[Tensor, "batch layers"] | None = None,
         latents: Float[Tensor, "batch zdim"] | None = None,
+        pairs: bool = False,
     ) -> tuple[Float[Tensor, "batch rays 3"] | None, Float[Tensor, "batch codes"], Float[Tensor, "batch codes"],
-               Float[Tensor, ""] | None]:
-        """Colours in [0, 1] (of rays, if there are any), the codes (frequencies, phase shifts), and the distance from
-        the codes of known `latents`."""
+               dict[str, Float[Tensor, ""]]]:
+        """Colours in [0, 1] (of rays, if there are any), the codes (frequencies, phase shifts), and distances from the
+        codes of known `latents`; also of edits, if the samples come in pairs."""
         self.drop_paths.give(drop_paths)
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
             codes = self.net.encode(masks)
         codes = codes.to(torch.float32)  # the field multiplies frequencies by 15: it needs all digits
-        distance = None if latents is None else latent_distance(self.net.siren, codes, latents)
+        distances = {} if latents is None else {"latent": latent_distance(self.net.siren, codes, latents)}
+        if pairs:
+            distances["edit"] = edit_distance(self.net.siren, codes, latents)
         rgb = None if directions is None else self._render(codes, origins, directions, noise)
-        return rgb, codes.frequencies, codes.phase_shifts, distance
+        return rgb, codes.frequencies, codes.phase_shifts, distances
 
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
         settings, geometry = self.rendering, self.net.config.geometry
@@ -189,9 +193,9 @@ class TrainStep:
         origins, directions = None, None
         if self.weights.pictures:
             origins, directions = patch_rays(poses, draws.grid, picture_size, self.net.config.geometry.fov_deg)
-        rgb, frequencies, phase_shifts, distance = self.generator(
+        rgb, frequencies, phase_shifts, distances = self.generator(
             batch.masks, origins, directions, draws.noise, draws.drop_paths,
-            batch.latents if self.weights.latent else None)
+            batch.latents if self.weights.latent or self.weights.edit else None, bool(self.weights.edit))
         rendered = None if rgb is None else (rgb * 2 - 1).transpose(1, 2).unflatten(2, draws.grid.shape[1:3])
         target = sample_image(batch.images, draws.grid)
         condition = sample_image(batch.masks, draws.grid) if self.conditional else None
@@ -204,8 +208,9 @@ class TrainStep:
                 terms["l1"] = weights.l1, F.l1_loss(rendered, target)
             if weights.lpips:
                 terms["lpips"] = weights.lpips, self.perceptual(rendered, target)
-        if weights.latent:
-            terms["latent"] = weights.latent, distance
+        for name, distance in distances.items():
+            if getattr(weights, name):
+                terms[name] = getattr(weights, name), distance
         if weights.w_norm:
             terms["w_norm"] = weights.w_norm, w_norm(Codes(frequencies, phase_shifts), self.net.latent_avg)
         if weights.dis:

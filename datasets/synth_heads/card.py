@@ -1,14 +1,20 @@
 """The card of a dataset: a page that lies beside the data and says what it is."""
 
 from datasets.synth_heads.labels import LABEL_NAMES
-from datasets.synth_heads.latent import LATENT_DIM
+from datasets.synth_heads.latent import EDIT_LIMIT, LATENT_DIM
 from datasets.synth_heads.record import Record, Settings, generator_version
 
 DEPTH_UNIT = 1 / 50_000   # world units a step of the depth pictures
 
-_VARIED = """- norms `varied`: every second head lies nearer to the mean head: its SHAPE entries and its COLOUR
+_NORMS = {
+    "full": "",
+    "varied": """- norms `varied`: every second head lies nearer to the mean head: its SHAPE entries and its COLOUR
   entries are each multiplied by a factor in [0, 1)
-"""
+""",
+    "edited": f"""- norms `edited`: head 2 k + 1 is head 2 k with one part edited, seen from the same sides: one or
+  more of the part's entries are drawn anew, evenly up to {EDIT_LIMIT:g} standard deviations
+""",
+}
 
 
 def dataset_card(settings: Settings, record: Record, splits: dict[str, list[int]]) -> str:
@@ -49,7 +55,7 @@ the heads were made from. No real person is shown.
 
 - {settings.num_heads} heads x {settings.views} views = {pictures} pictures of {settings.size} x {settings.size} pixels
 - palette `{settings.palette}`: {colours}
-{_VARIED if settings.norms == "varied" else ""}- made by generator {generator_version()} with
+{_NORMS[settings.norms]}- made by generator {generator_version()} with
   `{command}`;
   the same command gives the same bytes
 

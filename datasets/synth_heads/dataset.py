@@ -23,7 +23,7 @@ from datasets.celeba_parts import FULL_SET, HELD_OUT, VIS
 from datasets.synth_heads.card import DEPTH_UNIT, dataset_card
 from datasets.synth_heads.head import Head
 from datasets.synth_heads.labels import LABEL_NAMES
-from datasets.synth_heads.latent import COLOUR, ENTRIES, LATENT_DIM, SHAPE
+from datasets.synth_heads.latent import COLOUR, ENTRIES, LATENT_DIM, SHAPE, edit_latent
 from datasets.synth_heads.record import RECORD, VIEWS_A_HEAD, Record, Settings, read_record, save_record
 from datasets.synth_heads.renderer import HeadView, render
 from utils.errors import UserError
@@ -42,14 +42,18 @@ def draw_head(settings: Settings, head: int) -> tuple[Float[np.ndarray, " n"], F
 
     They depend on nothing but the seed and the head's number (the code also on palette and norms), so that a larger
     dataset begins with the smaller one. The angles are normally distributed, cut off at a limit and rounded to what the
-    pose file holds: the file's poses are exact.
+    pose file holds: the file's poses are exact. With norms "edited" every second head is the one before with a part
+    edited, seen from the same sides.
     """
-    rng = np.random.default_rng((settings.seed, head))
+    drawn = head - head % 2 if settings.norms == "edited" else head
+    rng = np.random.default_rng((settings.seed, drawn))
     z = rng.standard_normal(LATENT_DIM, dtype=np.float32)
     angles_at = rng.random((settings.views, 2))
     if settings.norms == "varied" and head % 2:
         for part, factor in zip((SHAPE, COLOUR), np.random.default_rng((settings.seed, head, 1)).random(2)):
             z[part] *= np.float32(factor)
+    if drawn != head:
+        z = edit_latent(z, np.random.default_rng((settings.seed, head, 2)))
     if settings.palette == "fixed":
         z[COLOUR] = 0
     spread, limit = _SPREAD_DEG.T
@@ -63,15 +67,15 @@ def camera_angles(pose_deg: Float[np.ndarray, "*any 2"]) -> Float[np.ndarray, "*
     return np.radians(90 + pose_deg * (-1.0, 1.0))
 
 
-def split_heads(count: int) -> dict[str, list[int]]:
+def split_heads(count: int, together: int = 1) -> dict[str, list[int]]:
     """Numbers of the heads for 'train', 'val' and 'test', by number; val and test are CelebAMask-HQ's share each.
 
     Each holds at least one head; two heads make one to train on and one to hold out, a single one is in every list.
     """
-    held_out = max(1, round(count * HELD_OUT / FULL_SET))
+    held_out = max(1, round(count * HELD_OUT / FULL_SET / together)) * together
     heads = list(range(count))
-    if count < 3:
-        return {"train": heads[:1], "val": heads[-1:], "test": heads[-1:]}
+    if count < 3 * together:
+        return {"train": heads[:together], "val": heads[-together:], "test": heads[-together:]}
     return {"train": heads[:-2 * held_out], "val": heads[-2 * held_out:-held_out], "test": heads[-held_out:]}
 
 
@@ -171,7 +175,7 @@ def _write_summaries(out: Path, settings: Settings, record: Record) -> None:
     names = np.array([f"{entry.group}/{entry.name}" for entry in ENTRIES])
     with atomic_path(out / "latents.npz") as temporary:
         np.savez(temporary, z=codes, names=names, ids=ids, camera=camera_angles(poses_deg))
-    splits = split_heads(settings.num_heads)
+    splits = split_heads(settings.num_heads, 2 if settings.norms == "edited" else 1)
     members = {name: list(chain.from_iterable(ids[numbers].tolist())) for name, numbers in splits.items()}
     held = members["val"]
     members["vis"] = [held[i * len(held) // VIS] for i in range(VIS)] if len(held) > VIS else held

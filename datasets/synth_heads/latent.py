@@ -144,6 +144,19 @@ def _slices() -> dict[str, slice]:
 LATENT_SLICES: dict[str, slice] = _slices()
 _INDEX = {(entry.group, entry.name): i for i, entry in enumerate(ENTRIES)}
 _MIRROR = np.array([entry.mirror for entry in ENTRIES], np.float64)
+EDIT_LIMIT = 3.0  # of an edited entry, in standard deviations
+
+
+def _parts() -> dict[str, list[int]]:
+    """Entries of SHAPE that an edit of one part changes; the face's sliders by the part that their name begins with."""
+    parts: dict[str, list[int]] = {}
+    for index, entry in enumerate(_SHAPE):
+        name = entry.name.split("_")[0] if entry.group == "face" else entry.group
+        parts.setdefault({"upper": "mouth", "lower": "mouth"}.get(name, name), []).append(index)
+    return parts
+
+
+PARTS: dict[str, list[int]] = _parts()
 
 
 def latent_index(group: str, name: str) -> int:
@@ -154,6 +167,15 @@ def latent_index(group: str, name: str) -> int:
 def mirror_latent(z: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch n"]:
     """The code of the mirrored head: its view at yaw pi - y is the mirror picture of the head's view at yaw y."""
     return z * _MIRROR.astype(z.dtype)
+
+
+def edit_latent(z: Float[np.ndarray, " n"], rng: np.random.Generator) -> Float[np.ndarray, " n"]:
+    """The code with one part of the head edited: one or more of its entries are drawn anew, evenly up to EDIT_LIMIT."""
+    entries = PARTS[list(PARTS)[rng.integers(len(PARTS))]]
+    chosen = rng.permutation(entries)[: rng.integers(1, len(entries) + 1)]
+    edited = z.copy()
+    edited[chosen] = rng.uniform(-EDIT_LIMIT, EDIT_LIMIT, len(chosen))
+    return edited
 
 
 class Latent:

@@ -35,7 +35,7 @@ class Settings:
     palette: Literal["free", "fixed"] = "free"
     merged: bool = False
     depth: bool = False
-    norms: Literal["full", "varied"] = "full"
+    norms: Literal["full", "varied", "edited"] = "full"
     mask_size: int | None = None  # None: masks are as large as pictures
 
     def __post_init__(self) -> None:
@@ -49,6 +49,9 @@ class Settings:
             raise UserError(f"--mask_size {self.mask_size}: give {self.size} (--size) to 2048 pixels")
         if self.mask_size is not None and not self.merged:
             raise UserError("--mask_size: it is for combined masks; add --merged")
+        if self.norms == "edited" and self.num_heads % 2:
+            raise UserError(f"--num_heads {self.num_heads}: with --norms edited heads come in pairs; give an "
+                            "even number")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give a whole number from 0 on")
 
