@@ -245,7 +245,7 @@ def _find_partners(root: Path, masks: list[Path], mirror: bool) -> Int[np.ndarra
     partners = np.array([places.get(pictures.get(image_id(path), -1), -1) for path in masks])
     if (partners < 0).any():
         raise UserError(f"--edit_lambda: {masks[int(np.argmin(partners))].name} of {root} has no partner before or "
-                        "after an edit in the list; build the data set with --norms edited, or leave that option out")
+                        "after an edit in the list; build the data set with --edits, or leave that option out")
     return np.concatenate([partners, partners + len(masks)]) if mirror else partners
 
 

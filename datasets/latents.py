@@ -35,7 +35,7 @@ class Latents:
 def edit_partners(heads: Int[np.ndarray, " n"], cameras: Float[np.ndarray, "n views 2"]) -> Int[np.ndarray, " n"]:
     """For each head, where its other half stands, before or after an edit; -1 for none.
 
-    Head 2 k + 1 is head 2 k edited if both are seen by the same cameras (`build_synth_heads.py --norms edited`).
+    Head 2 k + 1 is head 2 k edited if both are seen by the same cameras (`build_synth_heads.py --edits`).
 
     Args:
         heads: numbers of the heads in the data set.

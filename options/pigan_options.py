@@ -76,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     views.add_argument("--render_lambda", type=float, default=0.3, help="weight of the rendered rays' colours")
     views.add_argument("--occupancy_lambda", type=float, default=0.3, help="weight of solid against empty space")
     views.add_argument("--edit_lambda", type=float, default=0.0,
-                       help="weight of what an edit of one part changes, for data sets built with --norms edited; "
+                       help="weight of what an edit of one part changes, for data sets built with --edits; "
                             "heads are then drawn in pairs, before and after")
     views.add_argument("--learning_rate", type=float, default=2e-4, help="of the field; the schedule is a cosine")
 

@@ -134,7 +134,7 @@ def _loss_options(option) -> None:
     option("--latent_lambda", 0.0, "weight of the codes' distance from those in the data set's latents.npz; not in the "
            "paper, a warm start for data that carries them")
     option("--edit_lambda", 0.0, "weight of what an edit of one part changes in the codes, for data sets built with "
-           "--norms edited, of which batches then hold pairs; not in the paper")
+           "--edits, of which batches then hold pairs; not in the paper")
     option("--dis_lambda", 0.08, "weight of the adversarial terms; 0: no discriminator")
     option("--optim_name", "ranger", "optimiser of both networks", choices=("ranger", "adam", "adamw"))
     option("--learning_rate", 1e-4, "of the encoder")

@@ -37,10 +37,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--palette", choices=["free", "fixed"], default="free",
                         help="fixed: all heads share their colours and light, so that a mask says how its picture "
                              "looks")
-    parser.add_argument("--norms", choices=["full", "varied", "edited"], default="full",
+    parser.add_argument("--norms", choices=["full", "varied"], default="full",
                         help="varied: every second head lies nearer to the mean head, by random factors for shape and "
-                             "colour, for decoders that must know the middle of the space; edited: every second head "
-                             "is the one before with one part edited, for decoders that must keep the parts apart")
+                             "colour, for decoders that must know the middle of the space")
+    add_flag(parser, "--edits", "every second head is the one before with one part edited, seen from the same sides: "
+             "for decoders and encoders that must keep the parts apart")
     parser.add_argument("--mask_size", type=int,
                         help="pixels a side of the combined masks, if larger than the pictures: CelebAMask-HQ's have "
                              "512, which the width of contours follows; by default --size")
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
     from datasets.synth_heads.record import Settings
 
     settings = Settings(args.num_heads, args.views, args.size, args.seed, args.palette, args.merged, args.depth,
-                        args.norms, args.mask_size)
+                        args.norms, args.mask_size, args.edits)
 
     def track(heads: Iterator[int], before: int) -> Iterator[int]:
         if before:

@@ -228,7 +228,8 @@ def test_lists_name_masks_of_their_heads(built):
 @pytest.mark.parametrize("change, words", [
     ({"seed": 6}, "with --seed 5; give another folder"), ({"size": 256}, "with --size 128"),
     ({"views": 3}, "with --views 2"), ({"depth": False}, "with --depth;"), ({"merged": True}, "without --merged"),
-    ({"palette": "fixed"}, "with --palette free"), ({"num_heads": 4}, "holds 5 heads already"),
+    ({"palette": "fixed"}, "with --palette free"), ({"edits": True, "num_heads": 6}, "without --edits"),
+    ({"num_heads": 4}, "holds 5 heads already"),
 ])
 def test_other_settings_do_not_mix(built, change, words):
     before = contents(built)
@@ -241,6 +242,17 @@ def test_another_generator_does_not_mix(built, monkeypatch):
     monkeypatch.setattr("datasets.synth_heads.record.generator_version", lambda: "another")
     with pytest.raises(UserError, match="another version of the generator"):
         build_dataset(built, SETTINGS, workers=1)
+
+
+def test_a_record_from_before_a_setting_came(built):
+    """It means that setting's default: it can still be extended."""
+    path = built / "build.json"
+    text = path.read_text()
+    record = json.loads(text)
+    del record["settings"]["edits"]
+    path.write_text(json.dumps(record))
+    assert build_dataset(built, SETTINGS, workers=1) == 5
+    path.write_text(text)
 
 
 def test_a_damaged_record(tmp_path):

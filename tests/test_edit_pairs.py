@@ -16,7 +16,7 @@ from scripts.train_pigan import main
 from training.reconstruction import Reconstruction, ReconstructionSettings, draw_batch, edit_error
 from utils.errors import UserError
 
-EDITED = Settings(num_heads=6, views=1, size=128, seed=4, merged=True, depth=True, norms="edited")
+EDITED = Settings(num_heads=6, views=1, size=128, seed=4, merged=True, depth=True, edits=True)
 GEOMETRY = get_curriculum("CelebAMask_HQ")
 SMALL = ("--device=cpu", "--pigan_hidden_dim=16", "--rays=12", "--rendered_rays=4", "--val_images=1",
          "--test_output_size=8", "--board_interval=1", "--val_interval=0")
@@ -68,6 +68,20 @@ def test_every_second_head_is_the_one_before_edited():
         assert any(set(changed) <= set(entries) for entries in PARTS.values())
 
 
+def test_pairs_with_varied_norms():
+    """Every second pair lies nearer to the mean head, but for the edit."""
+    varied, full = (Settings(num_heads=8, views=1, size=128, seed=4, edits=True, norms=norms)
+                    for norms in ("varied", "full"))
+    for number in range(8):
+        z, whole = draw_head(varied, number)[0], draw_head(full, number)[0]
+        before = draw_head(varied, number - number % 2)[0]
+        assert np.array_equal(z, whole) == (number // 2 % 2 == 0)
+        assert np.linalg.norm(before[SHAPE]) <= np.linalg.norm(draw_head(full, number - number % 2)[0][SHAPE])
+        if number % 2:
+            np.testing.assert_array_equal(np.flatnonzero(z != before), np.flatnonzero(
+                whole != draw_head(full, number - 1)[0]))
+
+
 @pytest.mark.parametrize("count", [2, 6, 30, 46, 200])
 def test_pairs_stay_in_one_list(count):
     splits = split_heads(count, together=2)
@@ -78,8 +92,8 @@ def test_pairs_stay_in_one_list(count):
 
 
 def test_an_odd_number_of_heads():
-    with pytest.raises(UserError, match="--num_heads 3: with --norms edited heads come in pairs"):
-        Settings(num_heads=3, views=1, size=128, norms="edited")
+    with pytest.raises(UserError, match="--num_heads 3: with --edits heads come in pairs"):
+        Settings(num_heads=3, views=1, size=128, edits=True)
 
 
 # ---- training ----------------------------------------------------------------------------------------------------

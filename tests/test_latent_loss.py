@@ -92,7 +92,7 @@ def test_training_on_edits(tmp_path):
     run = Run([*argv, f"--exp_dir={tmp_path / 'two'}"], tmp_path, name="two")
     assert run.wait() == 2
     assert "1.png of" in run.output, "its partner 3 is not on the list"
-    assert "--norms edited" in run.output
+    assert "--edits" in run.output
 
 
 @pytest.mark.parametrize("kind", [["--encoder_not_zplus"], ["--start_from_latent_avg"]])

@@ -55,7 +55,7 @@ class ReconstructionObjective:
             banks.append(bank)
         if opts.edit_lambda and any((bank.partners < 0).any() for bank in banks):
             raise UserError("--edit_lambda: it needs heads in pairs, before and after an edit; build the data sets "
-                            "with --norms edited, or leave it out")
+                            "with --edits, or leave it out")
         shown = np.concatenate([bank.shown_labels() for bank in banks])
         factors = repeat_factors(shown, opts.rare_share)
         # the fraction of a factor is a chance, drawn once

@@ -6,15 +6,12 @@ from datasets.synth_heads.record import Record, Settings, generator_version
 
 DEPTH_UNIT = 1 / 50_000   # world units a step of the depth pictures
 
-_NORMS = {
-    "full": "",
-    "varied": """- norms `varied`: every second head lies nearer to the mean head: its SHAPE entries and its COLOUR
-  entries are each multiplied by a factor in [0, 1)
-""",
-    "edited": f"""- norms `edited`: head 2 k + 1 is head 2 k with one part edited, seen from the same sides: one or
-  more of the part's entries are drawn anew, evenly up to {EDIT_LIMIT:g} standard deviations
-""",
-}
+_VARIED = """- norms `varied`: every second head (or pair of heads) lies nearer to the mean head: its SHAPE entries
+  and its COLOUR entries are each multiplied by a factor in [0, 1)
+"""
+_EDITS = f"""- edits: head 2 k + 1 is head 2 k with one part edited, seen from the same sides: one or more of the
+  part's entries are drawn anew, evenly up to {EDIT_LIMIT:g} standard deviations
+"""
 
 
 def dataset_card(settings: Settings, record: Record, splits: dict[str, list[int]]) -> str:
@@ -26,7 +23,7 @@ def dataset_card(settings: Settings, record: Record, splits: dict[str, list[int]
     command = (f"python scripts/build_synth_heads.py --num_heads {settings.num_heads} --views {settings.views} --size "
                f"{settings.size} --seed {settings.seed} --palette {settings.palette}"
                + " --merged" * settings.merged + " --depth" * settings.depth
-               + (f" --norms {settings.norms}" if settings.norms != "full" else "")
+               + (f" --norms {settings.norms}" if settings.norms != "full" else "") + " --edits" * settings.edits
                + (f" --mask_size {settings.mask_size}" if settings.mask_size else ""))
     pictures = settings.num_heads * settings.views
     total = record.counts[0].sum()
@@ -42,6 +39,7 @@ def dataset_card(settings: Settings, record: Record, splits: dict[str, list[int]
         "fixed": "all heads share their colours and light (the COLOUR entries of z are 0), so that a mask says how its "
                  "picture looks",
     }[settings.palette]
+    draws = _VARIED * (settings.norms == "varied") + _EDITS * settings.edits
     sizes = ", ".join(f"{len(heads)} for {name}" for name, heads in splits.items())
     return f"""---
 license: cc0-1.0
@@ -55,7 +53,7 @@ the heads were made from. No real person is shown.
 
 - {settings.num_heads} heads x {settings.views} views = {pictures} pictures of {settings.size} x {settings.size} pixels
 - palette `{settings.palette}`: {colours}
-{_NORMS[settings.norms]}- made by generator {generator_version()} with
+{draws}- made by generator {generator_version()} with
   `{command}`;
   the same command gives the same bytes
 

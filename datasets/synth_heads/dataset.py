@@ -42,15 +42,15 @@ def draw_head(settings: Settings, head: int) -> tuple[Float[np.ndarray, " n"], F
 
     They depend on nothing but the seed and the head's number (the code also on palette and norms), so that a larger
     dataset begins with the smaller one. The angles are normally distributed, cut off at a limit and rounded to what the
-    pose file holds: the file's poses are exact. With norms "edited" every second head is the one before with a part
-    edited, seen from the same sides.
+    pose file holds: the file's poses are exact. With `edits` every second head is the one before with a part edited,
+    seen from the same sides, and of the pairs every second one has a varied norm.
     """
-    drawn = head - head % 2 if settings.norms == "edited" else head
+    drawn, number = (head - head % 2, head // 2) if settings.edits else (head, head)
     rng = np.random.default_rng((settings.seed, drawn))
     z = rng.standard_normal(LATENT_DIM, dtype=np.float32)
     angles_at = rng.random((settings.views, 2))
-    if settings.norms == "varied" and head % 2:
-        for part, factor in zip((SHAPE, COLOUR), np.random.default_rng((settings.seed, head, 1)).random(2)):
+    if settings.norms == "varied" and number % 2:
+        for part, factor in zip((SHAPE, COLOUR), np.random.default_rng((settings.seed, drawn, 1)).random(2)):
             z[part] *= np.float32(factor)
     if drawn != head:
         z = edit_latent(z, np.random.default_rng((settings.seed, head, 2)))
@@ -175,7 +175,7 @@ def _write_summaries(out: Path, settings: Settings, record: Record) -> None:
     names = np.array([f"{entry.group}/{entry.name}" for entry in ENTRIES])
     with atomic_path(out / "latents.npz") as temporary:
         np.savez(temporary, z=codes, names=names, ids=ids, camera=camera_angles(poses_deg))
-    splits = split_heads(settings.num_heads, 2 if settings.norms == "edited" else 1)
+    splits = split_heads(settings.num_heads, 2 if settings.edits else 1)
     members = {name: list(chain.from_iterable(ids[numbers].tolist())) for name, numbers in splits.items()}
     held = members["val"]
     members["vis"] = [held[i * len(held) // VIS] for i in range(VIS)] if len(held) > VIS else held

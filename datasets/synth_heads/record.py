@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -35,8 +35,9 @@ class Settings:
     palette: Literal["free", "fixed"] = "free"
     merged: bool = False
     depth: bool = False
-    norms: Literal["full", "varied", "edited"] = "full"
+    norms: Literal["full", "varied"] = "full"
     mask_size: int | None = None  # None: masks are as large as pictures
+    edits: bool = False
 
     def __post_init__(self) -> None:
         if self.num_heads < 1:
@@ -49,11 +50,13 @@ class Settings:
             raise UserError(f"--mask_size {self.mask_size}: give {self.size} (--size) to 2048 pixels")
         if self.mask_size is not None and not self.merged:
             raise UserError("--mask_size: it is for combined masks; add --merged")
-        if self.norms == "edited" and self.num_heads % 2:
-            raise UserError(f"--num_heads {self.num_heads}: with --norms edited heads come in pairs; give an "
-                            "even number")
+        if self.edits and self.num_heads % 2:
+            raise UserError(f"--num_heads {self.num_heads}: with --edits heads come in pairs; give an even number")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give a whole number from 0 on")
+
+
+_DEFAULTS = {item.name: item.default for item in fields(Settings)}
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,8 @@ def read_record(path: Path, settings: Settings) -> Record:
         raise UserError(f"{path}: this record of an earlier build cannot be read ({error}); remove the folder, or give "
                         "another --out") from error
     for name, value in _made_with(settings).items():
-        if made_with.get(name) != value:
-            then = made_with.get(name)
+        then = made_with.get(name, _DEFAULTS.get(name))  # older builds had fewer settings
+        if then != value:
             what = ("by another version of the generator" if name == "generator" else
                     f"with{'' if then else 'out'} --{name}" if isinstance(value, bool) else f"with --{name} {then}")
             raise UserError(f"--out {path.parent}: holds a dataset made {what}; give another folder, or remove this "
