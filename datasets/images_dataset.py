@@ -14,7 +14,7 @@ from typing import TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -58,7 +58,6 @@ class ImagesOptions:
     use_contour: bool = True
     cache: Path | None = None  # folder of the map cache
     latents: bool = False  # also give the codes that the data set carries
-    pairs: bool = False  # also know which sample is which one edited
     mirror: bool = False  # every sample also mirrored, left for right
 
 
@@ -80,7 +79,6 @@ class ImagesDataset3D(Dataset[TrainItem]):
         self.images = _find_images(root, masks)
         self.poses = _find_poses(masks, config)
         self.latents = _find_latents(root, masks) if options.latents else None
-        self.partners = _find_partners(root, masks, options.mirror) if options.pairs else None
         recipe = (config.label_space, options.merged, options.geometry, config.crop)
         if options.mirror and self.latents and len(next(iter(self.latents.values()))) != LATENT_DIM:
             raise UserError(f"--mirror: the codes in {root / FILE} are not those of SynthHeads, so they cannot be "
@@ -236,17 +234,6 @@ def _find_poses(masks: list[Path], config: DataConfig) -> dict[int, tuple[float,
                         "data set's pose file there") from error
     return poses_of(masks, file, config.pose_format, kind="mask ",
                     otherwise="leave the mask out with --train_paths_conf and --test_paths_conf")
-
-
-def _find_partners(root: Path, masks: list[Path], mirror: bool) -> Int[np.ndarray, " items"]:
-    """For each item the item that shows the head before or after its edit."""
-    pictures = read_latents(root, "--edit_lambda").partner_pictures()
-    places = {image_id(path): index for index, path in enumerate(masks)}
-    partners = np.array([places.get(pictures.get(image_id(path), -1), -1) for path in masks])
-    if (partners < 0).any():
-        raise UserError(f"--edit_lambda: {masks[int(np.argmin(partners))].name} of {root} has no partner before or "
-                        "after an edit in the list; build the data set with --edits, or leave that option out")
-    return np.concatenate([partners, partners + len(masks)]) if mirror else partners
 
 
 def _find_latents(root: Path, masks: list[Path]) -> dict[int, np.ndarray]:

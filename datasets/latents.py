@@ -25,29 +25,6 @@ class Latents:
         """Picture id -> code of its head."""
         return {int(identity): z for z, ids in zip(self.z, self.ids, strict=True) for identity in ids}
 
-    def partner_pictures(self) -> dict[int, int]:
-        """Picture id -> the same view of the head before or after its edit, where heads come in pairs."""
-        partners = edit_partners(np.arange(len(self.z)), self.cameras)
-        return {int(mine): int(other) for head, partner in enumerate(partners) if partner >= 0
-                for mine, other in zip(self.ids[head], self.ids[partner], strict=True)}
-
-
-def edit_partners(heads: Int[np.ndarray, " n"], cameras: Float[np.ndarray, "n views 2"]) -> Int[np.ndarray, " n"]:
-    """For each head, where its other half stands, before or after an edit; -1 for none.
-
-    Head 2 k + 1 is head 2 k edited if both are seen by the same cameras (`build_synth_heads.py --edits`).
-
-    Args:
-        heads: numbers of the heads in the data set.
-    """
-    places = {int(head): index for index, head in enumerate(heads)}
-    found = np.full(len(heads), -1)
-    for index, head in enumerate(heads):
-        other = places.get(int(head) ^ 1, -1)
-        if other >= 0 and np.array_equal(cameras[index], cameras[other]):
-            found[index] = other
-    return found
-
 
 def read_latents(root: Path, flag: str) -> Latents:
     """

@@ -52,21 +52,15 @@ class SampleStream(Sampler[list[int]]):
     Args:
         length: samples of the data set.
         start: position of the first sample of the first step (of all processes).
-        partners: for each sample the one that goes with it. Then every second sample of a batch, which must have an
-            even number of them, is the partner of the one before.
     """
 
-    def __init__(self, length: int, seed: int, share: Share, start: int = 0,
-                 partners: Int[np.ndarray, " length"] | None = None) -> None:
-        self.length, self.seed, self.share, self.start, self.partners = length, seed, share, start, partners
+    def __init__(self, length: int, seed: int, share: Share, start: int = 0) -> None:
+        self.length, self.seed, self.share, self.start = length, seed, share, start
 
     def __iter__(self) -> Iterator[list[int]]:
         start = self.start
         while True:
             for micro_batch in range(self.share.micro_batches):
                 positions = self.share.positions(start, micro_batch)
-                batch = [index_at(position, self.length, self.seed) for position in positions]
-                if self.partners is not None:
-                    batch[1::2] = self.partners[batch[::2]].tolist()
-                yield batch
+                yield [index_at(position, self.length, self.seed) for position in positions]
             start += self.share.step_samples

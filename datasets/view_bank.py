@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt16
 from PIL import Image
 
-from datasets.latents import edit_partners, read_latents
+from datasets.latents import read_latents
 from datasets.mask_lists import list_folder, list_names
 from datasets.poses import image_id
 from datasets.synth_heads.card import DEPTH_UNIT
@@ -121,8 +121,17 @@ class ViewBank:
 
     @cached_property
     def partners(self) -> Int[np.ndarray, " n"]:
-        """See `edit_partners`."""
-        return edit_partners(self.heads, self.cameras)
+        """For each head where its other half stands, before or after an edit; -1 for none.
+
+        Head 2 k + 1 is head 2 k edited if both are seen by the same cameras (`build_synth_heads.py --edits`).
+        """
+        places = {int(head): index for index, head in enumerate(self.heads)}
+        found = np.full(len(self), -1)
+        for index, head in enumerate(self.heads):
+            other = places.get(int(head) ^ 1, -1)
+            if other >= 0 and np.array_equal(self.cameras[index], self.cameras[other]):
+                found[index] = other
+        return found
 
     def draw_rays(self, head: int, count: int, rng: np.random.Generator, balance: float = 0.0) -> Rays:
         """Random rays of one head (a batch of one), see `draw_pixels`."""

@@ -102,7 +102,10 @@ class Sem2NeRF(nn.Module):
 
     def encode(self, masks: Float[Tensor, "batch channels height width"]) -> Codes:
         """Codes of a batch of masks (network input)."""
-        out = self.encoder(masks)
+        return self.codes_of(self.encoder(masks))
+
+    def codes_of(self, out: Float[Tensor, "batch out"]) -> Codes:
+        """Codes that the encoder's output stands for: it is those codes, or a z."""
         codes = self.siren.mapping_network(out) if self.config.encoder_predicts_z else Codes(*out.chunk(2, dim=-1))
         return codes + self.latent_avg if self.config.start_from_latent_avg else codes
 

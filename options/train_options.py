@@ -133,8 +133,8 @@ def _loss_options(option) -> None:
     option("--w_norm_lambda", 0.005, "weight of the codes' distance from the mean code")
     option("--latent_lambda", 0.0, "weight of the codes' distance from those in the data set's latents.npz; not in the "
            "paper, a warm start for data that carries them")
-    option("--edit_lambda", 0.0, "weight of what an edit of one part changes in the codes, for data sets built with "
-           "--edits, of which batches then hold pairs; not in the paper")
+    option("--z_lambda", 0.0, "weight of the distance of z itself from the one in latents.npz, with "
+           "--encoder_not_zplus: small parts of a face count as much as hair; not in the paper")
     option("--dis_lambda", 0.08, "weight of the adversarial terms; 0: no discriminator")
     option("--optim_name", "ranger", "optimiser of both networks", choices=("ranger", "adam", "adamw"))
     option("--learning_rate", 1e-4, "of the encoder")
@@ -212,7 +212,7 @@ def check(opts: argparse.Namespace) -> None:
             "pigan_hidden_dim", "pigan_infer_max_batch", "grad_accum", "board_interval", "image_interval",
             "latest_interval", "test_output_size", "world_size"),
         0: ("workers", "test_workers", "l1_lambda", "l2_lambda", "lpips_lambda", "w_norm_lambda", "dis_lambda",
-            "latent_lambda", "edit_lambda", "grad_clip", "val_interval", "save_interval", "keep_checkpoints",
+            "latent_lambda", "z_lambda", "grad_clip", "val_interval", "save_interval", "keep_checkpoints",
             "val_images", "sample_chunk", "ray_scale_anneal", "seed"),
     }
     for least, names in at_least.items():
@@ -225,16 +225,16 @@ def check(opts: argparse.Namespace) -> None:
     for name in ("image_load_size", "image_crop_size", "output_size"):
         if getattr(opts, name) != -1 and getattr(opts, name) < 1:
             raise UserError(f"--{name} {getattr(opts, name)}: give a number of pixels, or -1 for automatic")
-    if opts.edit_lambda and opts.batch_size % 2:
-        raise UserError(f"--batch_size {opts.batch_size}: with --edit_lambda samples come in pairs; give an even "
-                        "number")
+    if opts.z_lambda and not opts.encoder_not_zplus:
+        raise UserError("--z_lambda: only an encoder that predicts z can be compared with one; add "
+                        "--encoder_not_zplus, or use --latent_lambda")
     if not 0 <= opts.ema < 1:
         raise UserError(f"--ema {opts.ema}: give a decay below 1, e.g. 0.999, or 0 for no average")
     if not opts.train_rand_pose_prob <= 1:
         raise UserError(f"--train_rand_pose_prob {opts.train_rand_pose_prob}: give a probability, at most 1")
     if opts.pigan_infer_ray_step < 3:
         raise UserError(f"--pigan_infer_ray_step {opts.pigan_infer_ray_step}: give at least 3 points a ray")
-    lambdas = ("l2_lambda", "l1_lambda", "lpips_lambda", "dis_lambda", "latent_lambda", "edit_lambda")
+    lambdas = ("l2_lambda", "l1_lambda", "lpips_lambda", "dis_lambda", "latent_lambda", "z_lambda")
     if not any(getattr(opts, name) for name in lambdas):
         raise UserError(f"{', '.join(f'--{name}' for name in lambdas)} are all 0: nothing would be learnt; give at "
                         "least one of them a weight")

@@ -15,7 +15,7 @@ out=${1:-out/demo}
 
 if $smoke; then
     heads=(--num_heads 12 --views 2 --size 128); more=(--num_heads 12 --views 1 --size 128)
-    plain=("${more[@]}")
+    edits=("${more[@]}"); plain=("${more[@]}")
     field=(--pigan_hidden_dim 32 --max_steps 40 --batch_size 8 --rays 32 --rendered_rays 2 --board_interval 20
            --val_interval 40 --val_images 1 --test_output_size 16)
     encoder=(--pigan_hidden_dim 32 --src_input_size 96 --batch_size 4 --board_interval 4 --latest_interval 8
@@ -24,7 +24,7 @@ if $smoke; then
     parser=(--steps 10 --batch_size 4 --val_interval 10); examined=(--num_heads 2 --style_heads 1 --size 32)
 else
     heads=(--num_heads 6000 --views 3 --size 160); more=(--num_heads 11000 --views 1 --size 160)
-    plain=(--num_heads 3600 --views 1 --size 160)
+    edits=(--num_heads 6000 --views 1 --size 160); plain=(--num_heads 6120 --views 1 --size 160)
     field=(--pigan_hidden_dim 128 --max_steps 52000 --batch_size 48 --rays 64 --rendered_rays 4 --val_interval 2000)
     encoder=(--pigan_hidden_dim 128 --test_output_size 128 --pigan_infer_ray_step 24 --workers 1 --test_workers 0)
     warm=(--batch_size 32 --max_steps 4000 --val_interval 500 --val_images 200 --test_output_size 16)
@@ -34,14 +34,16 @@ fi
 
 step() { echo; echo "== $1"; shift; echo "+ python $*"; python "$@"; }
 
-# 1. heads: free colours for the decoder, the parser and the regression of codes, one palette for the encoder's pictures
+# 1. heads: free colours for the decoder, the parser and the regression of codes, one palette for the encoder's pictures;
+#    "edits" and "plain" are pairs of heads, before and after an edit of one part
 step "data: free colours" scripts/build_synth_heads.py --out "$out/free" "${heads[@]}" --seed 0 --merged --depth \
     --norms varied --mask_size 512
 step "data: more heads" scripts/build_synth_heads.py --out "$out/many" "${more[@]}" --seed 3 --merged --depth --mask_size 512
-step "data: one palette" scripts/build_synth_heads.py --out "$out/plain" "${plain[@]}" --seed 5 --merged \
-    --palette fixed --mask_size 512
+step "data: edits" scripts/build_synth_heads.py --out "$out/edits" "${edits[@]}" --seed 21 --merged --depth --edits
+step "data: edits in one palette" scripts/build_synth_heads.py --out "$out/plain" "${plain[@]}" --seed 23 --merged --depth \
+    --edits --norms varied --palette fixed --mask_size 512
 # the examination draws heads of its own, so those held out for testing can be trained on
-for set in free many; do cat "$out/$set/test_paths.txt" >> "$out/$set/train_paths.txt"; done
+for set in free many edits plain; do cat "$out/$set/test_paths.txt" >> "$out/$set/train_paths.txt"; done
 
 # 2. the decoder: codes -> heads
 step "decoder" scripts/train_pigan.py --exp_dir "$out/decoder" --auto_resume --objective reconstruction \

@@ -275,14 +275,6 @@ def test_shares_make_up_the_stream():
     assert take(SampleStream(7, 0, Share(12), start=24), 1) == alone[2:]
 
 
-def test_partners_follow_their_samples():
-    alone = take(SampleStream(6, 0, Share(4)), 3)
-    paired = take(SampleStream(6, 0, Share(4), partners=np.array([1, 0, 3, 2, 5, 4])), 3)
-    for batch, plain in zip(paired, alone, strict=True):
-        assert batch[::2] == plain[::2]
-        assert batch[1::2] == [index ^ 1 for index in batch[::2]]
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_follows_the_stream(faces, workers):
     data = dataset(faces)

@@ -1,13 +1,15 @@
 """Codes that a data set carries: read, compared, and learnt from without rendering anything."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from launching import Run, train
 from tiny_training import make_all
 
-from criteria.latent import EDIT_FLOOR, SHAPE_LAYERS, edit_distance, latent_distance
-from datasets.latents import edit_partners, read_latents
+from criteria.latent import SHAPE_LAYERS, latent_distance
+from datasets.latents import read_latents
 from models.pigan.codes import Codes
 from models.pigan.siren import FilmSiren
 from utils.errors import UserError
@@ -46,55 +48,6 @@ def test_z_learns_from_its_codes():
     assert ((z - known) * z.grad).sum() > 0
 
 
-def test_what_is_wrong_before_and_after_is_no_error_of_an_edit():
-    torch.manual_seed(0)
-    siren, known = FilmSiren(width=4, z_dim=Z_DIM), torch.randn(4, Z_DIM)
-    codes = siren.mapping_network(known).detach()
-    off = torch.randn(2, 1, 9 * 4).expand(-1, 2, -1).reshape(4, -1)  # the same for both heads of a pair
-    assert edit_distance(siren, Codes(codes.frequencies + off, codes.phase_shifts - off), known) < 1e-10
-    assert edit_distance(siren, Codes(codes.frequencies + torch.randn(4, 36), codes.phase_shifts), known) > 0.1
-
-
-def test_edits_count_alike():
-    """An encoder that does nothing has error 1, however large the edits; twice the edit has the same error."""
-    torch.manual_seed(0)
-    siren, known = FilmSiren(width=4, z_dim=Z_DIM), torch.randn(4, Z_DIM)
-    codes = siren.mapping_network(known).detach()
-    same, twice = (Codes(*(value[[0, 0, 2, 2]] + factor * (value - value[[0, 0, 2, 2]])
-                           for value in (codes.frequencies, codes.phase_shifts))) for factor in (0, 2))
-    for predicted in (same, twice):
-        assert edit_distance(siren, predicted, known).item() == pytest.approx(1, abs=0.02)
-    known[1::2] = known[::2]  # no edit: only what the encoder changes counts, against the floor
-    still = Codes(codes.frequencies[[0, 0, 2, 2]], codes.phase_shifts[[0, 0, 2, 2]])
-    assert edit_distance(siren, still, known) == 0
-    moved = Codes(still.frequencies + torch.tensor([0, 0.01, 0, 0.01])[:, None], still.phase_shifts)
-    assert edit_distance(siren, moved, known).item() == pytest.approx(0.5 * 0.01 ** 2 / EDIT_FLOOR, rel=1e-3)
-
-
-def test_heads_in_pairs():
-    cameras = np.zeros((6, 1, 2))
-    cameras[2:4] = 1
-    cameras[5] = 2
-    assert edit_partners(np.arange(6), cameras).tolist() == [1, 0, 3, 2, -1, -1], "4 and 5 are seen from other sides"
-    assert edit_partners(np.array([1, 2, 3]), cameras[1:4]).tolist() == [-1, 2, 1]
-
-
-def test_training_on_edits(tmp_path):
-    """Batches are a head and its edit, mirrored ones too; data without pairs is refused in one line."""
-    argv = [option for option in make_all(tmp_path) if option != "--start_from_latent_avg"]
-    write_latents(tmp_path / "data")
-    (tmp_path / "data" / "train_paths.txt").write_text("0\n1\n2\n3\n")
-    (tmp_path / "data" / "val_paths.txt").write_text("4\n")
-    argv += ["--encoder_not_zplus", *ALONE, "--edit_lambda=0.5"]
-    output = train([*argv, f"--exp_dir={tmp_path / 'run'}"], tmp_path)
-    assert "edit" in output
-    (tmp_path / "data" / "train_paths.txt").write_text("0\n1\n2\n")
-    run = Run([*argv, f"--exp_dir={tmp_path / 'two'}"], tmp_path, name="two")
-    assert run.wait() == 2
-    assert "1.png of" in run.output, "its partner 3 is not on the list"
-    assert "--edits" in run.output
-
-
 @pytest.mark.parametrize("kind", [["--encoder_not_zplus"], ["--start_from_latent_avg"]])
 def test_training_on_codes_alone(tmp_path, kind):
     argv = [option for option in make_all(tmp_path) if option != "--start_from_latent_avg"]
@@ -106,6 +59,23 @@ def test_training_on_codes_alone(tmp_path, kind):
     assert contents["state_dict"]["encoder.head.fc.weight"].abs().max() > 0, "it starts at zero"
     assert contents["best_val_loss"] < 100
     assert not (tmp_path / "run/logs/images/train").exists(), "nothing was rendered"
+
+
+def test_z_itself(tmp_path):
+    """An encoder that predicts z learns from z, in training and in validation; its distance is that of z, unweighed."""
+    argv = [option for option in make_all(tmp_path) if option != "--start_from_latent_avg"]
+    z = write_latents(tmp_path / "data")
+    output = train([*argv, "--encoder_not_zplus", *ALONE, "--latent_lambda=0", "--z_lambda=2",
+                    "--learning_rate=1e-9", f"--exp_dir={tmp_path / 'run'}"], tmp_path)
+    assert "latent" not in output.split("step 4/4")[-1].split("s/step")[0]
+    first = re.search(r"validation at step 2:.* z ([.\d]+)", output)
+    assert float(first[1]) == pytest.approx(float(np.square(z[0]).mean()), rel=0.02), "mask 0 is held out; z starts at 0"
+
+
+def test_z_of_an_encoder_that_predicts_codes(tmp_path):
+    run = Run([*make_all(tmp_path), "--z_lambda=1", f"--exp_dir={tmp_path / 'run'}"], tmp_path)
+    assert run.wait() == 2
+    assert "--z_lambda: only an encoder that predicts z" in run.output
 
 
 def test_mistakes_are_one_line(tmp_path):

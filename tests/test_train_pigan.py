@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shlex
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -255,16 +256,26 @@ def test_a_run_of_the_other_objective(finished, heads):
 
 @pytest.mark.parametrize("flags, message", [
     (["--data_root=nowhere"], "--data_root nowhere: it has no readable latents.npz"),
+    (["--data_root={heads}", "--more_data", "nowhere"], "--more_data nowhere: it has no readable latents.npz"),
     (["--ema=1"], "--ema 1.0: give a decay below 1"),
     (["--learning_rate=0"], "--learning_rate 0.0: give a number above 0"),
     (["--render_lambda=-1"], "--render_lambda -1.0: give at least 0"),
     (["--batch_size=0"], "0 is out of range"),
 ])
-def test_impossible_options(flags, message, tmp_path):
+def test_impossible_options(flags, message, heads, tmp_path):
     with pytest.raises(UserError, match=message) as caught:
-        main([f"--exp_dir={tmp_path / 'run'}", "--device=cpu", *flags])
+        main([f"--exp_dir={tmp_path / 'run'}", "--device=cpu", *(flag.format(heads=heads) for flag in flags)])
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_codes_of_another_length(heads, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(heads, other)
+    with np.load(heads / "latents.npz") as file:
+        np.savez(other / "latents.npz", **{**file, "z": file["z"][:, :50]})
+    with pytest.raises(UserError, match="other: its codes have 50 entries, those of --data_root 96"):
+        main([*SMALL, f"--data_root={heads}", f"--more_data={other}", f"--exp_dir={tmp_path / 'run'}"])
 
 
 def test_an_earlier_run_in_the_way(finished, heads):

@@ -71,12 +71,12 @@ def build_data(opts: Namespace, say: Say) -> Data:
     geometry = MaskGeometry(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
     cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
     options = ImagesOptions(geometry, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
-                            latents=opts.latent_lambda > 0 or opts.edit_lambda > 0)
+                            latents=opts.latent_lambda > 0 or opts.z_lambda > 0)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
     say(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
-    sides = {"train": replace(options, mirror=opts.mirror, pairs=opts.edit_lambda > 0), "val": options}
-    return Data(**{side: ImagesDataset3D(root, config, masks, sides[side]) if masks else None
+    mirror = {"train": opts.mirror, "val": False}
+    return Data(**{side: ImagesDataset3D(root, config, masks, replace(options, mirror=mirror[side])) if masks else None
                    for side, masks in (("train", train), ("val", val))})
 
 
@@ -182,7 +182,7 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
 
 def loss_weights(opts: Namespace) -> LossWeights:
     return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda,
-                       opts.latent_lambda, opts.edit_lambda)
+                       opts.latent_lambda, opts.z_lambda)
 
 
 def rendering(opts: Namespace) -> Rendering:

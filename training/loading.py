@@ -50,8 +50,7 @@ def training_loader(dataset: ImagesDataset3D, seed: int, share: Share, start: in
                     ) -> DataLoader[Any]:
     """Batches of one process without end, from a position of the sample stream on: the workers stay for the run."""
     return DataLoader(
-        _Careful(dataset), batch_sampler=SampleStream(len(dataset), seed, share, start, dataset.partners),
-        collate_fn=collate,
+        _Careful(dataset), batch_sampler=SampleStream(len(dataset), seed, share, start), collate_fn=collate,
         num_workers=workers, pin_memory=pin, prefetch_factor=4 if workers else None, worker_init_fn=_start_worker,
         multiprocessing_context=_context(workers),
     )

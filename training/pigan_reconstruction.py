@@ -47,11 +47,14 @@ class ReconstructionObjective:
         banks: list[ViewBank] = []
         roots = [Path(root) for root in (opts.data_root, *opts.more_data)]
         for root in roots:
-            bank = ViewBank.load(root, "train", opts.num_heads)
+            bank = _load(root, "--more_data" if banks else "--data_root", opts.num_heads)
             depth = "with depth" if bank.depth is not None else "without depth: all rays are rendered"
             say(f"data: {len(bank)} heads x {bank.rgb.shape[1]} views in {root}, {depth}")
             if banks and (bank.depth is None) != (banks[0].depth is None):
                 raise UserError(f"--more_data {root}: all data sets must have depth, or none")
+            if banks and bank.z.shape[1] != banks[0].z.shape[1]:
+                raise UserError(f"--more_data {root}: its codes have {bank.z.shape[1]} entries, those of --data_root "
+                                f"{banks[0].z.shape[1]}; build it again")
             banks.append(bank)
         if opts.edit_lambda and any((bank.partners < 0).any() for bank in banks):
             raise UserError("--edit_lambda: it needs heads in pairs, before and after an edit; build the data sets "
@@ -127,6 +130,14 @@ class ReconstructionObjective:
         psnr = float(np.mean(-10 * np.log10(np.maximum(errors, 1e-10))))
         shown = panel(("held-out head", "reconstruction", "turned"), rows, max(128, size)) if rows else None
         return Validation({"psnr": psnr, "loss": float(np.mean(errors))}, shown)
+
+
+def _load(root: Path, flag: str, limit: int) -> ViewBank:
+    """The heads to train on. Messages name the flag that gave the folder."""
+    try:
+        return ViewBank.load(root, "train", limit)
+    except UserError as error:
+        raise UserError(str(error).replace("--data_root", flag)) from error
 
 
 def start_siren(width: int, z_dim: int, seed: int) -> FilmSiren:

@@ -74,10 +74,14 @@ def validate(
         if aborted := stopped():
             break
         batch = to_device(loaded, len(space), world.device)
-        codes = net.encode(batch.masks)
-        if weights.latent:
-            distance = latent_distance(net.siren, codes, batch.latents).item()
-            sums["loss_latent"] = sums.get("loss_latent", 0.0) + distance * len(codes)
+        out = net.encoder(batch.masks)
+        codes = net.codes_of(out)
+        if batch.latents is not None:
+            distances = {"latent": latent_distance(net.siren, codes, batch.latents)}
+            if weights.z:
+                distances["z"] = F.mse_loss(out, batch.latents)
+            for name, distance in distances.items():
+                sums[f"loss_{name}"] = sums.get(f"loss_{name}", 0.0) + distance.item() * len(codes)
         codes = _settled(net, codes, settings)
         joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
         moments += torch.stack([joined.sum(0), joined.square().sum(0)])
@@ -133,6 +137,6 @@ def _distances(picture: Tensor, target: Tensor, weights: LossWeights,
 
 def _weighted(metrics: dict[str, float], weights: LossWeights) -> float:
     terms = (("loss_l2", weights.l2), ("loss_l1", weights.l1), ("loss_lpips", weights.lpips),
-             ("loss_latent", weights.latent))
+             ("loss_latent", weights.latent), ("loss_z", weights.z))
     loss = sum(weight * metrics[name] for name, weight in terms if weight)
     return loss or metrics["loss_l2"]  # a run that compares neither still has to choose its best
