@@ -29,7 +29,7 @@ else
     encoder=(--pigan_hidden_dim 128 --test_output_size 128 --pigan_infer_ray_step 24 --workers 1 --test_workers 0)
     codes=(--batch_size 32 --max_steps 4000 --val_interval 500 --val_images 200 --test_output_size 16)
     z=("${codes[@]}" --max_steps 2800)
-    fine=(--batch_size 8 --max_steps 2200 --val_interval 500 --val_images 48)
+    fine=(--batch_size 8 --max_steps 5000 --val_interval 500 --val_images 48)
     parser=(); examined=(--num_heads 200)
 fi
 
@@ -65,8 +65,8 @@ step "encoder: z" scripts/train3d.py --exp_dir "$out/encoder_z" --data_root "$ou
     --checkpoint_path "$out/encoder_codes/checkpoints/best_model.pt" --z_lambda 1 --latent_lambda 2 --l2_lambda 0 \
     --dis_lambda 0 --learning_rate 1e-3
 step "encoder: pictures" scripts/train3d.py --exp_dir "$out/encoder_pictures" --data_root "$out/plain" "${common[@]}" \
-    "${fine[@]}" --checkpoint_path "$out/encoder_z/checkpoints/best_model.pt" --latent_lambda 0.05 --l2_lambda 1 --dis_lambda 0.02 \
-    --train_rand_pose_prob 0.2 --ray_min_scale 0.25 --learning_rate 1e-4
+    "${fine[@]}" --checkpoint_path "$out/encoder_z/checkpoints/best_model.pt" --latent_lambda 0.2 --z_lambda 0.05 \
+    --l2_lambda 1 --dis_lambda 0.02 --train_rand_pose_prob 0.15 --ray_min_scale 0.25 --learning_rate 3e-4
 
 # 4. the parser that judges the pictures
 step "parser" scripts/train_parser.py --exp_dir "$out/parser" --data_root "$out/free" "${parser[@]}"
