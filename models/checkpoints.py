@@ -196,9 +196,9 @@ def load_siren(siren: FilmSiren, path: str | Path) -> None:
     for key, value in own.items():
         if key not in state or state[key].shape != value.shape:
             there = f"shape {tuple(state[key].shape)}" if key in state else "missing"
-            raise UserError(f"--pigan_weights {path}: weight {key} is {there}, but a field of width {siren.width} "
-                            f"(--pigan_hidden_dim) with z of length {siren.z_dim} calls for {tuple(value.shape)}; give "
-                            "the sizes of this file")
+            raise UserError(f"--pigan_weights {path}: weight {key} is {there}, but --pigan_hidden_dim {siren.width} "
+                            f"and a z of length {siren.z_dim} call for {tuple(value.shape)}; give the "
+                            "sizes of this file")
     siren.load_state_dict({key: state[key] for key in own})
 
 
