@@ -5,6 +5,8 @@ by regression, before (or while) pictures say how the head should look. Entries 
 codes, whether the encoder predicts codes or z.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +16,20 @@ from models.pigan.codes import Codes
 from models.pigan.siren import FilmSiren
 
 SHAPE_LAYERS = 6  # the first layers of the field, which hold shape; a mask says little about the others, colours
+
+
+def known_distances(names: Sequence[str], siren: FilmSiren, out: Float[Tensor, "batch out"], codes: Codes,
+                    latents: Float[Tensor, "batch zdim"] | None) -> dict[str, Float[Tensor, ""]]:
+    """The named distances of a batch.
+
+    Args:
+        names: 'latent': of the codes, see `latent_distance`; 'z': mean squared error of z itself, of an encoder that
+            predicts one. Parts of a face that hardly move the codes count as much in it as hair.
+        out: what the encoder predicted, and `codes` what it stands for.
+        latents: the known z; None only without names.
+    """
+    of = {"latent": lambda: latent_distance(siren, codes, latents), "z": lambda: F.mse_loss(out.float(), latents)}
+    return {name: of[name]() for name in names}
 
 
 def latent_distance(siren: FilmSiren, codes: Codes, latents: Float[Tensor, "batch zdim"]) -> Float[Tensor, ""]:

@@ -1,8 +1,7 @@
 """Heads seen from several known sides, in memory: what a decoder learns to reconstruct.
 
     bank = ViewBank.load(Path("data/SynthHeads"), "train")
-    rays = bank.draw_rays(0, 64, rng)                              # of the first head
-    rays = bank.rays_at(0, bank.draw_pixels(0, 64, rng))           # the same in two steps
+    rays = bank.rays_at(0, bank.draw_pixels(0, 64, rng))    # of the first head
 
 The data set has `latents.npz` (codes, ids and cameras) beside its pictures, as scripts/build_synth_heads.py writes it,
 and `depth/` if it was made with --depth. Pictures are 1.25 times as wide as the model's camera sees; only what it sees
@@ -132,10 +131,6 @@ class ViewBank:
             if other >= 0 and np.array_equal(self.cameras[index], self.cameras[other]):
                 found[index] = other
         return found
-
-    def draw_rays(self, head: int, count: int, rng: np.random.Generator, balance: float = 0.0) -> Rays:
-        """Random rays of one head (a batch of one), see `draw_pixels`."""
-        return self.rays_at(head, self.draw_pixels(head, count, rng, balance))
 
     def draw_pixels(self, head: int, count: int, rng: np.random.Generator, balance: float = 0.0) -> Pixels:
         """Random pixels of one head, from all its views alike.

@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
+    from models.checkpoints import load_siren
     from training.pigan_coach import GENERATOR, PiganCoach
     from training.run_log import RunLog
     from training.start import find_own_run
@@ -45,8 +46,10 @@ def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
         from training.pigan_reconstruction import ReconstructionObjective as Objective
 
     contents = find_own_run(opts, world, say)
-    start = opts if contents is None else Namespace(**{**vars(opts), "pigan_weights": None})  # the run has its own
-    objective = Objective(start, world, say)
+    objective = Objective(opts, world, say)
+    if opts.pigan_weights and contents is None:
+        load_siren(objective.siren, opts.pigan_weights)
+        say(f"decoder: {opts.pigan_weights}")
     opts = Namespace(**{**vars(opts), "pigan_zdim": objective.siren.z_dim})
     coach = PiganCoach(opts, world, objective, contents, say)
     exp_dir = Path(opts.exp_dir)

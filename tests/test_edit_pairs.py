@@ -1,6 +1,7 @@
 """Heads in pairs, before and after an edit of one part, and what a decoder learns from them."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -166,3 +167,19 @@ def test_data_without_pairs(tmp_path):
     build_dataset(tmp_path / "heads", Settings(num_heads=3, views=1, size=128, merged=True, depth=True), workers=1)
     with pytest.raises(UserError, match="--edit_lambda: it needs heads in pairs"):
         main([*SMALL, f"--data_root={tmp_path / 'heads'}", "--edit_lambda=1", f"--exp_dir={tmp_path / 'run'}"])
+
+
+def test_neither_depth_nor_rendering(heads, tmp_path):
+    flat = tmp_path / "flat"
+    shutil.copytree(heads, flat, ignore=shutil.ignore_patterns("depth"))
+    with pytest.raises(UserError, match="--render_lambda 0: without depth"):
+        main([*SMALL, f"--data_root={flat}", "--render_lambda=0", f"--exp_dir={tmp_path / 'run'}"])
+
+
+def test_codes_of_another_length(heads, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(heads, other)
+    with np.load(heads / "latents.npz") as file:
+        np.savez(other / "latents.npz", **{**file, "z": file["z"][:, :50]})
+    with pytest.raises(UserError, match="other: its codes have 50 entries, those of --data_root 96"):
+        main([*SMALL, f"--data_root={heads}", f"--more_data={other}", f"--exp_dir={tmp_path / 'run'}"])

@@ -33,7 +33,7 @@ def test_balanced_rays_see_small_parts(bank):
     """The share of rays that meet an eye: its share of the picture without balance, many times that with it."""
     def eye_share(balance: float) -> float:
         rng = np.random.default_rng(0)
-        places = np.concatenate([bank.draw_rays(0, 64, rng, balance).places[0] for _ in range(60)])
+        places = np.concatenate([bank.rays_at(0, bank.draw_pixels(0, 64, rng, balance)).places[0] for _ in range(60)])
         size = bank.rgb.shape[2]
         column, row = (((places * (1, -1)) / bank.edge + 1) / 2 * (size - 1)).round().astype(int).T
         both = np.isin(bank.labels[0], (4, 5)).any(0)  # an eye of either view
@@ -48,15 +48,15 @@ def test_balanced_rays_see_small_parts(bank):
 def test_balanced_rays_come_in_any_order(bank):
     """The first rays are rendered too: they must not be those of the whole picture alone."""
     rng = np.random.default_rng(0)
-    first = np.concatenate([bank.draw_rays(0, 8, rng, 0.5).places[0, :4] for _ in range(200)])
-    last = np.concatenate([bank.draw_rays(0, 8, rng, 0.5).places[0, 4:] for _ in range(200)])
+    first = np.concatenate([bank.rays_at(0, bank.draw_pixels(0, 8, rng, 0.5)).places[0, :4] for _ in range(200)])
+    last = np.concatenate([bank.rays_at(0, bank.draw_pixels(0, 8, rng, 0.5)).places[0, 4:] for _ in range(200)])
     assert np.abs(first.std(0) - last.std(0)).max() < 0.05
-    assert bank.draw_rays(0, 8, rng, 0.5).places.shape == (1, 8, 2)
+    assert bank.rays_at(0, bank.draw_pixels(0, 8, rng, 0.5)).places.shape == (1, 8, 2)
 
 
 def test_mirrored_rays_see_the_mirrored_head(bank):
     """Their colours are those of a picture of the head with the mirrored code, from the mirrored side."""
-    rays = bank.draw_rays(0, 3000, np.random.default_rng(1))
+    rays = bank.rays_at(0, bank.draw_pixels(0, 3000, np.random.default_rng(1)))
     first = (rays.poses[0] == bank.cameras[0, 0]).all(-1)
     mirrored = mirror_rays(rays)
     np.testing.assert_allclose(mirror_rays(mirrored).poses, rays.poses, atol=1e-6)

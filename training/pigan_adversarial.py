@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from criteria.frechet import FEATURES, Gaussian, frechet_distance, gaussian_of, simple_features
 from datasets.picture_folder import PictureFolder
 from datasets.sample_stream import Share, index_at
-from models.checkpoints import load_siren
 from models.discriminators.progressive_discriminator import ProgressiveDiscriminator
 from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.curriculums import get_curriculum
@@ -48,11 +47,7 @@ class AdversarialObjective:
         sizes = [stage.img_size for stage in self.growth.stages]
         say(f"data: {len(self.pictures)} pictures in {opts.data_root}, from {sizes[0]} to {sizes[-1]} pixels")
         torch.manual_seed(opts.seed)  # all processes start alike
-        self.siren = FilmSiren(opts.pigan_hidden_dim, opts.pigan_zdim)
-        if opts.pigan_weights:
-            load_siren(self.siren, opts.pigan_weights)
-            say(f"decoder: {opts.pigan_weights}")
-        self.siren.to(world.device)
+        self.siren = FilmSiren(opts.pigan_hidden_dim, opts.pigan_zdim).to(world.device)
         self.discriminator = ProgressiveDiscriminator(sizes[-1], opts.dis_channels).to(world.device)
         mapping = list(self.siren.mapping_network.parameters())
         field = [p for name, p in self.siren.named_parameters() if not name.startswith("mapping_network")]

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from datasets.sample_stream import Share, index_at
 from datasets.view_bank import ViewBank, repeat_factors
-from models.checkpoints import load_siren
 from models.pigan.cameras import Camera
 from models.pigan.curriculums import get_curriculum
 from models.pigan.siren import FilmSiren
@@ -59,6 +58,9 @@ class ReconstructionObjective:
         if opts.edit_lambda and any((bank.partners < 0).any() for bank in banks):
             raise UserError("--edit_lambda: it needs heads in pairs, before and after an edit; build the data sets "
                             "with --edits, or leave it out")
+        if banks[0].depth is None and not opts.render_lambda:
+            raise UserError("--render_lambda 0: without depth the data is learnt by rendering alone; give it a weight, "
+                            "or build the data sets with --depth")
         shown = np.concatenate([bank.shown_labels() for bank in banks])
         factors = repeat_factors(shown, opts.rare_share)
         # the fraction of a factor is a chance, drawn once
@@ -70,11 +72,7 @@ class ReconstructionObjective:
                                                occupancy_weight=opts.occupancy_lambda,
                                                render_weight=opts.render_lambda, label_balance=opts.label_balance,
                                                edit_weight=opts.edit_lambda)
-        self.siren = start_siren(opts.pigan_hidden_dim, self.val_bank.z.shape[1], opts.seed)
-        if opts.pigan_weights:
-            load_siren(self.siren, opts.pigan_weights)
-            say(f"decoder: {opts.pigan_weights}")
-        self.siren.to(world.device)
+        self.siren = start_siren(opts.pigan_hidden_dim, self.val_bank.z.shape[1], opts.seed).to(world.device)
         # static_graph: every step does the same
         self.loss = world.parallel(Reconstruction(self.siren, self.geometry, self.settings), static_graph=True)
         mapping = list(self.siren.mapping_network.parameters())

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
-from criteria.latent import latent_distance
+from criteria.latent import known_distances
 from criteria.w_norm import w_norm
 from models.pigan.codes import Codes
 from models.pigan.generator import RayNoise, render_rays
@@ -39,6 +39,11 @@ class LossWeights:
     dis: float = 0.08  # the adversarial term; also the factor of the discriminator's own loss
     latent: float = 0.0  # distance from the codes that the data set carries
     z: float = 0.0  # distance from the z of those codes, of an encoder that predicts one
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Which distances from the data set's own codes count, see `known_distances`."""
+        return tuple(name for name in ("latent", "z") if getattr(self, name))
 
     @property
     def pictures(self) -> bool:
@@ -112,20 +117,17 @@ class PatchGenerator(nn.Module):
         noise: RayNoise,
         drop_paths: Float[Tensor, "batch layers"] | None = None,
         latents: Float[Tensor, "batch zdim"] | None = None,
+        known: tuple[str, ...] = (),
     ) -> tuple[Float[Tensor, "batch rays 3"] | None, Float[Tensor, "batch codes"], Float[Tensor, "batch codes"],
                dict[str, Float[Tensor, ""]]]:
-        """Colours in [0, 1] (of rays, if there are any), the codes (frequencies, phase shifts), and distances from
-        known `latents`: of the codes, and of z where the encoder predicts one."""
+        """Colours in [0, 1] (of rays, if there are any), the codes (frequencies, phase shifts), and the `known`
+        distances from `latents`."""
         self.drop_paths.give(drop_paths)
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
             out = self.net.encoder(masks)
             codes = self.net.codes_of(out)
         codes = codes.to(torch.float32)  # the field multiplies frequencies by 15: it needs all digits
-        distances = {}
-        if latents is not None:
-            distances["latent"] = latent_distance(self.net.siren, codes, latents)
-            if self.net.config.encoder_predicts_z:
-                distances["z"] = F.mse_loss(out.float(), latents)
+        distances = known_distances(known, self.net.siren, out, codes, latents)
         rgb = None if directions is None else self._render(codes, origins, directions, noise)
         return rgb, codes.frequencies, codes.phase_shifts, distances
 
@@ -197,7 +199,7 @@ class TrainStep:
             origins, directions = patch_rays(poses, draws.grid, picture_size, self.net.config.geometry.fov_deg)
         rgb, frequencies, phase_shifts, distances = self.generator(
             batch.masks, origins, directions, draws.noise, draws.drop_paths,
-            batch.latents if self.weights.latent or self.weights.z else None)
+            batch.latents, self.weights.known)
         rendered = None if rgb is None else (rgb * 2 - 1).transpose(1, 2).unflatten(2, draws.grid.shape[1:3])
         target = sample_image(batch.images, draws.grid)
         condition = sample_image(batch.masks, draws.grid) if self.conditional else None
@@ -211,8 +213,7 @@ class TrainStep:
             if weights.lpips:
                 terms["lpips"] = weights.lpips, self.perceptual(rendered, target)
         for name, distance in distances.items():
-            if getattr(weights, name):
-                terms[name] = getattr(weights, name), distance
+            terms[name] = getattr(weights, name), distance
         if weights.w_norm:
             terms["w_norm"] = weights.w_norm, w_norm(Codes(frequencies, phase_shifts), self.net.latent_avg)
         if weights.dis:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from configs.label_spaces import LabelSpace
-from criteria.latent import latent_distance
+from criteria.latent import known_distances
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
@@ -76,12 +76,8 @@ def validate(
         batch = to_device(loaded, len(space), world.device)
         out = net.encoder(batch.masks)
         codes = net.codes_of(out)
-        if batch.latents is not None:
-            distances = {"latent": latent_distance(net.siren, codes, batch.latents)}
-            if weights.z:
-                distances["z"] = F.mse_loss(out, batch.latents)
-            for name, distance in distances.items():
-                sums[f"loss_{name}"] = sums.get(f"loss_{name}", 0.0) + distance.item() * len(codes)
+        for name, distance in known_distances(weights.known, net.siren, out, codes, batch.latents).items():
+            sums[f"loss_{name}"] = sums.get(f"loss_{name}", 0.0) + distance.item() * len(codes)
         codes = _settled(net, codes, settings)
         joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
         moments += torch.stack([joined.sum(0), joined.square().sum(0)])
