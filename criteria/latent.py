@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from criteria.edits import edit_error
 from models.pigan.codes import Codes
 from models.pigan.siren import FilmSiren
 
@@ -24,11 +25,13 @@ def known_distances(names: Sequence[str], siren: FilmSiren, out: Float[Tensor, "
 
     Args:
         names: 'latent': of the codes, see `latent_distance`; 'z': mean squared error of z itself, of an encoder that
-            predicts one. Parts of a face that hardly move the codes count as much in it as hair.
+            predicts one. Parts of a face that hardly move the codes count as much in it as hair. 'edit_z': of what an
+            edit changes in z, see `edit_error`.
         out: what the encoder predicted, and `codes` what it stands for.
         latents: the known z; None only without names.
     """
-    of = {"latent": lambda: latent_distance(siren, codes, latents), "z": lambda: F.mse_loss(out.float(), latents)}
+    of = {"latent": lambda: latent_distance(siren, codes, latents), "z": lambda: F.mse_loss(out.float(), latents),
+          "edit_z": lambda: edit_error(out.float(), latents)}
     return {name: of[name]() for name in names}
 
 

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from configs.data_configs import DataConfig
 from configs.label_spaces import LabelSpace
+from datasets.edit_pairs import find_pairs
 from datasets.latents import FILE, read_latents
 from datasets.map_cache import MapCache
 from datasets.mask_files import check_face, read_mask
@@ -92,6 +93,12 @@ class ImagesDataset3D(Dataset[TrainItem]):
         """Of the labels that the items hold: merged, if the options say so."""
         space = self.config.label_space
         return space.merged if self.options.merged and space.merged is not None else space
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Items that show a head before and after an edit, mirrored ones too; see `datasets.edit_pairs`."""
+        ids = [image_id(path) for path in self.masks]
+        pairs, count = find_pairs(ids, [tuple(self.poses[identity]) for identity in ids]), len(ids)
+        return [(before + shift, after + shift) for shift in range(0, len(self), count) for before, after in pairs]
 
     def __len__(self) -> int:
         return len(self.masks) * (2 if self.options.mirror else 1)

@@ -6,7 +6,7 @@ from its position, and processes that share a batch take neighbouring positions,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -52,15 +52,22 @@ class SampleStream(Sampler[list[int]]):
     Args:
         length: samples of the data set.
         start: position of the first sample of the first step (of all processes).
+        pairs: samples that are drawn together, in place of single ones; they stand at neighbouring positions.
     """
 
-    def __init__(self, length: int, seed: int, share: Share, start: int = 0) -> None:
-        self.length, self.seed, self.share, self.start = length, seed, share, start
+    def __init__(self, length: int, seed: int, share: Share, start: int = 0,
+                 pairs: Sequence[tuple[int, int]] | None = None) -> None:
+        self.length, self.seed, self.share, self.start, self.pairs = length, seed, share, start, pairs
+
+    def _at(self, position: int) -> int:
+        if self.pairs is None:
+            return index_at(position, self.length, self.seed)
+        return self.pairs[index_at(position // 2, len(self.pairs), self.seed)][position % 2]
 
     def __iter__(self) -> Iterator[list[int]]:
         start = self.start
         while True:
             for micro_batch in range(self.share.micro_batches):
                 positions = self.share.positions(start, micro_batch)
-                yield [index_at(position, self.length, self.seed) for position in positions]
+                yield [self._at(position) for position in positions]
             start += self.share.step_samples

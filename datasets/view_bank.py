@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt16
 from PIL import Image
 
+from datasets.edit_pairs import VIEWS_A_HEAD, find_pairs
 from datasets.latents import read_latents
 from datasets.mask_lists import list_folder, list_names
 from datasets.poses import image_id
@@ -30,7 +31,6 @@ from datasets.synth_heads.renderer import MARGIN
 from utils.errors import UserError
 
 IMAGES, DEPTHS, MASKS = "CelebA-HQ-img", "depth", "mask"
-VIEWS_A_HEAD = 100  # ids are head * 100 + view
 CANDIDATES = 16  # rays that are looked at to draw one evenly over labels
 
 
@@ -119,17 +119,16 @@ class ViewBank:
         return np.stack([np.isin(np.arange(len(LABEL_NAMES)), labels) for labels in self.labels]).astype(np.float64)
 
     @cached_property
-    def partners(self) -> Int[np.ndarray, " n"]:
-        """For each head where its other half stands, before or after an edit; -1 for none.
+    def pairs(self) -> list[tuple[int, int]]:
+        """Where the heads before and after an edit stand, see `datasets.edit_pairs`."""
+        return find_pairs((self.heads * VIEWS_A_HEAD).tolist(), [camera.tobytes() for camera in self.cameras])
 
-        Head 2 k + 1 is head 2 k edited if both are seen by the same cameras (`build_synth_heads.py --edits`).
-        """
-        places = {int(head): index for index, head in enumerate(self.heads)}
+    @cached_property
+    def partners(self) -> Int[np.ndarray, " n"]:
+        """For each head where its other half stands, before or after an edit; -1 for none."""
         found = np.full(len(self), -1)
-        for index, head in enumerate(self.heads):
-            other = places.get(int(head) ^ 1, -1)
-            if other >= 0 and np.array_equal(self.cameras[index], self.cameras[other]):
-                found[index] = other
+        for before, after in self.pairs:
+            found[[before, after]] = after, before
         return found
 
     def draw_pixels(self, head: int, count: int, rng: np.random.Generator, balance: float = 0.0) -> Pixels:

@@ -135,6 +135,8 @@ def _loss_options(option) -> None:
            "paper, a warm start for data that carries them")
     option("--z_lambda", 0.0, "weight of the distance of z itself from the one in latents.npz, with "
            "--encoder_not_zplus: small parts of a face count as much as hair; not in the paper")
+    option("--edit_lambda", 0.0, "weight of how far what an edit of one part changes in the picture is from what it "
+           "should change, and with --z_lambda in z too; for data built with --edits; not in the paper")
     option("--dis_lambda", 0.08, "weight of the adversarial terms; 0: no discriminator")
     option("--optim_name", "ranger", "optimiser of both networks", choices=("ranger", "adam", "adamw"))
     option("--learning_rate", 1e-4, "of the encoder")
@@ -212,8 +214,8 @@ def check(opts: argparse.Namespace) -> None:
             "pigan_hidden_dim", "pigan_infer_max_batch", "grad_accum", "board_interval", "image_interval",
             "latest_interval", "test_output_size", "world_size"),
         0: ("workers", "test_workers", "l1_lambda", "l2_lambda", "lpips_lambda", "w_norm_lambda", "dis_lambda",
-            "latent_lambda", "z_lambda", "grad_clip", "val_interval", "save_interval", "keep_checkpoints",
-            "val_images", "sample_chunk", "ray_scale_anneal", "seed"),
+            "latent_lambda", "z_lambda", "edit_lambda", "grad_clip", "val_interval", "save_interval",
+            "keep_checkpoints", "val_images", "sample_chunk", "ray_scale_anneal", "seed"),
     }
     for least, names in at_least.items():
         for name in names:
@@ -228,6 +230,10 @@ def check(opts: argparse.Namespace) -> None:
     if opts.z_lambda and not opts.encoder_not_zplus:
         raise UserError("--z_lambda: only an encoder that predicts z can be compared with one; add "
                         "--encoder_not_zplus, or use --latent_lambda")
+    if opts.edit_lambda and opts.batch_size % 2:
+        raise UserError(f"--batch_size {opts.batch_size}: with --edit_lambda heads come in pairs; give an even number")
+    if opts.edit_lambda and not (opts.l2_lambda or opts.z_lambda):
+        raise UserError("--edit_lambda: it compares pictures, or z; give --l2_lambda or --z_lambda a weight too")
     if not 0 <= opts.ema < 1:
         raise UserError(f"--ema {opts.ema}: give a decay below 1, e.g. 0.999, or 0 for no average")
     if not opts.train_rand_pose_prob <= 1:

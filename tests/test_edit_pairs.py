@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from criteria.edits import edit_error
 from datasets.synth_heads.dataset import build_dataset, draw_head, split_heads
 from datasets.synth_heads.latent import COLOUR, EDIT_LIMIT, LATENT_DIM, PARTS, SHAPE, edit_latent, latent_index
 from datasets.synth_heads.record import Settings
@@ -14,7 +15,7 @@ from datasets.view_bank import ViewBank
 from models.pigan.curriculums import get_curriculum
 from models.pigan.siren import FilmSiren
 from scripts.train_pigan import main
-from training.reconstruction import Reconstruction, ReconstructionSettings, draw_batch, edit_error
+from training.reconstruction import Reconstruction, ReconstructionSettings, draw_batch
 from utils.errors import UserError
 
 EDITED = Settings(num_heads=6, views=1, size=128, seed=4, merged=True, depth=True, edits=True)

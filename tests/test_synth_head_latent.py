@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from datasets.synth_heads import COLOUR, LATENT_DIM, LATENT_SLICES, SHAPE, Head, HeadView, mirror_latent, render
-from datasets.synth_heads.latent import ENTRIES, latent_index
+from datasets.synth_heads.latent import ENTRIES, Latent, latent_index
+from datasets.synth_heads.look import head_look
+from datasets.synth_heads.morphs import Traits
 
 # A woman, then a man, on whom every entry has something to act: glasses, hat, earrings, necklace, curls, a smile.
 WORN = {("glasses", "worn"): 2.0, ("earrings", "worn"): 3.0, ("necklace", "worn"): 3.0, ("expression", "smile"): 1.0,
@@ -56,7 +58,7 @@ def _base(entry) -> np.ndarray:
     if entry.group == "beard":
         z[latent_index("gender", "male")] = 2.0
     if (entry.group, entry.name) in {("hair_colour", "light"), ("hair_colour", "red"), ("iris", "light")}:
-        z[latent_index("ancestry", "european")] = 2.0
+        z[latent_index("skin", "tone")] = -1.0
         z[latent_index("hair_colour", "light")] = 1.0
     if entry.name == "vee":
         z[latent_index("clothes", "neckline")] = 1.5
@@ -79,6 +81,22 @@ def test_every_entry_changes_the_picture_and_colour_entries_no_label(entry):
     if index >= SHAPE.stop:
         assert (before.labels == after.labels).all()
         assert (before.depth == after.depth).all() or (entry.group, entry.name) == ("trinkets", "tint")
+
+
+def test_no_shape_entry_colours_skin_hair_eyes_or_clothes():
+    rng = np.random.default_rng(0)
+    one, other = rng.standard_normal((2, LATENT_DIM))
+    other[COLOUR] = one[COLOUR]
+    looks = [head_look(Latent(z), Traits(Latent(z))) for z in (one, other)]
+    for name in ("skin", "hair", "iris", "cloth", "hat", "metal", "background", "freckles"):
+        assert np.array_equal(*(getattr(look, name) for look in looks)), name
+
+
+def test_darker_skin_comes_with_dark_hair():
+    pale, dark = (Latent(code(skin__tone=tone, hair_colour__light=2.0)) for tone in (-2.0, 2.0))
+    pale, dark = (head_look(z, Traits(z)) for z in (pale, dark))
+    assert (dark.skin < 0.5 * pale.skin).all()
+    assert (dark.hair < 0.5 * pale.hair).all()
 
 
 def test_a_wrong_length_is_refused():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from configs.data_configs import DataConfig, data_config
 from configs.paths_config import DEMO_CHECKPOINT, PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
 from criteria.perceptual import Perceptual
+from datasets.edit_pairs import check_pairs
 from datasets.images_dataset import ImagesDataset3D, ImagesOptions, find_masks
 from datasets.masks import MaskGeometry
 from models.checkpoints import latent_avg_of, load_siren, read_swin_weights
@@ -76,8 +77,11 @@ def build_data(opts: Namespace, say: Say) -> Data:
     val = val[:opts.val_images] if opts.val_images else val
     say(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
     mirror = {"train": opts.mirror, "val": False}
-    return Data(**{side: ImagesDataset3D(root, config, masks, replace(options, mirror=mirror[side])) if masks else None
+    data = Data(**{side: ImagesDataset3D(root, config, masks, replace(options, mirror=mirror[side])) if masks else None
                    for side, masks in (("train", train), ("val", val))})
+    if opts.edit_lambda:
+        check_pairs(data.train.pairs(), len(data.train))
+    return data
 
 
 def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str | Path | None, say: Say,
@@ -182,7 +186,7 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
 
 def loss_weights(opts: Namespace) -> LossWeights:
     return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda,
-                       opts.latent_lambda, opts.z_lambda)
+                       opts.latent_lambda, opts.z_lambda, opts.edit_lambda)
 
 
 def rendering(opts: Namespace) -> Rendering:

@@ -116,7 +116,8 @@ class Coach3D:
 
     def _batches(self) -> Iterator[dict[str, Any]]:
         yield from checked(training_loader(self.data.train, self.opts.seed, self.share, self.state.samples_seen,
-                                           self.opts.workers, pin=self.world.device.type == "cuda"))
+                                           self.opts.workers, pin=self.world.device.type == "cuda",
+                                           in_pairs=self.opts.edit_lambda > 0))
 
     def _one_step(self, batches: Iterator[dict[str, Any]], log: RunLog) -> None:
         """One optimiser step of each network, from one micro-batch or several."""
@@ -147,6 +148,8 @@ class Coach3D:
         """A loaded batch on the device, at the sizes of a stage, and its random draws."""
         batch = to_device(loaded, self.opts.label_nc, self.world.device)
         positions = self.share.positions(self.state.samples_seen, micro_batch)
+        if self.opts.edit_lambda:  # before and after an edit through the same rays
+            positions = [position - position % 2 for position in positions]
         draws = draw(self.draw_config, self.state.global_step, positions, self.state.samples_seen,
                      self.share.step_samples, stage.resolution_vol, self.world.device)
         size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small picture

@@ -46,11 +46,16 @@ def collate(items: list[Any]) -> dict[str, Any] | UserError:
             for key, values in columns.items()}
 
 
-def training_loader(dataset: ImagesDataset3D, seed: int, share: Share, start: int, workers: int, pin: bool
-                    ) -> DataLoader[Any]:
-    """Batches of one process without end, from a position of the sample stream on: the workers stay for the run."""
+def training_loader(dataset: ImagesDataset3D, seed: int, share: Share, start: int, workers: int, pin: bool,
+                    in_pairs: bool = False) -> DataLoader[Any]:
+    """Batches of one process without end, from a position of the sample stream on: the workers stay for the run.
+
+    Args:
+        in_pairs: draw heads before and after an edit together.
+    """
+    pairs = dataset.pairs() if in_pairs else None
     return DataLoader(
-        _Careful(dataset), batch_sampler=SampleStream(len(dataset), seed, share, start), collate_fn=collate,
+        _Careful(dataset), batch_sampler=SampleStream(len(dataset), seed, share, start, pairs), collate_fn=collate,
         num_workers=workers, pin_memory=pin, prefetch_factor=4 if workers else None, worker_init_fn=_start_worker,
         multiprocessing_context=_context(workers),
     )

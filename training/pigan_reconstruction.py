@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from datasets.edit_pairs import check_pairs
 from datasets.sample_stream import Share, index_at
 from datasets.view_bank import ViewBank, repeat_factors
 from models.pigan.cameras import Camera
@@ -55,9 +56,9 @@ class ReconstructionObjective:
                 raise UserError(f"--more_data {root}: its codes have {bank.z.shape[1]} entries, those of --data_root "
                                 f"{banks[0].z.shape[1]}; build it again")
             banks.append(bank)
-        if opts.edit_lambda and any((bank.partners < 0).any() for bank in banks):
-            raise UserError("--edit_lambda: it needs heads in pairs, before and after an edit; build the data sets "
-                            "with --edits, or leave it out")
+        if opts.edit_lambda:
+            for bank in banks:
+                check_pairs(bank.pairs, len(bank))
         if banks[0].depth is None and not opts.render_lambda:
             raise UserError("--render_lambda 0: without depth the data is learnt by rendering alone; give it a weight, "
                             "or build the data sets with --depth")

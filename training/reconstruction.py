@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from criteria.edits import edit_error
 from datasets.synth_heads.latent import COLOUR, SHAPE, mirror_latent
 from datasets.view_bank import ViewBank, join_rays, mirror_rays
 from models.pigan.batch_field import BatchField
@@ -205,12 +206,3 @@ class Reconstruction(nn.Module):
         rgb, density = field(points.flatten(1, 2))
         return composite(rgb.unflatten(1, depths.shape[1:]), density.unflatten(1, depths.shape[1:]), depths,
                          clamp=self.geometry.clamp_mode, last_back=True).rgb
-
-
-def edit_error(colours: Float[Tensor, "batch rays 3"], truth: Float[Tensor, "batch rays 3"]) -> Float[Tensor, ""]:
-    """How far what an edit changes is from what it should change; heads 2 k and 2 k + 1 are before and after.
-
-    Absolute, not squared: a little change of the whole picture, which is what goes wrong, would not count squared.
-    """
-    change, wanted = (value[1::2] - value[::2] for value in (colours, truth))
-    return (change - wanted).abs().mean()

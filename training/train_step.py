@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
+from criteria.edits import edit_error
 from criteria.latent import known_distances
 from criteria.w_norm import w_norm
 from models.pigan.codes import Codes
@@ -39,11 +40,21 @@ class LossWeights:
     dis: float = 0.08  # the adversarial term; also the factor of the discriminator's own loss
     latent: float = 0.0  # distance from the codes that the data set carries
     z: float = 0.0  # distance from the z of those codes, of an encoder that predicts one
+    edit: float = 0.0  # error of what an edit changes, in pictures and (times `z`) in z; samples come in pairs
 
     @property
     def known(self) -> tuple[str, ...]:
         """Which distances from the data set's own codes count, see `known_distances`."""
         return tuple(name for name in ("latent", "z") if getattr(self, name))
+
+    @property
+    def known_edits(self) -> tuple[str, ...]:
+        """The same for what an edit changes."""
+        return ("edit_z",) if self.edit and self.z else ()
+
+    def of(self, name: str) -> float:
+        """The factor of one of these distances."""
+        return self.edit * self.z if name == "edit_z" else getattr(self, name)
 
     @property
     def pictures(self) -> bool:
@@ -199,7 +210,7 @@ class TrainStep:
             origins, directions = patch_rays(poses, draws.grid, picture_size, self.net.config.geometry.fov_deg)
         rgb, frequencies, phase_shifts, distances = self.generator(
             batch.masks, origins, directions, draws.noise, draws.drop_paths,
-            batch.latents, self.weights.known)
+            batch.latents, (*self.weights.known, *self.weights.known_edits))
         rendered = None if rgb is None else (rgb * 2 - 1).transpose(1, 2).unflatten(2, draws.grid.shape[1:3])
         target = sample_image(batch.images, draws.grid)
         condition = sample_image(batch.masks, draws.grid) if self.conditional else None
@@ -212,8 +223,10 @@ class TrainStep:
                 terms["l1"] = weights.l1, F.l1_loss(rendered, target)
             if weights.lpips:
                 terms["lpips"] = weights.lpips, self.perceptual(rendered, target)
+            if weights.edit and weights.l2:
+                terms["edit"] = weights.edit, edit_error(rendered, target)
         for name, distance in distances.items():
-            terms[name] = getattr(weights, name), distance
+            terms[name] = weights.of(name), distance
         if weights.w_norm:
             terms["w_norm"] = weights.w_norm, w_norm(Codes(frequencies, phase_shifts), self.net.latent_avg)
         if weights.dis:

@@ -103,12 +103,12 @@ _SHAPE = [
     Entry("clothes", "collar", "a collar stands up around the neck"),
 ]
 _COLOUR = [
-    Entry("skin", "tone", "darker than the ancestry's mean"),
+    Entry("skin", "tone", "darker skin, and with it darker hair and eyes"),
     Entry("skin", "hue", "redder above 0, more olive below"),
     Entry("skin", "freckles", "freckles and mottling"),
-    Entry("hair_colour", "light", "lighter hair where the ancestry allows it"),
+    Entry("hair_colour", "light", "lighter hair where the skin is light"),
     Entry("hair_colour", "red", "redder hair"),
-    Entry("hair_colour", "grey", "greyer, stronger with age"),
+    Entry("hair_colour", "grey", "grey hair above 1"),
     Entry("iris", "light", "from brown to green and blue"),
     Entry("lips", "red", "stronger lip colour (make-up for women)"),
     Entry("beard", "amount", "beard shadow to full beard (men)"),

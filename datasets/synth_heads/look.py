@@ -56,7 +56,8 @@ def _sigmoid(x: float) -> float:
 
 def head_look(z: Latent, traits: Traits) -> Look:
     """The colours that a latent code asks for."""
-    melanin = float(traits.ancestry @ np.array([0.78, 0.30, 0.16])) + 0.09 * np.tanh(z("skin", "tone"))
+    # of COLOUR alone: whoever reads a mask cannot know it, and an edit of the face's shape must not colour it
+    melanin = 0.05 + 0.8 * _sigmoid(1.2 * z("skin", "tone") - 0.9)
     hue = 0.06 * np.tanh(z("skin", "hue"))
     skin = _ramp(_SKIN, melanin) * np.array([1 + hue, 1 - 0.4 * hue, 1 - 0.8 * hue])
     pale = 1 - smoothstep(0.2, 0.55, melanin)  # light hair and light eyes go with light skin
@@ -65,7 +66,7 @@ def head_look(z: Latent, traits: Traits) -> Look:
     hair = _ramp(_HAIR, light)
     red = pale * smoothstep(0.4, 2.0, z("hair_colour", "red")) * smoothstep(0.15, 0.4, light)
     hair = hair * (1 - red) + np.array([0.26, 0.075, 0.022]) * red
-    grey = smoothstep(0.9, 2.2, z("hair_colour", "grey") + 2.2 * traits.old)
+    grey = smoothstep(0.9, 2.2, z("hair_colour", "grey"))
     hair = hair * (1 - grey) + np.array([0.42, 0.41, 0.39]) * (0.6 + 0.3 * np.tanh(fair)) * grey
     iris = _ramp(_IRIS, 0.12 + 0.8 * pale * _sigmoid(1.6 * z("iris", "light")) + 0.05 * np.tanh(z("iris", "light")))
     make_up = (1 - traits.male) * smoothstep(-0.8, 1.6, z("lips", "red"))
@@ -81,7 +82,7 @@ def head_look(z: Latent, traits: Traits) -> Look:
         background=(0.05 + 0.85 * _free_colour(z, "background")) ** 1.6,
         tint=float(0.08 + 0.84 * smoothstep(0.5, 1.6, z("trinkets", "tint"))),
         freckles=float(smoothstep(-0.5, 2.0, z("skin", "freckles"))),
-        beard=float(smoothstep(0.5, 0.95, traits.male) * _sigmoid(1.8 * z("beard", "amount") - 0.6)),
+        beard=float(smoothstep(0.5, 0.95, traits.male) * _sigmoid(2.2 * z("beard", "amount") - 2.0)),
         brow_thickness=float((0.72 + 0.36 * traits.male) * np.exp(0.22 * z("brows", "thickness"))),
         brow_arch=float(0.5 * np.tanh(z("brows", "arch")) - 0.25 * traits.male), make_up=float(make_up),
         gaze_x=float(0.16 * np.tanh(z("expression", "gaze_x"))),
