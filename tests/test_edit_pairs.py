@@ -135,8 +135,9 @@ def test_the_term_has_its_weight(bank):
     for weight in (1.0, 3.0):
         settings = ReconstructionSettings(rays=20, edit_weight=weight)
         totals[weight], terms = Reconstruction(siren, GEOMETRY, settings)(batch)
-    assert terms["edit"] > 0
-    assert (totals[3.0] - totals[1.0]).item() == pytest.approx(2 * terms["edit"].item(), rel=1e-3)
+    parts = [terms[name].item() for name in ("edit", "edit_occupancy", "edit_render")]
+    assert min(parts) > 0
+    assert (totals[3.0] - totals[1.0]).item() == pytest.approx(2 * sum(parts), rel=1e-3)
 
 
 def test_a_run_with_edits_that_starts_from_another_decoder(heads, tmp_path, capsys):

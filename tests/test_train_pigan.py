@@ -141,9 +141,9 @@ def test_a_field_that_knows_the_surface_has_no_loss(bank):
         return batch.colours.repeat_interleave(2, 1), density.flatten(1)
 
     loss = Reconstruction(FilmSiren(8, 4), GEOMETRY, ReconstructionSettings())
-    colours, occupancy = loss._at_surface(Perfect(), batch, origins, directions, surface, empty)
-    assert torch.equal(colours, batch.colours)
-    assert occupancy < 1e-3  # but for points within float rounding of the surface
+    seen = loss._at_surface(Perfect(), batch, origins, directions, surface, empty)
+    assert torch.equal(seen.colours, batch.colours)
+    assert seen.occupancy() < 1e-3  # but for points within float rounding of the surface
 
 
 def test_samples_of_a_head_are_its_own(bank):

@@ -13,14 +13,15 @@ layers come from one z, those of the others from another, and the target has the
 COLOUR entries of the latter. All other entries of both are random, so nothing can be read from them.
 
 Where heads come in pairs, before and after an edit of one part, both are seen through the same pixels, and the
-difference of the two is compared too: an edit must change the edited part and nothing else. The errors that both have
-in common, nearly all of them, drop out of it.
+difference of the two is compared too, in colours, in solid and empty space and in rendered rays: an edit must change
+the edited part and nothing else. The errors that both have in common, nearly all of them, drop out of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -138,6 +139,19 @@ def world_rays(poses: Float[Tensor, "batch rays 2"], places: Float[Tensor, "batc
     return origins.reshape(*places.shape[:2], 3), directions.reshape(*places.shape[:2], 3)
 
 
+class _AtSurface(NamedTuple):
+    """Two points of each ray: at the surface, and in the empty space before it."""
+
+    colours: Float[Tensor, "batch rays 3"]  # of the first
+    logits: Float[Tensor, "batch rays 2"]  # of being solid
+    solid: Float[Tensor, "batch rays 2"]  # 1 where it should be, else 0
+    counts: Float[Tensor, "batch rays 2"]  # 0 where nothing is known
+
+    def occupancy(self) -> Float[Tensor, ""]:
+        """Cross entropy of solid against empty space."""
+        return (F.binary_cross_entropy_with_logits(self.logits, self.solid, reduction="none") * self.counts).mean()
+
+
 class Reconstruction(nn.Module):
     """Loss of a batch of rays. It is one forward pass, which DDP can wrap."""
 
@@ -157,8 +171,13 @@ class Reconstruction(nn.Module):
             # beyond the far plane there is only background; before the near plane nothing can be seen
             empty = ~(batch.depths < self.geometry.ray_end)
             surface = batch.depths.clamp(min=self.geometry.ray_start)
-            colours, terms["occupancy"] = self._at_surface(field, batch, origins, directions, surface, empty)
-            terms["colour"] = (colours - batch.colours).square().mean()
+            seen = self._at_surface(field, batch, origins, directions, surface, empty)
+            terms["occupancy"] = seen.occupancy()
+            terms["colour"] = (seen.colours - batch.colours).square().mean()
+            if settings.edit_weight:
+                terms["edit"] = edit_error(seen.colours, batch.colours)
+                terms["edit_occupancy"] = edit_error(*(seen.counts * value for value in
+                                                       (seen.logits.sigmoid(), seen.solid)))
         count = batch.strata.shape[1]
         if count and settings.render_weight:
             part = slice(0, count)
@@ -166,17 +185,16 @@ class Reconstruction(nn.Module):
                 field, batch, origins[:, part], directions[:, part], *(None if value is None else value[:, part]
                                                                        for value in (surface, empty)))
             terms["render"] = (rendered - batch.colours[:, part]).square().mean()
-        if settings.edit_weight:
-            seen = rendered if surface is None else colours
-            terms["edit"] = edit_error(seen, batch.colours)
-        weights = {"colour": 1.0, "occupancy": settings.occupancy_weight, "edit": settings.edit_weight,
+            if settings.edit_weight:
+                terms["edit_render"] = edit_error(rendered, batch.colours[:, part])
+        weights = {"colour": 1.0, "occupancy": settings.occupancy_weight,
                    "render": settings.render_weight if surface is not None else 1.0}
-        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        total = torch.stack([weights.get(name, settings.edit_weight) * term for name, term in terms.items()]).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 
     def _at_surface(self, field: BatchField, batch: RayBatch, origins: Tensor, directions: Tensor, surface: Tensor,
-                    empty: Bool[Tensor, "batch rays"]) -> tuple[Tensor, Tensor]:
-        """Colours just behind the surface (or at the far end), and cross entropy of solid against empty space."""
+                    empty: Bool[Tensor, "batch rays"]) -> _AtSurface:
+        """What the field says just behind the surface (or at the far end) and somewhere before it."""
         near, far, u = self.geometry.ray_start, self.geometry.ray_end, batch.uniform.unbind(-1)
         behind = surface + SHELL * u[0] - BEFORE * (u[1] < 0.3)
         solid = torch.where(empty, far + FAR_END * (u[0] - 0.5), behind)
@@ -189,7 +207,7 @@ class Reconstruction(nn.Module):
         rgb, logits = rgb.unflatten(1, depths.shape[1:])[:, :, 0], density.unflatten(1, depths.shape[1:]) / LOGIT
         wanted = torch.stack([((behind > surface) & ~empty).float(), torch.zeros_like(surface)], -1)
         counts = torch.stack([(~empty).float(), torch.ones_like(surface)], -1)
-        return rgb, (F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * counts).mean()
+        return _AtSurface(rgb, logits, wanted, counts)
 
     def _rendered(self, field: BatchField, batch: RayBatch, origins: Tensor, directions: Tensor,
                   surface: Tensor | None, empty: Tensor | None) -> Float[Tensor, "batch rendered 3"]:
