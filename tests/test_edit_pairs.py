@@ -137,7 +137,8 @@ def test_the_term_has_its_weight(bank):
         totals[weight], terms = Reconstruction(siren, GEOMETRY, settings)(batch)
     parts = [terms[name].item() for name in ("edit", "edit_occupancy", "edit_render")]
     assert min(parts) > 0
-    assert (totals[3.0] - totals[1.0]).item() == pytest.approx(2 * sum(parts), rel=1e-3)
+    wanted = parts[0] + settings.occupancy_weight * parts[1] + parts[2]
+    assert (totals[3.0] - totals[1.0]).item() == pytest.approx(2 * wanted, rel=1e-3)
 
 
 def test_a_run_with_edits_that_starts_from_another_decoder(heads, tmp_path, capsys):

@@ -188,8 +188,10 @@ class Reconstruction(nn.Module):
             if settings.edit_weight:
                 terms["edit_render"] = edit_error(rendered, batch.colours[:, part])
         weights = {"colour": 1.0, "occupancy": settings.occupancy_weight,
-                   "render": settings.render_weight if surface is not None else 1.0}
-        total = torch.stack([weights.get(name, settings.edit_weight) * term for name, term in terms.items()]).sum()
+                   "render": settings.render_weight if surface is not None else 1.0, "edit": settings.edit_weight,
+                   "edit_occupancy": settings.edit_weight * settings.occupancy_weight,
+                   "edit_render": settings.edit_weight}
+        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 
     def _at_surface(self, field: BatchField, batch: RayBatch, origins: Tensor, directions: Tensor, surface: Tensor,
