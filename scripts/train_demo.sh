@@ -24,11 +24,11 @@ if $smoke; then
     parser=(--steps 10 --batch_size 4 --val_interval 10); examined=(--num_heads 2 --style_heads 1 --size 32)
 else
     heads=(--num_heads 6000 --views 3 --size 160); more=(--num_heads 11000 --views 1 --size 160)
-    edits=(--num_heads 6000 --views 1 --size 160); plain=(--num_heads 6120 --views 1 --size 160)
+    edits=(--num_heads 6000 --views 1 --size 160); plain=(--num_heads 10000 --views 1 --size 160)
     field=(--pigan_hidden_dim 128 --max_steps 52000 --batch_size 48 --rays 64 --rendered_rays 4 --val_interval 2000)
     encoder=(--pigan_hidden_dim 128 --test_output_size 128 --pigan_infer_ray_step 24 --workers 1 --test_workers 0)
     codes=(--batch_size 32 --max_steps 4000 --val_interval 500 --val_images 200 --test_output_size 16)
-    z=("${codes[@]}" --max_steps 2800)
+    z=("${codes[@]}" --max_steps 5500)
     fine=(--batch_size 8 --max_steps 5000 --val_interval 500 --val_images 48)
     parser=(); examined=(--num_heads 200)
 fi
@@ -51,7 +51,7 @@ decoder=(scripts/train_pigan.py --auto_resume --objective reconstruction "${fiel
          --occupancy_lambda 0.3)
 step "decoder" "${decoder[@]}" --exp_dir "$out/decoder" --data_root "$out/free" --more_data "$out/many"
 step "decoder: edits" "${decoder[@]}" --exp_dir "$out/decoder_edits" --data_root "$out/edits" --more_data "$out/plain" \
-    --pigan_weights "$out/decoder/checkpoints/generator.pth" --edit_lambda 1
+    --pigan_weights "$out/decoder/checkpoints/generator.pth" --edit_lambda 1 --rendered_rays 8
 weights="$out/decoder_edits/checkpoints/generator.pth"
 
 # 3. the encoder: masks -> z; first by regression of the known codes, then of z itself, then by pictures
@@ -62,11 +62,11 @@ common=(--dataset_type synthheads_seg_to_3dface --encoder_type SwinEncoderNano -
 step "encoder: codes" scripts/train3d.py --exp_dir "$out/encoder_codes" --data_root "$out/many" "${common[@]}" \
     "${codes[@]}" --latent_lambda 1 --l2_lambda 0 --dis_lambda 0 --learning_rate 8e-4
 step "encoder: z" scripts/train3d.py --exp_dir "$out/encoder_z" --data_root "$out/plain" "${common[@]}" "${z[@]}" \
-    --checkpoint_path "$out/encoder_codes/checkpoints/best_model.pt" --z_lambda 1 --latent_lambda 2 --l2_lambda 0 \
-    --dis_lambda 0 --learning_rate 1e-3
+    --checkpoint_path "$out/encoder_codes/checkpoints/best_model.pt" --z_lambda 1 --edit_lambda 2 --latent_lambda 2 \
+    --l2_lambda 0 --dis_lambda 0 --learning_rate 1e-3
 step "encoder: pictures" scripts/train3d.py --exp_dir "$out/encoder_pictures" --data_root "$out/plain" "${common[@]}" \
     "${fine[@]}" --checkpoint_path "$out/encoder_z/checkpoints/best_model.pt" --latent_lambda 0.2 --z_lambda 0.05 \
-    --l2_lambda 1 --dis_lambda 0.02 --train_rand_pose_prob 0.15 --ray_min_scale 0.25 --learning_rate 3e-4
+    --edit_lambda 0.5 --l2_lambda 1 --dis_lambda 0.02 --train_rand_pose_prob 0.15 --ray_min_scale 0.25 --learning_rate 3e-4
 
 # 4. the parser that judges the pictures
 step "parser" scripts/train_parser.py --exp_dir "$out/parser" --data_root "$out/free" "${parser[@]}"
