@@ -127,6 +127,13 @@ def test_what_is_wrong_before_and_after_is_no_error_of_the_edit():
     assert edit_error(unchanged, truth).item() == pytest.approx(0.2), "half of the rays should have changed by .4"
 
 
+def test_small_edits_count_more():
+    """One edit changes everything by .095, another nothing: of their errors the second's counts twenty times."""
+    truth = torch.tensor([[0.0], [0.095], [0.0], [0.0]])
+    assert edit_error(truth + torch.tensor([[0.0], [0.21], [0.0], [0.0]]), truth).item() == pytest.approx(0.01)
+    assert edit_error(truth + torch.tensor([[0.0], [0.0], [0.0], [0.21]]), truth).item() == pytest.approx(0.20)
+
+
 def test_the_term_has_its_weight(bank):
     batch = draw_batch([(bank, 0)], ReconstructionSettings(rays=20, edit_weight=1), [np.random.default_rng(0)])
     torch.manual_seed(0)
