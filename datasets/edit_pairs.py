@@ -2,9 +2,8 @@
 
 from collections.abc import Hashable, Sequence
 
+from datasets.synth_heads.record import VIEWS_A_HEAD
 from utils.errors import UserError
-
-VIEWS_A_HEAD = 100  # ids of pictures are head * 100 + view
 
 
 def find_pairs(ids: Sequence[int], poses: Sequence[Hashable]) -> list[tuple[int, int]]:
@@ -15,10 +14,10 @@ def find_pairs(ids: Sequence[int], poses: Sequence[Hashable]) -> list[tuple[int,
         ids: of the pictures.
         poses: of their cameras, to be compared.
     """
-    places = {int(identity): place for place, identity in enumerate(ids)}
+    places = {identity: place for place, identity in enumerate(ids)}
     pairs = []
     for before, identity in enumerate(ids):
-        head, view = divmod(int(identity), VIEWS_A_HEAD)
+        head, view = divmod(identity, VIEWS_A_HEAD)
         after = places.get((head + 1) * VIEWS_A_HEAD + view) if head % 2 == 0 else None
         if after is not None and poses[before] == poses[after]:
             pairs.append((before, after))
@@ -26,7 +25,8 @@ def find_pairs(ids: Sequence[int], poses: Sequence[Hashable]) -> list[tuple[int,
 
 
 def check_pairs(pairs: Sequence[tuple[int, int]], pictures: int) -> None:
-    """
+    """Refuse `--edit_lambda` on heads without partners.
+
     Raises:
         UserError: not every one of so many pictures is in a pair.
     """

@@ -21,12 +21,13 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt16
 from PIL import Image
 
-from datasets.edit_pairs import VIEWS_A_HEAD, find_pairs
+from datasets.edit_pairs import find_pairs
 from datasets.latents import read_latents
 from datasets.mask_lists import list_folder, list_names
 from datasets.poses import image_id
 from datasets.synth_heads.card import DEPTH_UNIT
 from datasets.synth_heads.labels import LABEL_NAMES
+from datasets.synth_heads.record import VIEWS_A_HEAD
 from datasets.synth_heads.renderer import MARGIN
 from utils.errors import UserError
 
