@@ -17,9 +17,9 @@ class DataConfig:
     Angles are radians, offsets are from the frontal yaw = pitch = pi/2.
     """
 
-    name: str                                 # the --dataset_type
+    name: str                                 # the `dataset_type`
     label_space: LabelSpace                   # of the files on disk, before any merging
-    curriculum: str                           # key of the pi-GAN curriculum that fits these pictures
+    camera_preset: str                           # key of the pi-GAN camera preset that fits these images
     data_root: Path                           # relative to the repository
     mask_folders: tuple[str, ...]             # names the mask folder may have; the first is the one we write
     pose_file: str                            # in the mask folder, or else beside it
@@ -33,7 +33,7 @@ class DataConfig:
 _FACES = DataConfig(
     name="celebahq_seg_to_3dface",
     label_space=LABEL_SPACES["CelebAMask_HQ"],
-    curriculum="CelebAMask_HQ",
+    camera_preset="CelebAMask_HQ",
     data_root=Path("data/CelebAMask-HQ"),
     mask_folders=("mask", "masks"),
     pose_file="CelebAMask-HQ-pose-anno.txt",
@@ -47,7 +47,7 @@ _FACES = DataConfig(
 _CATS = DataConfig(
     name="catmask_seg_to_3dface",
     label_space=LABEL_SPACES["CatMask"],
-    curriculum="CatMask",
+    camera_preset="CatMask",
     data_root=Path("data/CatMask"),
     mask_folders=("mask", "masks"),
     pose_file="pose-pseudo.txt",
@@ -65,33 +65,33 @@ DATA_CONFIGS: dict[str, DataConfig] = {config.name: config for config in (_FACES
 _CURRICULA = {"CelebAMask_HQ": "CelebAMask_HQ", "CatMask": "CatMask", "PseudoCats": "CatMask"}  # the last: an old name
 
 
-def canonical_curriculum(name: str) -> str:
-    """The present name of a pi-GAN curriculum ('PseudoCats' is the old name of 'CatMask').
+def canonical_preset(name: str) -> str:
+    """The present name of a pi-GAN camera preset ('PseudoCats' is the old name of 'CatMask').
 
     Raises:
-        UserError: there is no such curriculum.
+        UserError: there is no such camera preset.
     """
     if name not in _CURRICULA:
-        raise UserError(f"--pigan_curriculum_type {name}: not known; choose CelebAMask_HQ (faces) or CatMask (cats)")
+        raise UserError(f"`pigan_curriculum_type` {name}: not known; choose CelebAMask_HQ (faces) or CatMask (cats)")
     return _CURRICULA[name]
 
 
 def data_config(dataset_type: str) -> DataConfig:
-    """The entry of `--dataset_type`.
+    """The entry of `dataset_type`.
 
     Raises:
         UserError: there is no such dataset type.
     """
     if dataset_type not in DATA_CONFIGS:
-        raise UserError(f"--dataset_type {dataset_type}: not known; choose one of {', '.join(DATA_CONFIGS)}")
+        raise UserError(f"`dataset_type` {dataset_type}: not known; choose one of {', '.join(DATA_CONFIGS)}")
     return DATA_CONFIGS[dataset_type]
 
 
-def config_of_curriculum(curriculum: str) -> DataConfig:
-    """The first dataset made for `curriculum`, for command lines that name only the curriculum (cats with PseudoCats).
+def config_of_preset(camera_preset: str) -> DataConfig:
+    """The first dataset made for `camera_preset`, for command lines that name only the camera preset (cats with PseudoCats).
 
     Raises:
-        UserError: there is no such curriculum.
+        UserError: there is no such camera preset.
     """
-    wanted = canonical_curriculum(curriculum)
-    return next(config for config in DATA_CONFIGS.values() if config.curriculum == wanted)
+    wanted = canonical_preset(camera_preset)
+    return next(config for config in DATA_CONFIGS.values() if config.camera_preset == wanted)

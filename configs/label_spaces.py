@@ -44,7 +44,7 @@ class LabelSpace:
 
     @property
     def mirrored(self) -> tuple[int, ...]:
-        """Pixel value -> pixel value in the mirrored picture: l_eye and r_eye change places."""
+        """Pixel value -> pixel value in the mirrored image: l_eye and r_eye change places."""
         other = {"l_": "r_", "r_": "l_"}
         names = [other.get(name[:2], name[:2]) + name[2:] for name in self.labels]
         return tuple(self.labels.index(name) if name in self.labels else index for index, name in enumerate(names))
@@ -66,7 +66,7 @@ _CELEBA_MERGED = LabelSpace(
     face="skin",
 )
 
-# l_* is the person's left, which is the right side of the picture
+# l_* is the person's left, which is the right side of the image
 _CELEBA = LabelSpace(
     name="CelebAMask_HQ",
     labels=("background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth",
@@ -105,5 +105,5 @@ LABEL_SPACES: dict[str, LabelSpace] = {space.name: space for space in (_CELEBA, 
 # The popular BiSeNet face parser numbers the same 19 parts differently: BISENET_ORDER[its index] is the label here.
 BISENET_ORDER: tuple[int, ...] = (0, 1, 6, 7, 4, 5, 3, 8, 9, 15, 2, 10, 11, 12, 17, 16, 18, 13, 14)
 
-# `--label_order`: pixel value in the file -> CelebAMask_HQ label
+# `label_order`: pixel value in the file -> CelebAMask_HQ label
 LABEL_ORDERS: dict[str, tuple[int, ...]] = {"celebamask": tuple(range(19)), "bisenet": BISENET_ORDER}

@@ -7,14 +7,14 @@ PRETRAINED_FOLDER = Path("pretrained_models")
 # trained with this project, shipped with it
 DEMO_CHECKPOINT = PRETRAINED_FOLDER / "sem2nerf_demo.pt"
 
-# the authors' released networks: curriculum -> file
+# the authors' released networks: camera preset -> file
 OFFICIAL_CHECKPOINTS: dict[str, Path] = {
     "CelebAMask_HQ": PRETRAINED_FOLDER / "sem2nerf_celebahq_pretrained.pt",
     "CatMask": PRETRAINED_FOLDER / "sem2nerf_catmask_pretrained.pt",
 }
 OFFICIAL_CHECKPOINTS_PAGE = "https://github.com/donydchen/sem2nerf"
 
-# start weights of a training: curriculum -> the pi-GAN generator; and the ImageNet Swin-T encoder
+# start weights of a training: camera preset -> the pi-GAN generator; and the ImageNet Swin-T encoder
 PIGAN_CHECKPOINTS: dict[str, Path] = {
     "CelebAMask_HQ": PRETRAINED_FOLDER / "pigan-celeba-pretrained.pth",
     "CatMask": PRETRAINED_FOLDER / "pigan-cats2-pretrained.pth",

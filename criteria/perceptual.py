@@ -16,7 +16,7 @@ from utils.errors import UserError
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"
 ALEXNET_URL = f"https://download.pytorch.org/models/{ALEXNET_FILE}"
 ALEXNET_CONVOLUTIONS = (0, 3, 6, 8, 10)  # their indices in torchvision's `features`, one in each slice of `lpips`
-WITHOUT_TRAINING = "--lpips_lambda 0 trains without LPIPS"
+WITHOUT_TRAINING = "`lpips_lambda` 0 trains without LPIPS"
 SMALLEST_SIDE = 31  # of an image that leaves AlexNet's second pooling something to pool
 PRETRAINED_MODELS = Path(__file__).resolve().parents[1] / "pretrained_models"
 
@@ -71,7 +71,7 @@ def find_alexnet(weights: str | Path | None = None, without: str = WITHOUT_TRAIN
     """
     if weights is not None:
         if not Path(weights).is_file():
-            raise UserError(f"--lpips_weights: there is no file {weights} (torchvision's AlexNet, from {ALEXNET_URL})")
+            raise UserError(f"`lpips_weights`: there is no file {weights} (torchvision's AlexNet, from {ALEXNET_URL})")
         return Path(weights)
     hub = Path(torch.hub.get_dir()) / "checkpoints"
     for folder in (hub, PRETRAINED_MODELS):
@@ -79,7 +79,7 @@ def find_alexnet(weights: str | Path | None = None, without: str = WITHOUT_TRAIN
             return folder / ALEXNET_FILE
     raise UserError(
         f"LPIPS needs {ALEXNET_FILE}: download {ALEXNET_URL} into {hub} or {PRETRAINED_MODELS}, "
-        f"or name the file with --lpips_weights; {without}"
+        f"or name the file with `lpips_weights`; {without}"
     )
 
 

@@ -1,4 +1,4 @@
-"""CelebAMask-HQ as it is downloaded (one picture for every part of every face) -> one label mask for every face.
+"""CelebAMask-HQ as it is downloaded (one image for every part of every face) -> one label mask for every face.
 
 Parts lie at `<0..14>/<id, five digits>_<part>.png`, white on black. No torch here: the workers start quickly.
 """
@@ -25,13 +25,13 @@ PART_LABELS: dict[str, int] = {part: label for label, part in enumerate(_SPACE.l
 
 
 def find_parts(folder: Path) -> dict[int, dict[int, Path]]:
-    """Image id -> {label: part picture}, for the pictures in `folder` and in its folders, sorted by id.
+    """Image id -> {label: part image}, for the images in `folder` and in its folders, sorted by id.
 
     Raises:
         UserError: the folder is missing or holds no parts, a part has an unknown name, or one lies there twice.
     """
     if not folder.is_dir():
-        raise UserError(f"--in_dir {folder}: there is no such folder; give CelebAMask-HQ-mask-anno of the downloaded "
+        raise UserError(f"`in_dir` {folder}: there is no such folder; give CelebAMask-HQ-mask-anno of the downloaded "
                         "data set")
     places = [folder, *sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())]
     parts: dict[int, dict[int, Path]] = {}
@@ -49,16 +49,16 @@ def find_parts(folder: Path) -> dict[int, dict[int, Path]]:
                 raise UserError(f"{entry.path}: {labels[label]} is the same part of the same face; keep one")
             labels[label] = Path(entry.path)
     if not parts:
-        raise UserError(f"--in_dir {folder}: no part pictures such as 0/00000_skin.png; give CelebAMask-HQ-mask-anno "
+        raise UserError(f"`in_dir` {folder}: no part images such as 0/00000_skin.png; give CelebAMask-HQ-mask-anno "
                         "of the downloaded data set")
     return dict(sorted(parts.items()))
 
 
 def combine_parts(parts: Mapping[int, Path]) -> UInt8[np.ndarray, "height width"]:
-    """One label mask from part pictures {label: file}; where parts overlap, the largest label wins.
+    """One label mask from part images {label: file}; where parts overlap, the largest label wins.
 
     Raises:
-        UserError: a picture is damaged, or the sizes differ.
+        UserError: a image is damaged, or the sizes differ.
     """
     labels: UInt8[np.ndarray, "height width"] | None = None
     for label, path in sorted(parts.items()):
@@ -108,12 +108,12 @@ def write_lists(folder: Path, ids: Sequence[int]) -> list[Path]:
 
 
 def _read_part(path: Path) -> Bool[np.ndarray, "height width"]:
-    """Where a part picture of any kind (RGB, palette, grey, bilevel) is not black."""
+    """Where a part image of any kind (RGB, palette, grey, bilevel) is not black."""
     try:
-        with Image.open(path) as picture:
-            if picture.mode in ("P", "LA", "RGBA", "PA"):  # what counts is the colour, not its number or its alpha
-                picture = picture.convert("RGB")
-            pixels = np.asarray(picture) != 0
+        with Image.open(path) as image:
+            if image.mode in ("P", "LA", "RGBA", "PA"):  # what counts is the colour, not its number or its alpha
+                image = image.convert("RGB")
+            pixels = np.asarray(image) != 0
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path}: this part cannot be read ({error}); extract the data set again") from error
     return pixels.any(axis=-1) if pixels.ndim == 3 else pixels

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from datasets.inference_dataset import InferenceDataset, MaskItem
-from utils.ahead import map_ahead
+from datasets.inference_set import InferenceDataset, MaskItem
+from utils.parallel import prefetch_map
 
 KEPT = 200  # masks that stay in memory after the check, a megabyte each at 512 px
 
@@ -36,4 +36,4 @@ class MaskReader:
         yield from self._read(len(self.kept))
 
     def _read(self, first: int) -> Iterator[MaskItem]:
-        return map_ahead(self.data.__getitem__, range(first, len(self.data)), self.threads, self.ahead)
+        return prefetch_map(self.data.__getitem__, range(first, len(self.data)), self.threads, self.ahead)

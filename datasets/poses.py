@@ -43,7 +43,7 @@ def find_pose_file(mask_folder: str | Path, config: DataConfig) -> Path:
         if (place / config.pose_file).is_file():
             return place / config.pose_file
     raise UserError(f"{mask_folder}: there is no {config.pose_file} in this folder or beside it; put one there, "
-                    "or leave out --use_original_pose")
+                    "or leave out `use_original_pose`")
 
 
 def read_poses(path: str | Path, format: PoseFormat) -> dict[int, tuple[float, float]]:

@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 
 
 @dataclass(frozen=True)
-class Share:
+class BatchShard:
     """Which positions of every step belong to one process."""
 
     batch: int  # samples of one micro-batch of one process
@@ -55,7 +55,7 @@ class SampleStream(Sampler[list[int]]):
         pairs: samples that are drawn together, in place of single ones; they stand at neighbouring positions.
     """
 
-    def __init__(self, length: int, seed: int, share: Share, start: int = 0,
+    def __init__(self, length: int, seed: int, share: BatchShard, start: int = 0,
                  pairs: Sequence[tuple[int, int]] | None = None) -> None:
         self.length, self.seed, self.share, self.start, self.pairs = length, seed, share, start, pairs
 

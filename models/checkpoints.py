@@ -26,7 +26,7 @@ from utils.files import atomic_path
 
 FORMAT = "sem2nerf"
 # options that name data and places of the training
-PLACES = frozenset({"exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache",
+LOCAL_PATH_OPTIONS = frozenset({"exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache",
                     "checkpoint_path", "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf",
                     "dist_url"})
 # numpy scalars (a validation loss, say) are harmless and do occur in published files, under numpy 1's module name
@@ -80,7 +80,7 @@ def read_contents(path: str | Path) -> dict[str, Any]:
     contents = read_file(path)
     if not isinstance(contents, dict) or not isinstance(contents.get("state_dict"), dict):
         raise UserError(f"{path}: holds no `state_dict`, so it is not a Sem2NeRF checkpoint; if it is a pi-GAN or Swin "
-                        "weight file, give it to train3d.py with --pigan_weights or --swin_weights")
+                        "weight file, give it to train3d.py with `pigan_weights` or `swin_weights`")
     if not isinstance(contents.get("opts"), dict):
         raise UserError(f"{path}: holds no `opts`, so its architecture is unknown; save it again with train3d.py")
     return contents
@@ -118,7 +118,7 @@ def for_release(contents: Mapping[str, Any]) -> dict[str, Any]:
         return value if whole or not value.is_floating_point() else value.half()
 
     kept = {key: native[key] for key in ("format", "latent_avg", "global_step", "best_val_loss") if key in native}
-    opts = {key: value for key, value in native["opts"].items() if key not in PLACES}
+    opts = {key: value for key, value in native["opts"].items() if key not in LOCAL_PATH_OPTIONS}
     weights = {key: stored(key, value) for key, value in native["state_dict"].items()}
     return {**kept, "opts": opts, "state_dict": weights}
 
@@ -186,7 +186,7 @@ def read_pigan_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_siren(siren: FilmSiren, path: str | Path) -> None:
-    """Give a field the weights of a pretrained one (`--pigan_weights`).
+    """Give a field the weights of a pretrained one (`pigan_weights`).
 
     Raises:
         UserError: see `read_pigan_weights`; or the sizes are others.
@@ -196,7 +196,7 @@ def load_siren(siren: FilmSiren, path: str | Path) -> None:
     for key, value in own.items():
         if key not in state or state[key].shape != value.shape:
             there = f"shape {tuple(state[key].shape)}" if key in state else "missing"
-            raise UserError(f"--pigan_weights {path}: weight {key} is {there}, but --pigan_hidden_dim {siren.width} "
+            raise UserError(f"`pigan_weights` {path}: weight {key} is {there}, but `pigan_hidden_dim` {siren.width} "
                             f"and a z of length {siren.z_dim} call for {tuple(value.shape)}; give the "
                             "sizes of this file")
     siren.load_state_dict({key: state[key] for key in own})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.encoders.swin_encoder import SWIN_SIZES
-from models.pigan.curriculums import Curriculum, get_curriculum
+from models.pigan.camera_presets import CameraPreset, get_camera_preset
 from models.pigan.siren import FILM_LAYERS
 from utils.errors import UserError
 
@@ -21,7 +21,7 @@ class ModelConfig:
     input_size: int = 224  # pixels of the network input
     width: int = 256  # hidden units of the field
     z_dim: int = 256  # input of the mapping network
-    curriculum: str = "CelebAMask_HQ"  # camera and compositing constants
+    camera_preset: str = "CelebAMask_HQ"  # camera and compositing constants
     encoder_predicts_z: bool = False  # the encoder gives one z, the mapping network makes the codes
     start_from_latent_avg: bool = True  # the encoder predicts an offset from the decoder's mean code
 
@@ -30,7 +30,7 @@ class ModelConfig:
         """From training options, as argparse gives them or as a checkpoint holds them under `opts`.
 
         Raises:
-            UserError: an option names an encoder or curriculum that does not exist, or a size that is none.
+            UserError: an option names an encoder or camera preset that does not exist, or a size that is none.
         """
         default = cls()
 
@@ -46,15 +46,15 @@ class ModelConfig:
             input_size=size("src_input_size", default.input_size),
             width=size("pigan_hidden_dim", default.width),
             z_dim=size("pigan_zdim", default.z_dim),
-            curriculum=get_curriculum(opts.get("pigan_curriculum_type", default.curriculum)).name,
+            camera_preset=get_camera_preset(opts.get("pigan_curriculum_type", default.camera_preset)).name,
             encoder_predicts_z=bool(opts.get("encoder_not_zplus", default.encoder_predicts_z)),
             start_from_latent_avg=bool(opts.get("start_from_latent_avg", default.start_from_latent_avg)),
         )
         if config.encoder_type not in SWIN_SIZES:
-            raise UserError(f"--encoder_type {config.encoder_type}: not known; choose one of {', '.join(SWIN_SIZES)}")
+            raise UserError(f"`encoder_type` {config.encoder_type}: not known; choose one of {', '.join(SWIN_SIZES)}")
         unit = SWIN_SIZES[config.encoder_type].total_stride
         if config.input_size < unit or config.input_size % unit:
-            raise UserError(f"--src_input_size {config.input_size}: {config.encoder_type} needs a multiple of {unit}; "
+            raise UserError(f"`src_input_size` {config.input_size}: {config.encoder_type} needs a multiple of {unit}; "
                             "the published models use 224")
         return config
 
@@ -64,5 +64,5 @@ class ModelConfig:
         return self.z_dim if self.encoder_predicts_z else 2 * FILM_LAYERS * self.width
 
     @property
-    def geometry(self) -> Curriculum:
-        return get_curriculum(self.curriculum)
+    def camera(self) -> CameraPreset:
+        return get_camera_preset(self.camera_preset)

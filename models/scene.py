@@ -16,17 +16,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models.pigan.camera_presets import CameraPreset
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
-from models.pigan.curriculums import Curriculum
-from models.pigan.density_grid import WIDEST_FOV_DEG, DensityGrid
-from models.pigan.exact_sampling import Pixels, render_block
-from models.pigan.folded import FoldedField
-from models.pigan.grid_sampling import Budget, render_block_with_grid
-from models.pigan.kernels import block_size
+from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid
+from models.pigan.fast.exact import Pixels, render_block
+from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.grid_sampling import Budget, render_block_with_grid
+from models.pigan.fast.kernels import block_size
 from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
-from utils.blocks import map_threads
+from utils.parallel import thread_map
 
 # the more samples a grid stands in for, the finer it is and the more colours it takes
 GRID_TOLERANCE = 30.0  # see `DensityGrid`; over the samples to the power of 1.5
@@ -47,7 +47,7 @@ MIN_SAMPLES = 3  # importance sampling needs at least one bin between midpoints
 
 @dataclass(frozen=True)
 class View:
-    """One rendered picture, on the CPU."""
+    """One rendered image, on the CPU."""
 
     rgb: Float[Tensor, "3 height width"]  # in [-1, 1]
     depth: Float[Tensor, "height width"]  # expected distance along the ray, world units
@@ -61,18 +61,18 @@ class Scene:
     Args:
         siren: the decoder's field; it is read once and not kept.
         codes: codes of one scene.
-        curriculum: camera and compositing constants the field was trained with.
+        camera_preset: camera and compositing constants the field was trained with.
         max_block: upper bound for the number of points evaluated at a time (bounds the memory).
         precision: 'bf16' keeps the hidden layers' weights in bfloat16 if the field is on a GPU; on a CPU, where that
             would be slower, and with 'fp32' they are in float32.
     """
 
-    def __init__(self, siren: FilmSiren, codes: Codes, curriculum: Curriculum, max_block: int | None = None,
+    def __init__(self, siren: FilmSiren, codes: Codes, camera_preset: CameraPreset, max_block: int | None = None,
                  precision: str = "fp32") -> None:
         on_gpu = siren.final_layer.weight.device.type != "cpu"
         self.field = FoldedField(siren, codes, torch.bfloat16 if on_gpu and precision == "bf16" else torch.float32)
         self.codes = codes
-        self.curriculum = curriculum
+        self.preset = camera_preset
         block = block_size(self.field.device, self.field.width)
         self.block = min(block, max_block) if max_block else block
         self.grids: dict[int, DensityGrid] = {}  # by the number of samples that they stand in for
@@ -115,7 +115,7 @@ class Scene:
         if sampler == "grid" and random:
             raise ValueError("a grid places samples without random numbers; use sampler='exact'")
         camera = camera or Camera()
-        origin, directions = camera_rays(camera, size, self.curriculum.fov_deg)
+        origin, directions = camera_rays(camera, size, self.preset.fov_deg)
         by_grid = self._takes_grid(camera, size, samples, "exact" if random and sampler == "auto" else sampler)
         if by_grid:
             pixels, evaluations = self._render_with_grid(camera, directions, samples, on_rays)
@@ -152,13 +152,13 @@ class Scene:
             part = slice(start, start + rays)
             return render_block(
                 self.field, origin, directions[part].to(device), samples=samples,
-                near=self.curriculum.ray_start, far=self.curriculum.ray_end,
-                last_back=self.curriculum.eval_last_back, clamp=self.curriculum.clamp_mode,
+                near=self.preset.ray_start, far=self.preset.ray_end,
+                last_back=self.preset.eval_last_back, clamp=self.preset.clamp_mode,
                 noise=RayNoise(*(None if value is None else value[part].to(device) for value in noise)),
             )
 
         blocks = []
-        for pixels in map_threads(block, range(0, len(directions), rays), self._workers):
+        for pixels in thread_map(block, range(0, len(directions), rays), self._workers):
             blocks.append(pixels)
             if on_rays is not None:
                 on_rays(len(pixels.depth))
@@ -181,7 +181,7 @@ class Scene:
         """Whether the grid for so many samples is as good as they are; found with the first camera asked for."""
         with self._lock:
             if samples not in self._reliable:
-                origin, directions = camera_rays(camera, PROBE_SIZE, self.curriculum.fov_deg)
+                origin, directions = camera_rays(camera, PROBE_SIZE, self.preset.fov_deg)
                 directions = directions.reshape(PROBE_SIZE, PROBE_SIZE, 3)[::PROBE_STRIDE, ::PROBE_STRIDE].flatten(0, 1)
                 converged = self.render_rays(origin, directions, max(CONVERGED * samples, LEAST_CONVERGED)).rgb
                 own = (self.render_rays(origin, directions, samples).rgb - converged).square().mean()
@@ -194,7 +194,7 @@ class Scene:
     def _takes_grid(self, camera: Camera, size: int, samples: int, sampler: str) -> bool:
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
-        possible = self.curriculum.clamp_mode == "relu"
+        possible = self.preset.clamp_mode == "relu"
         if sampler == "grid" and not possible:
             raise ValueError("a grid needs a field clamped by relu; use sampler='exact'")
         worth_it = 2 * samples * size**2 >= LEAST_EVALUATIONS
@@ -203,18 +203,18 @@ class Scene:
 
     def _grid(self, cameras: Sequence[Camera], samples: int) -> DensityGrid:
         """The grid for so many samples, filled in for these cameras."""
-        curriculum = self.curriculum
-        fov_deg = max(camera.fov_deg or curriculum.fov_deg for camera in cameras)
+        camera_preset = self.preset
+        fov_deg = max(camera.fov_deg or camera_preset.fov_deg for camera in cameras)
         with self._lock:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:
                 # the scene itself, in a cycle, would keep the memory of both until Python looks for cycles
                 density = functools.partial(density_of, self.field, block=self.block)
                 grid = self.grids[samples] = DensityGrid(
-                    density, curriculum.ray_start, curriculum.ray_end, GRID_TOLERANCE / samples**1.5,
+                    density, camera_preset.ray_start, camera_preset.ray_end, GRID_TOLERANCE / samples**1.5,
                     6 if samples >= FINE_GRID_SAMPLES else 4,
                     max(fov_deg, WIDEST_FOV_DEG))
-            grid.cover(cameras, curriculum.fov_deg)
+            grid.cover(cameras, camera_preset.fov_deg)
         return grid
 
     def _render_with_grid(
@@ -227,16 +227,16 @@ class Scene:
         """Pixels and the number of field evaluations, without those of the grid."""
         grid = self._grid([camera], samples)
         budget = Budget(GRID_SPREAD / samples, round(GRID_COLOURS * math.sqrt(samples)))
-        origin = camera_rays(camera, 1, self.curriculum.fov_deg)[0]
-        starts, ends = grid.segments(camera, self.curriculum.fov_deg, directions)
+        origin = camera_rays(camera, 1, self.preset.fov_deg)[0]
+        starts, ends = grid.segments(camera, self.preset.fov_deg, directions)
 
         def block(start: int) -> tuple[Pixels, int]:
             part = slice(start, start + GRID_RAYS)
             return render_block_with_grid(self.field, grid, origin, directions[part], starts[part], ends[part],
-                                          budget=budget, block=self.block, last_back=self.curriculum.eval_last_back)
+                                          budget=budget, block=self.block, last_back=self.preset.eval_last_back)
 
         blocks, evaluations = [], 0
-        for pixels, count in map_threads(block, range(0, len(directions), GRID_RAYS), self._workers):
+        for pixels, count in thread_map(block, range(0, len(directions), GRID_RAYS), self._workers):
             blocks.append(pixels)
             evaluations += count
             if on_rays is not None:
@@ -258,7 +258,7 @@ def density_of(field: FoldedField, points: Float[Tensor, "points 3"], block: int
     def evaluate(part: Tensor) -> Tensor:
         return field.density(field.features(part.to(field.device))).cpu()
 
-    blocks = list(map_threads(evaluate, points.split(block), _workers(field)))
+    blocks = list(thread_map(evaluate, points.split(block), _workers(field)))
     return torch.cat(blocks) if blocks else points.new_zeros(0)
 
 

@@ -125,7 +125,7 @@ class Sem2NeRF(nn.Module):
         """Decode one mask into a scene.
 
         Args:
-            mask: network input, e.g. of `datasets.masks.network_input`.
+            mask: network input, e.g. of `datasets.masks.maps.network_input`.
             style_seed: draws the style that replaces the codes of `style_layers`; None keeps the mask's own.
             alpha: 1 replaces those codes, less blends them.
         """
@@ -136,4 +136,4 @@ class Sem2NeRF(nn.Module):
 
     def scene_of(self, codes: Codes, max_block: int | None = None, precision: str = "fp32") -> Scene:
         """A scene from codes of a batch of one; see `Scene` for the rest."""
-        return Scene(self.siren, codes, self.config.geometry, max_block, precision)
+        return Scene(self.siren, codes, self.config.camera, max_block, precision)

@@ -7,7 +7,7 @@ from typing import Any
 
 from configs.data_configs import data_config
 from configs.paths_config import OFFICIAL_CHECKPOINTS
-from options import test_options
+from options import inference_options
 from options.arguments import HelpFormatter, Parser, add_flag, layer_list, parse, positive, ray_samples
 from utils.errors import UserError
 
@@ -16,7 +16,7 @@ WITHOUT_FILES = ("miou", "view_consistency", "pose", "psnr", "diversity")
 DESCRIPTION = """A checkpoint and a data set -> numbers: results.json, results.md and sheet.png in --exp_dir.
 
   # the bundled weights, on computer-made heads that come with their truth
-  python scripts/build_synth_heads.py --num_heads 40 --views 2 --size 160 --seed 7 --merged --depth --out data/SynthTest
+  python synth_heads/scripts/build_synth_heads.py --num_heads 40 --views 2 --size 160 --seed 7 --merged --depth --out data/SynthTest
   python scripts/evaluate3d.py --data_path data/SynthTest --dataset_type synthheads_seg_to_3dface --exp_dir out/eval
 
   # official weights on the test list of CelebAMask-HQ
@@ -50,12 +50,12 @@ def build_parser() -> argparse.ArgumentParser:
     metrics.add_argument("--inception_weights", help="for fid, kid, is and prc")
     metrics.add_argument("--lpips_weights", help="torchvision's AlexNet, for lpips_diversity; used for psnr if there")
     metrics.add_argument("--parser", type=parser_kind, default="synthheads", metavar="{synthheads,bisenet}",
-                         help="who parses pictures for miou and pose: the bundled network, or the popular BiSeNet")
+                         help="who parses images for miou and pose: the bundled network, or the popular BiSeNet")
     metrics.add_argument("--parser_weights", help="its file, if it is not in pretrained_models/")
     metrics.add_argument("--latent_mask", type=layer_list, default="6,7,8", metavar="LAYERS",
                          help="the layers that styles replace, for the diversity")
     metrics.add_argument("--style_masks", type=positive, default=50, help="diversity: of the first so many masks")
-    metrics.add_argument("--sheet_rows", type=positive, default=8, help="masks on the sheet of pictures")
+    metrics.add_argument("--sheet_rows", type=positive, default=8, help="masks on the sheet of images")
 
     masks = parser.add_argument_group("masks")
     masks.add_argument("--dataset_type", default="celebahq_seg_to_3dface", help="label table, framing and poses")
@@ -64,11 +64,11 @@ def build_parser() -> argparse.ArgumentParser:
     masks.add_argument("--image_crop_size", type=positive, default=256, help="... and cropped to this centre")
     masks.add_argument("--src_input_size", type=positive, default=224, help="pixels of the network input")
 
-    pictures = parser.add_argument_group("pictures")
-    pictures.add_argument("--test_output_size", type=positive, default=256, help="pixels along each side of a view")
-    pictures.add_argument("--pigan_infer_ray_step", type=ray_samples, default=24,
+    images = parser.add_argument_group("images")
+    images.add_argument("--test_output_size", type=positive, default=256, help="pixels along each side of a view")
+    images.add_argument("--pigan_infer_ray_step", type=ray_samples, default=24,
                           help="samples a ray; as many again are placed where the surface is")
-    pictures.add_argument("--sampler", choices=["exact", "grid", "auto"], default="exact", help="see inference3d.py")
+    images.add_argument("--sampler", choices=["exact", "grid", "auto"], default="exact", help="see inference3d.py")
 
     model = parser.add_argument_group("model and machine")
     model.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera of the decoder")
@@ -128,7 +128,7 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
     Raises:
         UserError: the command line contradicts the checkpoint.
     """
-    out = test_options.complete(opts, given | {"data_path"}, trained)
+    out = inference_options.complete(opts, given | {"data_path"}, trained)
     if out.data_path is None:
         out.data_path = str(data_config(out.dataset_type).data_root)
     if not Path(out.data_path).exists():

@@ -13,7 +13,7 @@ from utils.errors import UserError
 
 EXAMPLES = """examples:
   a decoder of SynthHeads, whose codes, views and depths are known:
-    python scripts/build_synth_heads.py --merged --depth --norms varied --size 160 --num_heads 8000 --views 3
+    python synth_heads/scripts/build_synth_heads.py --merged --depth --norms varied --size 160 --num_heads 8000 --views 3
     python scripts/train_pigan.py --exp_dir out/decoder --objective reconstruction --pigan_hidden_dim 128
   a decoder from photographs alone, as pi-GAN was trained:
     python scripts/train_pigan.py --exp_dir out/decoder --objective adversarial --data_root data/photographs
@@ -39,10 +39,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="train_pigan.py", description="Pretrain a decoder (pi-GAN).", epilog=EXAMPLES,
                     formatter_class=HelpFormatter)
     run = parser.add_argument_group("run")
-    run.add_argument("--exp_dir", required=True, help="folder of this run: checkpoints, logs, pictures")
+    run.add_argument("--exp_dir", required=True, help="folder of this run: checkpoints, logs, images")
     run.add_argument("--objective", choices=tuple(DEFAULTS), default="reconstruction",
                      help="reconstruction: data with known codes and several views of each head; adversarial: any "
-                          "folder of pictures, against a discriminator")
+                          "folder of images, against a discriminator")
     run.add_argument("--max_steps", type=positive, default=24000,
                      help="optimiser steps of the whole run; adversarial: 200000")
     add_flag(run, "--auto_resume", "go on with the newest checkpoint of --exp_dir, if there is one")
@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(run, "--debug", "show tracebacks of errors")
 
     data = parser.add_argument_group("data, model, step")
-    data.add_argument("--data_root", default="data/SynthHeads", help="the data set; adversarial: a folder of pictures")
+    data.add_argument("--data_root", default="data/SynthHeads", help="the data set; adversarial: a folder of images")
     data.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera: CelebAMask_HQ or CatMask")
     data.add_argument("--pigan_hidden_dim", type=positive, default=256, help="width of the field")
     data.add_argument("--pigan_weights", metavar="FILE",
@@ -80,24 +80,24 @@ def build_parser() -> argparse.ArgumentParser:
                             "heads are then drawn in pairs, before and after")
     views.add_argument("--learning_rate", type=float, default=2e-4, help="of the field; the schedule is a cosine")
 
-    pictures = parser.add_argument_group(ONLY + "adversarial")
-    pictures.add_argument("--pigan_steps_conf", default="configs/pigan_steps/pigan_celeba.yaml",
+    images = parser.add_argument_group(ONLY + "adversarial")
+    images.add_argument("--pigan_steps_conf", default="configs/pigan_steps/pigan_celeba.yaml",
                           help="sizes, batches, learning rates by step, and poses")
-    pictures.add_argument("--keep_square", type=float, default=1.0,
-                          help="side of the central square that is kept, as a share of a picture's shorter side")
-    pictures.add_argument("--pigan_zdim", type=positive, default=256, help="length of z")
-    pictures.add_argument("--dis_channels", type=positive, default=400, help="of the discriminator's coarse maps")
-    pictures.add_argument("--r1_lambda", type=float, default=0.2, help="R1 on photographs counts half of this")
-    pictures.add_argument("--pose_lambda", type=float, default=15.0,
+    images.add_argument("--keep_square", type=float, default=1.0,
+                          help="side of the central square that is kept, as a share of a image's shorter side")
+    images.add_argument("--pigan_zdim", type=positive, default=256, help="length of z")
+    images.add_argument("--dis_channels", type=positive, default=400, help="of the discriminator's coarse maps")
+    images.add_argument("--r1_lambda", type=float, default=0.2, help="R1 on photographs counts half of this")
+    images.add_argument("--pose_lambda", type=float, default=15.0,
                           help="weight of the discriminator's guess at a rendering's camera")
-    pictures.add_argument("--workers", type=positive, default=4, help="threads that read pictures")
+    images.add_argument("--workers", type=positive, default=4, help="threads that read images")
 
     output = parser.add_argument_group("intervals and output")
     output.add_argument("--board_interval", type=positive, default=100, help="steps between console lines and curves")
     output.add_argument("--val_interval", type=natural, default=2000, help="steps between validations; 0: none")
     output.add_argument("--val_images", type=positive, default=16,
-                        help="held-out heads to validate on; adversarial: pictures, 500")
-    output.add_argument("--test_output_size", type=positive, default=64, help="pixels of validation pictures")
+                        help="held-out heads to validate on; adversarial: images, 500")
+    output.add_argument("--test_output_size", type=positive, default=64, help="pixels of validation images")
     output.add_argument("--latest_interval", type=positive, default=500, help="steps between checkpoints")
     output.add_argument("--save_interval", type=natural, default=0, help="steps between iteration_N.pt files; 0: none")
     output.add_argument("--keep_checkpoints", type=natural, default=0, help="how many of these to keep; 0: all")
@@ -158,6 +158,6 @@ def _check(opts: argparse.Namespace) -> None:
         if not 0 < opts.keep_square <= 1:
             raise UserError(f"--keep_square {opts.keep_square}: give a share above 0, at most 1")
         if opts.val_images < 2:
-            raise UserError(f"--val_images {opts.val_images}: a distance needs 2 pictures or more, better hundreds")
+            raise UserError(f"--val_images {opts.val_images}: a distance needs 2 images or more, better hundreds")
         if opts.test_output_size < 8:
             raise UserError(f"--test_output_size {opts.test_output_size}: give 8 pixels or more")

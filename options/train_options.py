@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _run_options(option) -> None:
-    option("--exp_dir", None, "folder of this run: checkpoints, logs, pictures (required)")
+    option("--exp_dir", None, "folder of this run: checkpoints, logs, images (required)")
     option("--max_steps", 800000, "optimiser steps of the whole run")
     option("--checkpoint_path", None, "start from this checkpoint's weights; with --continue_training also from its "
            "optimisers and step")
@@ -70,7 +70,7 @@ def _run_options(option) -> None:
 
 def _data_options(option) -> None:
     option("--dataset_type", "celebahq_seg_to_3dface", "entry of configs/data_configs.py")
-    option("--data_root", None, "folder with the pictures, masks and poses; default: the data set's own")
+    option("--data_root", None, "folder with the images, masks and poses; default: the data set's own")
     option("--train_paths_conf", None, "text file naming the masks to train on, one a line; default: the data root's "
            "train list, else all but the held-out masks")
     option("--test_paths_conf", None, "the same for validation")
@@ -79,9 +79,9 @@ def _data_options(option) -> None:
     option("--label_nc", 16, "label channels; follows from data set and --use_merged_labels")
     option("--input_nc", 18, "channels of the network input; follows from --label_nc and --use_contour")
     option("--mirror", False, "train on every sample mirrored, too")
-    option("--image_load_size", -1, "pixels the pictures are resized to before the centre crop; -1: automatic")
+    option("--image_load_size", -1, "pixels the images are resized to before the centre crop; -1: automatic")
     option("--image_crop_size", -1, "pixels of the centre crop; -1: automatic")
-    option("--output_size", -1, "pixels of the target pictures; -1: img_size of --pigan_steps_conf")
+    option("--output_size", -1, "pixels of the target images; -1: img_size of --pigan_steps_conf")
     option("--src_input_size", 224, "pixels of the network input")
     option("--batch_size", 2, "samples a process and step (a micro-batch, with --grad_accum)")
     option("--test_batch_size", 1, "samples encoded together in validation")
@@ -99,7 +99,7 @@ def _model_options(option) -> None:
     option("--start_from_latent_avg", False, "the encoder predicts offsets from the decoder's mean code")
     option("--pigan_curriculum_type", "CelebAMask_HQ", "camera of the decoder: CelebAMask_HQ or CatMask")
     option("--pigan_weights", None, "the pretrained decoder: a pi-GAN state dict or a Sem2NeRF checkpoint; default: "
-           "the curriculum's file in pretrained_models/; 'random': untrained")
+           "the camera preset's file in pretrained_models/; 'random': untrained")
     option("--pigan_zdim", 256, "length of z")
     option("--pigan_hidden_dim", 256, "width of the field")
     option("--train_decoder", False, "train the field too (it is frozen otherwise)")
@@ -115,11 +115,11 @@ def _render_options(option) -> None:
     option("--pigan_infer_max_batch", 2400000, "most points evaluated at a time in validation")
     option("--sample_chunk", 0, "evaluate so many points at a time, and again in the backward pass: less memory, more "
            "time; 0: all at once")
-    option("--patch_train", False, "render resolution_vol^2 rays of a random patch instead of a coarse whole picture")
+    option("--patch_train", False, "render resolution_vol^2 rays of a random patch instead of a coarse whole image")
     option("--patch_shift", "free", "where patches lie: anywhere, or on the diagonal as in the 2022 release",
            choices=("free", "diagonal"))
     option("--no_ray_random_shift", False, "keep patches centred")
-    option("--ray_min_scale", 0.125, "smallest patch, as a fraction of the picture's side")
+    option("--ray_min_scale", 0.125, "smallest patch, as a fraction of the image's side")
     option("--ray_max_scale", 1.0, "greatest patch")
     option("--ray_scale_anneal", 0.0019, "how fast the smallest patch shrinks; 0: it is small from the start")
     option("--train_rand_pose_prob", -1.0, "share of steps at an extreme pose, judged by the discriminator alone")
@@ -135,7 +135,7 @@ def _loss_options(option) -> None:
            "paper, a warm start for data that carries them")
     option("--z_lambda", 0.0, "weight of the distance of z itself from the one in latents.npz, with "
            "--encoder_not_zplus: small parts of a face count as much as hair; not in the paper")
-    option("--edit_lambda", 0.0, "weight of how far what an edit of one part changes in the picture is from what it "
+    option("--edit_lambda", 0.0, "weight of how far what an edit of one part changes in the image is from what it "
            "should change, and with --z_lambda in z too; for data built with --edits; not in the paper")
     option("--dis_lambda", 0.08, "weight of the adversarial terms; 0: no discriminator")
     option("--optim_name", "ranger", "optimiser of both networks", choices=("ranger", "adam", "adamw"))
@@ -149,12 +149,12 @@ def _loss_options(option) -> None:
 
 def _output_options(option) -> None:
     option("--board_interval", 50, "steps between loss curves and console lines")
-    option("--image_interval", 100, "steps between training pictures")
+    option("--image_interval", 100, "steps between training images")
     option("--val_interval", 2500, "steps between validations; 0: none")
     option("--save_interval", 20000, "steps between iteration_N.pt files; 0: none")
     option("--latest_interval", 1000, "steps between updates of latest_model.pt")
     option("--keep_checkpoints", 0, "how many iteration_N.pt files to keep, the newest ones; 0: all")
-    option("--test_output_size", 128, "pixels of validation pictures")
+    option("--test_output_size", 128, "pixels of validation images")
     option("--val_images", 0, "validate on so many masks; 0: all of the list")
     option("--val_latent_mask", None, "layers whose codes validation takes from the mean code, e.g. 7,8")
     option("--test_pigan_latent_avg", False, "validate the decoder's mean code in place of the encoder's codes")
@@ -233,7 +233,7 @@ def check(opts: argparse.Namespace) -> None:
     if opts.edit_lambda and opts.batch_size % 2:
         raise UserError(f"--batch_size {opts.batch_size}: with --edit_lambda heads come in pairs; give an even number")
     if opts.edit_lambda and not (opts.l2_lambda or opts.z_lambda):
-        raise UserError("--edit_lambda: it compares pictures, or z; give --l2_lambda or --z_lambda a weight too")
+        raise UserError("--edit_lambda: it compares images, or z; give --l2_lambda or --z_lambda a weight too")
     if not 0 <= opts.ema < 1:
         raise UserError(f"--ema {opts.ema}: give a decay below 1, e.g. 0.999, or 0 for no average")
     if not opts.train_rand_pose_prob <= 1:

@@ -1,4 +1,4 @@
-"""How fast this machine renders, beside the same picture computed the way the official release lays it out."""
+"""How fast this machine renders, beside the same image computed the way the official release lays it out."""
 
 import argparse
 import json
@@ -11,14 +11,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.arguments import HelpFormatter, Parser, add_flag, positive
-from utils.cli import run
+from utils.cli import command, run
 
 DESCRIPTION = """Timings on this machine; all figures of a run are taken in turn, so that their ratios hold even if the
 machine has other work. Read the ratios of processor time, not the seconds.
 
   python scripts/benchmark.py render                          # bundled demo weights
   python scripts/benchmark.py render --width 256 --json b.json  # a random model of the published size
-  python scripts/benchmark.py render --converged 512          # also the error to a converged picture
+  python scripts/benchmark.py render --converged 512          # also the error to a converged image
   python scripts/benchmark.py video --size 256 --samples 72   # 36 frames; a grid and the encoding included
   python scripts/benchmark.py encode                          # from mask to scene
   python scripts/benchmark.py growth --plot docs/performance_growth.svg  # cost by size, samples and width
@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="video: see inference3d.py")
     parser.add_argument("--frames", type=positive, default=36, help="video: how many")
     parser.add_argument("--trajectory", choices=["front", "orbit"], default="front", help="video: path of the camera")
-    parser.add_argument("--converged", type=positive, help="render, video: compare with a picture of so many samples, "
+    parser.add_argument("--converged", type=positive, help="render, video: compare with a image of so many samples, "
                         "coarse and fine each; 512 takes minutes")
     parser.add_argument("--plot", help="growth: also draw the figures into this file, .svg or .png (needs "
                         "matplotlib)")
@@ -68,6 +68,7 @@ def share(text: str) -> float:
     return value
 
 
+@command()
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     from utils.files import write_text
@@ -83,7 +84,7 @@ def rendering_figures(args: argparse.Namespace) -> dict[str, Any]:
     """Figures of a task that trains nothing."""
     import torch
 
-    from scripts import benchmark_render
+    from scripts.dev import benchmark_render
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -91,7 +92,7 @@ def rendering_figures(args: argparse.Namespace) -> dict[str, Any]:
     args.size = args.size or (128 if args.task == "video" else 64)
     figures = getattr(benchmark_render, f"{args.task}_figures")(args)
     if args.plot and args.task == "growth":
-        from scripts.benchmark_plot import draw_growth
+        from scripts.dev.benchmark_plot import draw_growth
 
         draw_growth(figures, args.plot)
     return figures
@@ -102,7 +103,7 @@ def train_figures(args: argparse.Namespace) -> dict[str, Any]:
     (for glibc, which else returns every large buffer to the system and pays for it with page faults), and ours."""
     import torch
 
-    from scripts.benchmark_train import KEEP_FREED_MEMORY, StepProcess
+    from scripts.dev.benchmark_train import KEEP_FREED_MEMORY, StepProcess
 
     settings = {"checkpoint": args.checkpoint_path, "width": args.width or 256, "size": args.size or 64,
                 "samples": args.samples or 28, "batch": args.batch_size, "empty": args.empty,

@@ -1,4 +1,4 @@
-"""Join the part pictures of CelebAMask-HQ into one label mask for every face.
+"""Join the part images of CelebAMask-HQ into one label mask for every face.
 
     python scripts/build_celeba_mask.py --in_dir data/CelebAMask-HQ/CelebAMask-HQ-mask-anno --workers 4
 
@@ -17,14 +17,14 @@ import signal
 from collections.abc import Sequence
 
 from options.arguments import HelpFormatter, Parser, add_flag, positive
-from utils.cli import run
+from utils.cli import command, run
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = Parser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--in_dir", type=Path, default=Path("data/CelebAMask-HQ/CelebAMask-HQ-mask-anno"),
-                        help="folder of the part pictures, <0..14>/<id>_<part>.png")
+                        help="folder of the part images, <0..14>/<id>_<part>.png")
     parser.add_argument("--out_dir", type=Path, default=Path("data/CelebAMask-HQ/mask"), help="folder for the masks")
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1,
                         help="processes, by default one for each core")
@@ -32,6 +32,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command()
 def main(argv: Sequence[str]) -> None:
     """Find the parts, build the missing masks, write the missing lists."""
     args = parse(argv)

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.arguments import HelpFormatter, Parser, add_flag
-from utils.cli import run
+from utils.cli import command, run
 from utils.errors import UserError
 
 DESCRIPTION = """Convert a checkpoint between layouts; weights, optimiser states and all else are kept bit by bit.
@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command()
 def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     if Path(args.output).exists() and not args.overwrite:

@@ -11,31 +11,32 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
 from options.eval_options import complete, parse_options
-from options.test_options import find_checkpoint, model_opts
-from utils.cli import run
+from options.inference_options import find_checkpoint, model_opts
+from utils.cli import command, run
 
 if TYPE_CHECKING:
-    from criteria.evaluation.measures import TestSet
-    from criteria.evaluation.rendering import RenderSettings
-    from criteria.evaluation.report import Report
-    from criteria.evaluation.run import Networks
+    from evaluation.measures import TestSet
+    from evaluation.rendering import RenderSettings
+    from evaluation.report import Report
+    from evaluation.run import Networks
 
 RENDERS, RESULTS, TABLE, SHEET = "renders", "results.json", "results.md", "sheet.png"
 
 
+@command()
 def main(argv: Sequence[str]) -> "Report | None":
     """Render what is missing, measure, write. Returns what was written (None for a share of the rendering)."""
     opts, given = parse_options(argv)
     checkpoint, source = find_checkpoint(opts, given)
     print(f"weights: {source}")
 
-    from criteria.evaluation.measures import TestSet
-    from criteria.evaluation.rendering import Renders
-    from criteria.evaluation.report import Report
-    from criteria.evaluation.run import Files, Networks, check_data, measure, protocol, wanted_views
-    from datasets.evaluation_set import EvaluationSet
+    from evaluation.measures import TestSet
+    from evaluation.rendering import Renders
+    from evaluation.report import Report
+    from evaluation.run import Files, Networks, check_data, measure, protocol, wanted_views
+    from evaluation.test_set import EvaluationSet
     from models.checkpoints import read_checkpoint
-    from models.pigan.curriculums import get_curriculum
+    from models.pigan.camera_presets import get_camera_preset
 
     trained = read_checkpoint(checkpoint)["opts"]
     opts = complete(opts, given, trained)
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> "Report | None":
     if networks is None:
         print(f"share {share[0] + 1} of {share[1]} is rendered; run the same command without --shard when all are")
         return None
-    fov_deg = get_curriculum(opts.pigan_curriculum_type).fov_deg
+    fov_deg = get_camera_preset(opts.pigan_curriculum_type).fov_deg
     results, notes = measure(tests, opts.metrics, networks, opts.style_masks, fov_deg)
     report = Report(protocol(tests, opts.metrics, networks, files, opts.style_masks), results, notes)
     report.write(Path(opts.json) if opts.json else out / RESULTS, out / TABLE)
@@ -83,26 +84,25 @@ def pick_devices(opts: argparse.Namespace) -> list[Any]:
 
 
 def render_settings(opts: argparse.Namespace, checkpoint: Path, trained: dict[str, Any]) -> "RenderSettings":
-    """What the pictures depend on."""
-    from criteria.diversity import STYLES
-    from criteria.evaluation.rendering import RenderSettings
-    from datasets.masks import MaskGeometry
+    """What the images depend on."""
+    from datasets.masks.maps import MaskTransform
+    from evaluation.metrics.diversity import STYLES
+    from evaluation.rendering import RenderSettings
 
     answers = {name: value for name, value in model_opts(opts, trained).items() if trained.get(name) != value}
-    geometry = MaskGeometry(opts.image_load_size, opts.image_crop_size, opts.src_input_size,
+    transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size,
                             data_config(opts.dataset_type).crop)
     return RenderSettings(
         checkpoint, tuple(sorted(answers.items())), opts.dataset_type, opts.use_merged_labels, opts.use_contour,
-        geometry, opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES,
+        transform, opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES,
         opts.pigan_infer_max_batch)
 
 
 def write_sheet(path: Path, tests: "TestSet", networks: "Networks", wanted: Mapping[str, int], rows: int) -> None:
-    """Mask, true picture, views, parsed labels and styles of the first masks, a mask a row."""
-    from datasets.colouring import to_uint8
-    from training.panels import mask_picture, panel
+    """Mask, true image, views, parsed labels and styles of the first masks, a mask a row."""
     from utils.errors import UserError
-    from utils.pictures import save_png
+    from utils.images import save_png, to_uint8
+    from utils.panels import mask_image, panel
 
     space, kinds = tests.data.config.label_space, [kind for kind in ("own", "near", "novel") if kind in wanted]
     try:
@@ -112,15 +112,15 @@ def write_sheet(path: Path, tests: "TestSet", networks: "Networks", wanted: Mapp
     captions, lines = ["mask"], []
     for index in range(min(rows, len(tests))):
         views = {kind: tests.views(kind, index).rgb for kind in wanted if index < wanted[kind]}
-        line = [mask_picture(tests.labels(index, merged=False), space)]
+        line = [mask_image(tests.labels(index, merged=False), space)]
         if truth is not None:
             line.append(truth[index]["image"].permute(1, 2, 0).numpy())
         line += [to_uint8(views[kind][0]) for kind in kinds]
         if networks.parser is not None:
             labels = networks.parser.parse(views["own"].to(networks.device))[0]
-            line.append(mask_picture(labels, space.merged))
-        lines.append(line + [to_uint8(picture) for picture in views.get("styles", ())])
-    captions += ["true picture"] * (truth is not None) + kinds + ["parsed"] * (networks.parser is not None)
+            line.append(mask_image(labels, space.merged))
+        lines.append(line + [to_uint8(image) for image in views.get("styles", ())])
+    captions += ["true image"] * (truth is not None) + kinds + ["parsed"] * (networks.parser is not None)
     captions += ["style"] * (len(lines[0]) - len(captions))
     save_png(path, panel(captions, lines, min(max(tests.renders.settings.size, 96), 192)))
 

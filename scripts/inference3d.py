@@ -1,4 +1,4 @@
-"""Semantic masks -> rows of pictures and videos of 3D heads. `--help` shows worked commands."""
+"""Semantic masks -> rows of images and videos of 3D heads. `--help` shows worked commands."""
 
 import argparse
 import shlex
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
-from options.test_options import complete, find_checkpoint, model_opts, parse_options, warnings_for
-from utils.cli import run
+from options.inference_options import complete, find_checkpoint, model_opts, parse_options, warnings_for
+from utils.cli import command, run
 
 if TYPE_CHECKING:  # heavy modules are imported once the options are known to be right
     import numpy as np
 
-    from datasets.inference_dataset import InferenceDataset, MaskItem
+    from datasets.inference_set import InferenceDataset, MaskItem
     from models.pigan.codes import Codes
     from models.scene import Scene
     from scripts.inference_renderer import Renderer
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # heavy modules are imported once the options are known to be
 FIRST_FRAME = 1000  # frames are numbered from here, views of a row from 0
 
 
+@command(paths_list="infer_paths_conf")
 def main(argv: Sequence[str]) -> None:
     opts, given = parse_options(argv)
     for line in warnings_for(given):
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     with (out / "inference.bash").open("a") as file:
         file.write(f"python {Path(sys.argv[0]).name} {shlex.join(argv)}\n")
     label = f"iter_{checkpoint.stem.rpartition('_')[2]}_infer"
-    pictures, videos = (out / f"{label}_{kind}_{opts.test_output_size}" for kind in ("results", "videos"))
+    images, videos = (out / f"{label}_{kind}_{opts.test_output_size}" for kind in ("results", "videos"))
     style = f"_mask{''.join(map(str, opts.latent_mask))}_seed{opts.inject_code_seed}" if opts.latent_mask else ""
 
     renderer = Renderer(net, opts, devices, data.label_nc, len(masks) * views_per_mask(opts))
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     for item in masks:
         codes, name = renderer.codes(item), item["name"] + style
         scene = renderer.scene(codes, opts.inject_code_seed)
-        written += write_pictures(renderer, item, codes, scene, pictures / name)
+        written += write_images(renderer, item, codes, scene, images / name)
         if opts.render_videos:
             written.append(write_video_of(renderer, item, scene, videos / f"{name}.{opts.video_format}"))
     seconds = renderer.close()
@@ -70,13 +71,13 @@ def main(argv: Sequence[str]) -> None:
 
 def mask_data(opts: argparse.Namespace) -> "InferenceDataset":
     """The masks that the options name."""
-    from datasets.inference_dataset import InferenceDataset, MaskOptions
-    from datasets.masks import MaskGeometry
+    from datasets.inference_set import InferenceDataset, MaskOptions
+    from datasets.masks.maps import MaskTransform
     from scripts.inference_renderer import RESIZED
 
     masks = MaskOptions(
         merged=opts.use_merged_labels, use_contour=opts.use_contour, encoding=opts.mask_encoding,
-        geometry=MaskGeometry(opts.image_load_size, opts.image_crop_size, opts.src_input_size),
+        transform=MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size),
         label_order=opts.label_order, display_size=RESIZED if opts.resize_outputs else opts.test_output_size)
     return InferenceDataset(opts.data_path, data_config(opts.dataset_type), masks, paths_list=opts.infer_paths_conf,
                             use_original_pose=opts.use_original_pose, n_images=opts.n_images,
@@ -84,27 +85,26 @@ def mask_data(opts: argparse.Namespace) -> "InferenceDataset":
 
 
 def views_per_mask(opts: argparse.Namespace) -> int:
-    """How many views `write_pictures` and `write_video_of` render."""
+    """How many views `write_images` and `write_video_of` render."""
     extra = (opts.mask_overlay_weight > 0 or opts.couple_outputs) and not opts.use_original_pose
     return (opts.n_outputs_to_generate + opts.use_original_pose + extra
             + opts.style_strip * opts.style_mix_seq_num + opts.render_videos * opts.num_frames)
 
 
-def write_pictures(
+def write_images(
     renderer: "Renderer", item: "MaskItem", codes: "Codes", scene: "Scene", stem: Path
 ) -> Iterator[Path]:
     """Write a mask's row, overlay, couple and strip of styles, as far as asked for; gives their paths."""
     import numpy as np
 
-    from datasets.colouring import overlay
     from models.pigan.cameras import Camera
     from models.pigan.siren import style_code
     from models.pigan.trajectories import sweep
-    from utils.pictures import row, save_png
+    from utils.images import overlay, row, save_png
 
     opts, name, mask = renderer.opts, item["name"], item["colour"]
     own = Camera(*item["pose"]) if item["pose"] else Camera()
-    fov_deg, offsets = renderer.net.config.geometry.fov_deg, data_config(opts.dataset_type).eval_yaw_offsets
+    fov_deg, offsets = renderer.net.config.camera.fov_deg, data_config(opts.dataset_type).eval_yaw_offsets
     cameras = [own] * opts.use_original_pose + sweep(opts.render_mode, offsets, opts.n_outputs_to_generate, fov_deg)
     views = list(renderer.views(scene, cameras, name, 0, "view"))
     yield save_png(f"{stem}.png", row([mask, *views]))
@@ -130,7 +130,7 @@ def write_video_of(renderer: "Renderer", item: "MaskItem", scene: "Scene", path:
     from utils.video import write_video
 
     opts = renderer.opts
-    cameras = trajectory(opts.trajectory, opts.num_frames, renderer.net.config.geometry.fov_deg)
+    cameras = trajectory(opts.trajectory, opts.num_frames, renderer.net.config.camera.fov_deg)
 
     def frames() -> Iterator["np.ndarray"]:
         shown = []

@@ -10,25 +10,24 @@ import torch
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from datasets.colouring import to_uint8
-from datasets.inference_dataset import MaskItem
-from datasets.masks import to_network_input
+from datasets.inference_set import MaskItem
+from datasets.masks.maps import to_network_input
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
-from utils.ahead import map_ahead
-from utils.pictures import resize
+from utils.images import resize, to_uint8
+from utils.parallel import prefetch_map
 
 RESIZED = 256  # pixels of a saved view with --resize_outputs
 
 
 class Renderer:
-    """Codes, scenes and pictures.
+    """Codes, scenes and images.
 
     Args:
         net: on the first of `devices`.
-        opts: of options.test_options.
+        opts: of options.inference_options.
         devices: where views are rendered; several share the views of a call.
         label_nc: label channels of the network input.
         views: number of views of the whole run, for the progress bar.
@@ -44,7 +43,7 @@ class Renderer:
             "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} views, {elapsed} gone, {remaining} left"))
 
     def codes(self, item: MaskItem) -> Codes:
-        """The mask's codes. Masks are encoded one by one, so that a picture never depends on its neighbours."""
+        """The mask's codes. Masks are encoded one by one, so that a image never depends on its neighbours."""
         mean = self.net.latent_avg
         if self.opts.test_pigan_latent_avg:
             return mean
@@ -62,7 +61,7 @@ class Renderer:
     def views(
         self, scene: Scene, cameras: Sequence[Camera], name: str, first: int, what: str
     ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-        """Pictures of these cameras, in order, made as they are asked for.
+        """Images of these cameras, in order, made as they are asked for.
 
         `first` tells a mask's views apart for --stochastic_sampling: it is the number of the first camera.
         """
@@ -84,7 +83,7 @@ class Renderer:
 
         # on one device a view is the work of all its cores, and Ctrl-C ends it at once
         threads = len(scenes) if len(scenes) > 1 else 0
-        return map_ahead(render, range(len(cameras)), threads, 2 * threads)
+        return prefetch_map(render, range(len(cameras)), threads, 2 * threads)
 
     def close(self) -> float:
         """Seconds per view."""

@@ -1,7 +1,7 @@
 """From files to the paper's table: checks what is there, builds the masks, renders the test set, evaluates.
 
     python scripts/reproduce_paper.py --dataset synthheads              # everything here, with the bundled weights
-    python scripts/reproduce_paper.py --dataset celebahq --check        # what is missing, and where to get it
+    python scripts/reproduce_paper.py --dataset celebahq --check  # what is missing, and where to get it
     python scripts/reproduce_paper.py --dataset celebahq                # official weights, the 2,000 test masks
 
 Run the same command again after an interruption: it goes on. The result is <exp_dir>/table.md beside the files of
@@ -28,12 +28,12 @@ from configs.paths_config import (
     PRETRAINED_FOLDER,
 )
 from options.arguments import HelpFormatter, Parser, add_flag, positive, ray_samples
-from utils.cli import run
+from utils.cli import command, run
 from utils.errors import UserError
 from utils.files import write_text
 
 if TYPE_CHECKING:
-    from criteria.evaluation.report import Report
+    from evaluation.report import Report
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST_LIST = "test_masks.txt"
@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command()
 def main(argv: Sequence[str]) -> None:
     opts = build_parser().parse_args(argv)
     synth = opts.dataset == "synthheads"
@@ -89,7 +90,7 @@ def main(argv: Sequence[str]) -> None:
     opts.checkpoint_path = opts.checkpoint_path or (
         ROOT / DEMO_CHECKPOINT if synth else OFFICIAL_CHECKPOINTS["CelebAMask_HQ"])
 
-    from criteria.distribution import INCEPTION_FILE
+    from evaluation.metrics.distribution import INCEPTION_FILE
 
     opts.inception_weights = opts.inception_weights or PRETRAINED_FOLDER / INCEPTION_FILE
     needed = needed_files(opts)
@@ -112,8 +113,8 @@ def main(argv: Sequence[str]) -> None:
 
 def needed_files(opts: argparse.Namespace) -> list[Needed]:
     """Everything that the run reads, with what depends on it."""
-    from criteria.distribution import DISTRIBUTION_METRICS, INCEPTION_URL
     from criteria.perceptual import ALEXNET_FILE, ALEXNET_URL, find_alexnet
+    from evaluation.metrics.distribution import DISTRIBUTION_METRICS, INCEPTION_URL
 
     try:
         alexnet = find_alexnet()
@@ -142,7 +143,7 @@ def prepare_data(opts: argparse.Namespace) -> None:
     """Make what is missing of the test set of computer-made heads, or of the masks of CelebAMask-HQ."""
     root = opts.data_root
     if opts.dataset == "synthheads":
-        from scripts.build_synth_heads import main as build
+        from synth_heads.scripts.build_synth_heads import main as build
 
         arguments = ["--out", str(root), "--num_heads", str(opts.num_heads), "--views", str(TEST_VIEWS), "--size",
                      str(TEST_SIZE), "--seed", str(TEST_SEED), "--merged", "--depth", "--mask_size", str(MASK_SIZE)]
@@ -173,14 +174,14 @@ def evaluate(opts: argparse.Namespace, without: set[str]) -> "Report":
 
 def paper_table(report: "Report", dataset: str) -> str:
     """The published rows beside ours, then all of ours."""
-    from criteria.evaluation.report import number
+    from evaluation.report import number
 
     lines = ["| method | FID | IS |", "|---|---|---|"]
     lines += [f"| {name}, published, CelebAMask-HQ | {fid} | {score} |" for name, fid, score in PUBLISHED]
     name = {"celebahq": "CelebAMask-HQ", "synthheads": "SynthHeads (not comparable with the rows above)"}[dataset]
     ours = [number(report.results[key]) if key in report.results else "not measured" for key in ("fid", "is")]
     lines += [f"| this project, {report.protocol['checkpoint']}, {name} | {' | '.join(ours)} |", "",
-              "The paper does not publish its exact protocol (resolution, poses, sampling, which pictures FID compares "
+              "The paper does not publish its exact protocol (resolution, poses, sampling, which images FID compares "
               "with, implementation of FID), so agreement to the digit cannot be expected.", ""]
     return "\n".join(lines) + "\n" + report.to_markdown("All scores")
 

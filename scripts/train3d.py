@@ -17,15 +17,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.train_options import inherit, parse
-from utils.cli import run
+from utils.cli import command, run
 from utils.errors import UserError
 from utils.files import make_folder, write_text
 
 
+@command()
 def main(argv: Sequence[str]) -> None:
     opts = parse(argv)
 
-    from training import distributed  # heavy imports stay behind --help
+    from training.runtime import processes as distributed  # heavy imports stay behind --help
 
     world = distributed.start(opts.device, opts.gpu_ids, dist_url=opts.dist_url, local_rank=opts.local_rank,
                               world_size=opts.world_size, single=opts.no_distributed)
@@ -38,8 +39,8 @@ def main(argv: Sequence[str]) -> None:
 
 def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
     from training.coach3d import Coach3D
-    from training.run_log import RunLog
-    from training.start import find_start
+    from training.runtime.logs import RunLog
+    from training.runtime.start import find_start
 
     say = print if world.is_main else (lambda text: None)
     contents, source, resume = find_start(opts, world, say)

@@ -17,14 +17,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.pigan_options import parse
-from utils.cli import run
+from utils.cli import command, run
 from utils.files import make_folder, write_text
 
 
+@command()
 def main(argv: Sequence[str]) -> None:
     opts = parse(argv)
 
-    from training import distributed  # heavy imports stay behind --help
+    from training.runtime import processes as distributed  # heavy imports stay behind --help
 
     world = distributed.start(opts.device, opts.gpu_ids, local_rank=opts.local_rank)
     try:
@@ -36,14 +37,14 @@ def main(argv: Sequence[str]) -> None:
 def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
     from models.checkpoints import load_siren
     from training.pigan_coach import GENERATOR, PiganCoach
-    from training.run_log import RunLog
-    from training.start import find_own_run
+    from training.runtime.logs import RunLog
+    from training.runtime.start import find_own_run
 
     say = print if world.is_main else (lambda text: None)
     if opts.objective == "adversarial":
-        from training.pigan_adversarial import AdversarialObjective as Objective
+        from training.objectives.pigan_adversarial import AdversarialObjective as Objective
     else:
-        from training.pigan_reconstruction import ReconstructionObjective as Objective
+        from synth_heads.decoder.objective import ReconstructionObjective as Objective
 
     contents = find_own_run(opts, world, say)
     objective = Objective(opts, world, say)

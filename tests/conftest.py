@@ -1,4 +1,4 @@
-"""Shared fixtures: the reference data (golden numbers of the official code), where it is present; and nothing that a
+"""Shared fixtures: the reference data (golden numbers of the official code); and nothing that a
 test starts stays."""
 
 import faulthandler
@@ -13,10 +13,8 @@ from child_processes import end, end_started, leftovers
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-GOLDEN = SHARED / "golden"
-
-if GOLDEN.is_dir():
-    sys.path.append(str(GOLDEN))  # golden_values.py regenerates weights, inputs and random draws from their names
+GOLDEN = ROOT / "tests" / "golden"
+sys.path.append(str(GOLDEN))  # golden_values.py regenerates weights, inputs and random draws from their names
 
 SECONDS_TO_LEAVE = 120
 
@@ -47,10 +45,7 @@ def pytest_unconfigure():
 
 @pytest.fixture(scope="session")
 def golden():
-    """`golden('poses')` -> the arrays of poses.npz; the test is skipped where the reference data is not there."""
-    if not GOLDEN.is_dir():
-        pytest.skip("reference data not present")
-
+    """`golden('poses')` -> the arrays of poses.npz."""
     def load(name: str) -> dict[str, np.ndarray]:
         with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
             return {key: file[key] for key in file.files}

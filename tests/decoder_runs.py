@@ -10,7 +10,7 @@ from tiny_training import paint_head
 from scripts.train_pigan import main
 
 
-def paint_pictures(folder: Path, count: int, size: int = 32) -> Path:
+def paint_images(folder: Path, count: int, size: int = 32) -> Path:
     """A folder of painted heads, PNG."""
     folder.mkdir(parents=True)
     for index in range(count):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from conftest import ROOT
 
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "environment/README.md",
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "synth_heads/README.md",
+         *sorted(ROOT.glob("synth_heads/docs/*.md")), ROOT / "environment/README.md",
          ROOT / "pretrained_models/README.md", *sorted(ROOT.glob("data/*/*/README.md"))]
 _BATCH_SCRIPT = "scripts/slurm/train.sbatch"  # hands what follows its folder on to train3d.py
 
@@ -17,12 +18,13 @@ class Command:
     """A call of one of the project's scripts, e.g. by `python`, `torchrun` or `sbatch`."""
 
     page: str                   # relative to the repository
-    script: str                 # file name in scripts/
+    script: str                 # file name in scripts/ or synth_heads/scripts/
     arguments: tuple[str, ...]
 
     @property
     def module(self) -> str:
-        return f"scripts.{Path(self.script).stem}"
+        room = "scripts" if (ROOT / "scripts" / self.script).is_file() else "synth_heads.scripts"
+        return f"{room}.{Path(self.script).with_suffix('').as_posix().replace('/', '.')}"
 
     def __str__(self) -> str:
         return f"{Path(self.page).stem}: {self.script} {' '.join(self.arguments)}"
@@ -44,13 +46,13 @@ def commands_of(page: Path) -> list[Command]:
             words = shlex.split(part, comments=True)
         except ValueError:  # a line inside quotation marks that span several
             continue
-        at = next((i for i, word in enumerate(words) if re.fullmatch(r"scripts/[\w/]+\.(py|sbatch)", word)), None)
+        at = next((i for i, word in enumerate(words) if re.fullmatch(r"(synth_heads/)?scripts/[\w/]+\.(py|sbatch)", word)), None)
         if not at or words[0] not in ("python", "torchrun", "sbatch"):
             continue
         script, arguments = words[at], [word for word in words[at + 1:] if word != "..."]
         if script == _BATCH_SCRIPT:
             script, arguments = "scripts/train3d.py", [f"--exp_dir={arguments[0]}", *arguments[1:]]
-        calls.append(Command(str(page.relative_to(ROOT)), script.removeprefix("scripts/"), tuple(arguments)))
+        calls.append(Command(str(page.relative_to(ROOT)), script.removeprefix("synth_heads/").removeprefix("scripts/"), tuple(arguments)))
     return calls
 
 

@@ -18,7 +18,7 @@ def infer(out, weights, masks, *options):
     return sorted(str(path.relative_to(out)) for path in Path(out).rglob("*") if path.is_file())
 
 
-def pictures(folder):
+def images(folder):
     """File name -> pixels of every PNG."""
     return {path.name: np.array(Image.open(path)) for path in Path(folder).rglob("*.png")}
 

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from datasets.inference_dataset import InferenceDataset
+from datasets.inference_set import InferenceDataset
 from datasets.mask_reader import MaskReader
-from utils.ahead import map_ahead
+from utils.parallel import prefetch_map
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
@@ -18,7 +18,7 @@ def test_results_in_order_and_no_further_ahead_than_asked(threads):
             begun.append(item)
         return item * item
 
-    results = map_ahead(work, range(20), threads, 4)
+    results = prefetch_map(work, range(20), threads, 4)
     for i in range(20):
         assert next(results) == i * i
         assert len(begun) <= i + 1 + 4
@@ -27,7 +27,7 @@ def test_results_in_order_and_no_further_ahead_than_asked(threads):
 
 def test_an_error_ends_it():
     with pytest.raises(ZeroDivisionError):
-        list(map_ahead(lambda x: 1 / x, [1, 0, 2], 1, 1))
+        list(prefetch_map(lambda x: 1 / x, [1, 0, 2], 1, 1))
 
 
 class Counted(InferenceDataset):

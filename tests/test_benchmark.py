@@ -8,11 +8,11 @@ from tiny import tiny_model
 
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
-from models.pigan.generator import RayNoise, render_rays
+from models.pigan.render import RayNoise, render_rays
 from models.pigan.siren import style_code
 from scripts import benchmark
-from scripts.benchmark_plot import draw_growth
-from scripts.benchmark_reference import reference_training_rays, reference_view
+from scripts.dev.benchmark_plot import draw_growth
+from scripts.dev.benchmark_reference import reference_training_rays, reference_view
 from utils.errors import UserError
 
 
@@ -25,16 +25,16 @@ def test_same_view():
 
 def test_same_training_step():
     net = tiny_model()
-    geometry = net.config.geometry
-    origin, directions = camera_rays(Camera(), 12, geometry.fov_deg)
+    preset = net.config.camera
+    origin, directions = camera_rays(Camera(), 12, preset.fov_deg)
     origins, directions = origin.expand(2, -1), directions.expand(2, -1, -1)
     perturbation = torch.rand(2, 144, 10, generator=torch.Generator().manual_seed(0))
     styles = [style_code(net.siren, seed) for seed in (1, 2)]
     codes = Codes(torch.cat([style.frequencies for style in styles]).requires_grad_(),
                   torch.cat([style.phase_shifts for style in styles]).requires_grad_())
     official = reference_training_rays(net, codes, origins, directions, perturbation)
-    ours = render_rays(net.siren, codes, origins, directions, near=geometry.ray_start, far=geometry.ray_end, samples=10,
-                       hierarchical=False, lock_view_dependence=False, last_back=geometry.last_back,
+    ours = render_rays(net.siren, codes, origins, directions, near=preset.ray_start, far=preset.ray_end, samples=10,
+                       hierarchical=False, lock_view_dependence=False, last_back=preset.last_back,
                        noise=RayNoise(perturbation)).rgb
     assert (ours - official).abs().mean() < 1e-5
     gradients = [torch.autograd.grad(rgb.square().mean(), (codes.frequencies, codes.phase_shifts))
@@ -54,7 +54,7 @@ def test_render_figures(tmp_path, capsys):
     assert figures["view"] == "8 px, 6 + 6 samples, width 16"
     assert figures["exact: mean difference from the official layout"] < 1e-4
     assert 1 <= figures["grid: evaluations a ray"] < 21
-    assert figures["exact: PSNR to the converged picture, dB"] > 15
+    assert figures["exact: PSNR to the converged image, dB"] > 15
     rates = [figures[f"exact: share of the sgemm of {library}"] * figures[f"sgemm of {library}, GFLOP/s a core"]
              for library in ("PyTorch", "oneDNN")]
     assert rates[0] == pytest.approx(rates[1])  # the same rate, as a share of either

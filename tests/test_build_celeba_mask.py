@@ -1,4 +1,4 @@
-"""Part pictures -> label masks: the recorded result, interruptions, splits, bad parts."""
+"""Part images -> label masks: the recorded result, interruptions, splits, bad parts."""
 
 import json
 import sys
@@ -20,10 +20,10 @@ def part(folder, name, box, size=8, mode="RGB"):
     pixels = np.zeros((size, size), np.uint8)
     y, x, h, w = box
     pixels[y:y + h, x:x + w] = 255
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     path = folder / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.convert(mode).save(path)
+    image.convert(mode).save(path)
     return path
 
 
@@ -51,9 +51,9 @@ def test_recorded_masks(tmp_path, golden):
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "mask").iterdir()) == ["0.png", "2000.png", "419.png"]
     for number in (0, 419, 2000):
-        with Image.open(tmp_path / "mask" / f"{number}.png") as picture:
-            assert picture.mode == "L"
-            np.testing.assert_array_equal(np.asarray(picture), recorded[f"mask_{number}"])
+        with Image.open(tmp_path / "mask" / f"{number}.png") as image:
+            assert image.mode == "L"
+            np.testing.assert_array_equal(np.asarray(image), recorded[f"mask_{number}"])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "P", "L", "1", "RGBA", "LA"])
@@ -66,9 +66,9 @@ def test_parts_of_any_kind_and_the_largest_label_wins(tmp_path, mode):
 
 def test_a_palette_counts_by_colour_not_by_number(tmp_path):
     # background is colour number 3, black; the part is number 0, white
-    picture = Image.fromarray(np.array([[3, 0], [3, 3]], np.uint8))
-    picture.putpalette([255] * 3 + [9] * 6 + [0] * 3)
-    picture.save(tmp_path / "00001_skin.png")
+    image = Image.fromarray(np.array([[3, 0], [3, 3]], np.uint8))
+    image.putpalette([255] * 3 + [9] * 6 + [0] * 3)
+    image.save(tmp_path / "00001_skin.png")
     assert combine_parts({SKIN: tmp_path / "00001_skin.png"}).tolist() == [[0, 1], [0, 0]]
 
 
@@ -126,10 +126,10 @@ def test_a_single_face_is_in_every_list():
 
 
 def test_bad_folders_and_parts(parts, tmp_path):
-    with pytest.raises(UserError, match=r"--in_dir .*nowhere: there is no such folder"):
+    with pytest.raises(UserError, match=r"`in_dir` .*nowhere: there is no such folder"):
         find_parts(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"--in_dir .*empty: no part pictures such as"):
+    with pytest.raises(UserError, match=r"`in_dir` .*empty: no part images such as"):
         find_parts(tmp_path / "empty")
     assert list(find_parts(parts)) == [0, 419, 2000]
     extra = part(parts, "3/00419_hair", (0, 0, 1, 1))

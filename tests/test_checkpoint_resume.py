@@ -13,7 +13,7 @@ from decoder_runs import assert_same
 from launching import Run, train
 from tiny_training import make_all
 
-from training.checkpoint import BEST, LATEST, PREVIOUS, CheckpointFolder
+from training.runtime.checkpoints import BEST, LATEST, PREVIOUS, CheckpointFolder
 from utils.errors import UserError
 
 FAST = ("--board_interval=1", "--latest_interval=1", "--learning_rate=1e-3", "--ema=0.9", "--image_interval=1000",
@@ -208,7 +208,7 @@ def test_fallbacks(tmp_path):
         assert contents["global_step"] == expected
         assert name in problems[-1]
     (tmp_path / "iteration_4.pt").write_bytes(b"")
-    with pytest.raises(UserError, match=r"none of 4 checkpoints can be read.*--overwrite"):
+    with pytest.raises(UserError, match=r"none of 4 checkpoints can be read.*`overwrite`"):
         folder.load_newest()
     (tmp_path / BEST).write_bytes(b"")
     folder.clear()

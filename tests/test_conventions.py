@@ -8,16 +8,16 @@ from conftest import ROOT
 
 from configs.data_configs import DATA_CONFIGS
 from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
+from models.pigan.camera_presets import get_camera_preset
 from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_world, pixel_directions
-from models.pigan.curriculums import get_curriculum
-from scripts import draw_conventions
+from scripts.dev import draw_conventions
 from utils.errors import UserError
 
 CAMERAS, LABELS = ((ROOT / "docs" / name).read_text() for name in ("camera_conventions.md", "label_spaces.md"))
 
 
 def test_drawings_and_tables_are_those_of_the_code(tmp_path):
-    """Drawing them again changes nothing. (After a change of the code: python scripts/draw_conventions.py.)"""
+    """Drawing them again changes nothing. (After a change of the code: python scripts/dev/draw_conventions.py.)"""
     (tmp_path / "label_spaces.md").write_text(LABELS)
     draw_conventions.main(["--docs", str(tmp_path)])
     drawn = sorted(tmp_path.iterdir())
@@ -71,8 +71,8 @@ def test_axes_of_the_page():
 def test_numbers_of_the_page():
     for kind in ("celebahq", "catmask"):
         config = DATA_CONFIGS[f"{kind}_seg_to_3dface"]
-        curriculum = get_curriculum(config.curriculum)
-        for said in (f"{curriculum.fov_deg:g}°", f"{curriculum.ray_start:.3g} to".lstrip("0"),
+        camera_preset = get_camera_preset(config.camera_preset)
+        for said in (f"{camera_preset.fov_deg:g}°", f"{camera_preset.ray_start:.3g} to".lstrip("0"),
                      f"{config.extreme_yaw[0]} to {config.extreme_yaw[1]}".replace("0.", "."),
                      f"{config.extreme_pitch[0]} to {config.extreme_pitch[1]}".replace("0.", "."),
                      ", ".join(f"{x:g}".replace("0.", ".").replace("-", "−") for x in config.eval_yaw_offsets)):

@@ -128,7 +128,7 @@ def test_backbone_lookup(tmp_path, monkeypatch):
     message = str(caught.value)
     assert "\n" not in message
     for part in (ALEXNET_FILE, "https://download.pytorch.org/models/", str(hub), "pretrained_models",
-                 "--lpips_weights", "--lpips_lambda 0"):
+                 "`lpips_weights`", "`lpips_lambda` 0"):
         assert part in message
 
     for folder in (tmp_path / "pretrained_models", hub):  # the later one is looked at first
@@ -137,7 +137,7 @@ def test_backbone_lookup(tmp_path, monkeypatch):
         assert find_alexnet() == folder / ALEXNET_FILE
     (tmp_path / "mine.pth").touch()
     assert find_alexnet(tmp_path / "mine.pth") == tmp_path / "mine.pth"
-    with pytest.raises(UserError, match="--lpips_weights: there is no file"):
+    with pytest.raises(UserError, match="`lpips_weights`: there is no file"):
         find_alexnet(tmp_path / "absent.pth")
 
 

@@ -16,7 +16,7 @@ def test_size_and_checksum_stand_in_the_model_card():
 
 
 def test_demo_weights_hold_a_head():
-    """The middle of the picture is opaque and near the origin, for any mask."""
+    """The middle of the image is opaque and near the origin, for any mask."""
     net = Sem2NeRF.from_checkpoint(DEMO)
     view = net.scene(torch.rand(18, 224, 224, generator=torch.Generator().manual_seed(0))).render(None, 8, 12)
     assert view.opacity[3:5, 3:5].min() > 0.9

@@ -9,8 +9,8 @@ import torch.distributed as dist
 from launching import train, train_together
 from tiny_training import make_all
 
-from training.distributed import Launch, choose_device, read_launch
-from training.rendezvous import meet, slurm_rendezvous
+from training.runtime.processes import Launch, choose_device, read_launch
+from training.runtime.rendezvous import meet, slurm_rendezvous
 from utils.errors import UserError
 
 
@@ -99,7 +99,7 @@ def test_each_attempt_meets_under_a_name_of_its_own():
 
 def test_devices():
     assert choose_device("cpu", "0", Launch()) == torch.device("cpu")
-    with pytest.raises(UserError, match="--device gpu"):
+    with pytest.raises(UserError, match="`device` gpu"):
         choose_device("gpu", "0", Launch())
     if torch.cuda.is_available():
         assert choose_device("auto", "0", Launch()) == torch.device("cuda", 0)

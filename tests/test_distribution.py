@@ -1,6 +1,6 @@
 """FID, KID, Inception score, precision and recall: closed forms on random features, and what is said without weights.
 
-A small network stands in for Inception: its features are the pictures' mean colours, its logits the same times 20.
+A small network stands in for Inception: its features are the images' mean colours, its logits the same times 20.
 """
 
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from criteria.distribution import INCEPTION_FILE, Pictures, distribution_scores, find_inception
+from evaluation.metrics.distribution import INCEPTION_FILE, Images, distribution_scores, find_inception
 from utils.errors import UserError
 
 torch_fidelity = pytest.importorskip("torch_fidelity")
@@ -32,8 +32,8 @@ class MeanColours(FeatureExtractorBase):
     def can_be_compiled():
         return False
 
-    def forward(self, pictures):
-        means = pictures.double().mean((2, 3)) / 255
+    def forward(self, images):
+        means = images.double().mean((2, 3)) / 255
         features = {"colours": means.float(), "logits": (20 * means).float()}
         return tuple(features[name] for name in self.features_list)
 
@@ -46,10 +46,10 @@ def extractor():
     return name
 
 
-def flat_pictures(colours: np.ndarray) -> Pictures:
-    """One-coloured pictures (2 x 2 pixels) for colours (count, 3), uint8."""
+def flat_images(colours: np.ndarray) -> Images:
+    """One-coloured images (2 x 2 pixels) for colours (count, 3), uint8."""
     tensors = torch.from_numpy(colours)[:, :, None, None].expand(-1, -1, 2, 2)
-    return Pictures(len(colours), lambda index: tensors[index])
+    return Images(len(colours), lambda index: tensors[index])
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_fid_closed_form(extractor, sets):
     root_a = vectors * np.sqrt(values) @ vectors.T
     trace = np.sqrt(np.linalg.eigvalsh(root_a @ cov_b @ root_a)).sum()
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * trace
-    scores = distribution_scores(*map(flat_pictures, sets), ("fid",), extractor=extractor)
+    scores = distribution_scores(*map(flat_images, sets), ("fid",), extractor=extractor)
     assert scores == {"fid": pytest.approx(expected, rel=1e-4)}
 
 
@@ -76,8 +76,8 @@ def test_fid_of_shifted_and_equal_sets(extractor, sets):
     """A set against itself is 0; against itself brighter by 51 (.2) in one channel, .2^2."""
     a, _ = sets
     shifted = a + np.array([51, 0, 0], np.uint8)
-    assert distribution_scores(flat_pictures(a), flat_pictures(a), ("fid",), extractor=extractor)["fid"] < 1e-6
-    moved = distribution_scores(flat_pictures(a), flat_pictures(shifted), ("fid",), extractor=extractor)["fid"]
+    assert distribution_scores(flat_images(a), flat_images(a), ("fid",), extractor=extractor)["fid"] < 1e-6
+    moved = distribution_scores(flat_images(a), flat_images(shifted), ("fid",), extractor=extractor)["fid"]
     assert moved == pytest.approx(0.04, rel=1e-3)
 
 
@@ -91,44 +91,44 @@ def test_kid_closed_form(extractor, sets):
 
     off = ~np.eye(50, dtype=bool)
     expected = kernel(a, a)[off].mean() + kernel(b, b)[off].mean() - 2 * kernel(a, b).mean()
-    scores = distribution_scores(*(flat_pictures(values[:50]) for values in sets), ("kid",), extractor=extractor)
+    scores = distribution_scores(*(flat_images(values[:50]) for values in sets), ("kid",), extractor=extractor)
     assert scores["kid"] == pytest.approx(expected, rel=1e-4)
     assert scores["kid_std"] < 1e-6
 
 
 def test_inception_score_closed_form(extractor):
-    """Three kinds of pictures whose class is nearly certain, evenly spread: the score is their number, 3; one kind: 1.
+    """Three kinds of images whose class is nearly certain, evenly spread: the score is their number, 3; one kind: 1.
 
-    Logits 20 and 0, 0: certain up to 4e-9. Every split of the ten holds 300 pictures, about a hundred of each kind."""
+    Logits 20 and 0, 0: certain up to 4e-9. Every split of the ten holds 300 images, about a hundred of each kind."""
     kinds = np.eye(3, dtype=np.uint8) * 255
     many, one = np.tile(kinds, (1000, 1)), np.tile(kinds[:1], (30, 1))
-    scores = distribution_scores(flat_pictures(many), None, ("is",), extractor=extractor)
+    scores = distribution_scores(flat_images(many), None, ("is",), extractor=extractor)
     assert scores["is"] == pytest.approx(3, rel=0.01)
     assert scores["is_std"] < 0.02
-    assert distribution_scores(flat_pictures(one), None, ("is",), extractor=extractor)["is"] == pytest.approx(1)
+    assert distribution_scores(flat_images(one), None, ("is",), extractor=extractor)["is"] == pytest.approx(1)
 
 
 def test_precision_and_recall_by_eye(extractor):
     """Real: two clusters. Generated: only one of them, so all is real (precision 1) and half is missed (recall .5)."""
     rng = np.random.default_rng(1)
     dark, bright = (rng.integers(low, low + 30, (20, 3)).astype(np.uint8) for low in (10, 200))
-    scores = distribution_scores(flat_pictures(dark), flat_pictures(np.concatenate([dark, bright])), ("prc",),
+    scores = distribution_scores(flat_images(dark), flat_images(np.concatenate([dark, bright])), ("prc",),
                                  extractor=extractor)
     assert scores == {"precision": 1, "recall": 0.5}
 
 
 def test_what_cannot_be_computed(extractor, sets):
-    a, b = map(flat_pictures, sets)
+    a, b = map(flat_images, sets)
     with pytest.raises(ValueError, match="unknown metrics"):
         distribution_scores(a, b, ("fud",), extractor=extractor)
-    with pytest.raises(ValueError, match="without real pictures"):
+    with pytest.raises(ValueError, match="without real images"):
         distribution_scores(a, None, ("fid",), extractor=extractor)
-    with pytest.raises(UserError, match="9 real pictures are too few"):
-        distribution_scores(a, flat_pictures(sets[1][:9]), ("fid",), extractor=extractor)
+    with pytest.raises(UserError, match="9 real images are too few"):
+        distribution_scores(a, flat_images(sets[1][:9]), ("fid",), extractor=extractor)
 
 
 def test_missing_or_wrong_inception_weights(tmp_path, sets):
-    a, b = map(flat_pictures, sets)
+    a, b = map(flat_images, sets)
     for weights in (None, tmp_path / "absent.pth"):
         with pytest.raises(UserError) as caught:
             distribution_scores(a, b, ("fid",), weights)
@@ -147,5 +147,5 @@ def test_missing_or_wrong_inception_weights(tmp_path, sets):
 
 def test_uniform_logits_score_one(extractor):
     grey = np.full((20, 3), 128, np.uint8)
-    score = distribution_scores(flat_pictures(grey), None, ("is",), extractor=extractor)["is"]
+    score = distribution_scores(flat_images(grey), None, ("is",), extractor=extractor)["is"]
     assert math.isclose(score, 1, abs_tol=1e-6)

@@ -12,12 +12,12 @@ from tiny import FACE_OPTS, tiny_checkpoint
 from tiny_training import make_data
 
 from configs.data_configs import data_config
-from criteria.evaluation import rendering
-from criteria.evaluation.report import MEANINGS, Report, number
-from criteria.evaluation.run import check_data
-from datasets.evaluation_set import EvaluationSet
-from datasets.masks import MaskGeometry
-from models.parsers.face_parser import FaceParser, ParserConfig
+from datasets.masks.maps import MaskTransform
+from evaluation import rendering
+from evaluation.face_segmentation.small_network import FaceParser, ParserConfig
+from evaluation.report import MEANINGS, Report, number
+from evaluation.run import check_data
+from evaluation.test_set import EvaluationSet
 from scripts import evaluate3d
 from utils.errors import UserError
 
@@ -30,10 +30,10 @@ def two_views_a_head(root, heads=6):
     make_data(root, heads)
     for folder, suffix in (("mask", ".png"), ("CelebA-HQ-img", ".jpg")):
         for head in range(heads - 1, -1, -1):
-            picture = root / folder / f"{head}{suffix}"
+            image = root / folder / f"{head}{suffix}"
             for view in (1, 0):
-                shutil.copy(picture, root / folder / f"t{head * 100 + view}{suffix}")
-            picture.unlink()
+                shutil.copy(image, root / folder / f"t{head * 100 + view}{suffix}")
+            image.unlink()
         for file in list((root / folder).glob("t*")):
             file.rename(file.with_name(file.name[1:]))
     ids = np.array([[head * 100, head * 100 + 1] for head in range(heads)])
@@ -82,14 +82,14 @@ def test_everything_that_needs_no_files(world, first):
         assert isinstance(results[name], float), name
     assert results["psnr_matched"] > results["psnr"]
     assert first["protocol"]["images"] == 6
-    assert first["protocol"]["picture_size"] == SIZE
+    assert first["protocol"]["image_size"] == SIZE
     assert len(first["protocol"]["checkpoint_sha256"]) == 64
     assert any("pose: too few masks" in note for note in first["notes"])
     table = (world / "first/results.md").read_text()
     assert f"| {MEANINGS['psnr'][0]} | {number(results['psnr'])} | higher |" in table
     assert "checkpoint sha256" in table
     sheet = np.asarray(Image.open(world / "first/sheet.png"))
-    assert sheet.shape[1] > 10 * 96, "mask, picture, three views, parsed, six styles"
+    assert sheet.shape[1] > 10 * 96, "mask, image, three views, parsed, six styles"
 
 
 def test_the_same_numbers_after_a_kill(world, first, tmp_path, monkeypatch):
@@ -128,16 +128,16 @@ def test_more_metrics_render_only_what_is_missing(world, tmp_path, capsys):
     report = evaluate3d.main(command(world, out, "--metrics=psnr,view_consistency"))
     assert "6 of them to render" in capsys.readouterr().out, "the neighbouring views"
     assert {"psnr", "view_error"} <= set(report.results)
-    with pytest.raises(UserError, match="holds renders with picture_size 24, not 16; give another folder"):
+    with pytest.raises(UserError, match="holds renders with image_size 24, not 16; give another folder"):
         evaluate3d.main(command(world, out, "--metrics=psnr", "--test_output_size=16"))
 
 
 def test_truth_is_framed_as_the_camera_sees_it(world):
     """128 pixels on disk, 160 : 128 of the framing: the crop takes the middle, depth and labels alike."""
     data = EvaluationSet.find(world / "data", data_config("celebahq_seg_to_3dface"))
-    geometry = MaskGeometry(320, 256, 64)
-    item, mask = data.truth(geometry, 102)[0], data.masks[0]
-    depth = data.depth(mask.path, geometry, 102)
+    transform = MaskTransform(320, 256, 64)
+    item, mask = data.truth(transform, 102)[0], data.masks[0]
+    depth = data.depth(mask.path, transform, 102)
     assert item["label"].shape == depth.shape == (102, 102)
     assert (depth.isfinite() == (item["label"] > 0)).float().mean() > 0.99
     assert depth[51, 51].item() == pytest.approx((48_000 + 64 * 20) / 50_000, abs=0.001)

@@ -1,4 +1,4 @@
-"""Folders of pictures, and the Fréchet distance between pictures."""
+"""Folders of images, and the Fréchet distance between images."""
 
 import numpy as np
 import pytest
@@ -7,41 +7,41 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from torch.nn import functional as F
 
-from criteria.frechet import FEATURES, Gaussian, frechet_distance, gaussian_of, simple_features
-from datasets.picture_folder import PictureFolder
+from datasets.image_folder import ImageFolder
+from evaluation.metrics.frechet import FEATURES, Gaussian, frechet_distance, gaussian_of, simple_features
 from utils.errors import UserError
 
 
-def pictures(count, size, seed=0):
+def images(count, size, seed=0):
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
 def test_the_central_square_is_kept(tmp_path):
-    """A picture 40 wide and 20 high: its middle square is green, half of that (in each direction) blue."""
+    """A image 40 wide and 20 high: its middle square is green, half of that (in each direction) blue."""
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[:, 10:30, 1] = 200
     pixels[5:15, 15:25] = 0, 0, 200
     for name in ("2.png", "10.PNG", ".hidden.png"):
         Image.fromarray(pixels).save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
-    folder = PictureFolder(tmp_path)
+    (tmp_path / "notes.txt").write_text("no image")
+    folder = ImageFolder(tmp_path)
     assert [path.name for path in folder.paths] == ["2.png", "10.PNG"]
     assert np.array_equal(folder.read(0, 20).permute(1, 2, 0), pixels[:, 10:30])
-    half = PictureFolder(tmp_path, keep=0.5).read(1, 10)
+    half = ImageFolder(tmp_path, keep=0.5).read(1, 10)
     assert np.array_equal(half.permute(1, 2, 0), pixels[5:15, 15:25])
     assert folder.read(0, 4).shape == (3, 4, 4)
 
 
-def test_pictures_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match=r"--data_root .*nowhere: this folder cannot be read"):
-        PictureFolder(tmp_path / "nowhere")
+def test_images_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match=r"`data_root` .*nowhere: this folder cannot be read"):
+        ImageFolder(tmp_path / "nowhere")
     (tmp_path / "inside").mkdir()
-    with pytest.raises(UserError, match=r"0 pictures .* did you mean .*inside\?"):
-        PictureFolder(tmp_path)
+    with pytest.raises(UserError, match=r"0 images .* did you mean .*inside\?"):
+        ImageFolder(tmp_path)
     for name in ("1.jpg", "2.jpg"):
-        (tmp_path / name).write_bytes(b"\xff\xd8\xff half a picture")
-    with pytest.raises(UserError, match=r"1\.jpg: this picture cannot be read") as caught:
-        PictureFolder(tmp_path).read(0, 8)
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff half a image")
+    with pytest.raises(UserError, match=r"1\.jpg: this image cannot be read") as caught:
+        ImageFolder(tmp_path).read(0, 8)
     assert "\n" not in str(caught.value)
 
 
@@ -61,10 +61,10 @@ def test_frechet_distance_of_full_covariances():
     assert frechet_distance(one, other) == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_features_tell_pictures_apart():
-    real = simple_features(pictures(300, 16))
+def test_features_tell_images_apart():
+    real = simple_features(images(300, 16))
     assert real.shape == (300, FEATURES)
-    torch.testing.assert_close(real[:3], simple_features(pictures(300, 16)[:3]))
-    near = frechet_distance(gaussian_of(real), gaussian_of(simple_features(pictures(300, 16, 1))))
-    blurred = F.interpolate(F.avg_pool2d(pictures(300, 16, 1), 4), scale_factor=4.0)
+    torch.testing.assert_close(real[:3], simple_features(images(300, 16)[:3]))
+    near = frechet_distance(gaussian_of(real), gaussian_of(simple_features(images(300, 16, 1))))
+    blurred = F.interpolate(F.avg_pool2d(images(300, 16, 1), 4), scale_factor=4.0)
     assert frechet_distance(gaussian_of(real), gaussian_of(simple_features(blurred))) > 3 * near

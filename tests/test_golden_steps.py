@@ -11,11 +11,11 @@ from test_models_golden import assert_close, masks, net, official, siren_inputs,
 
 from models.pigan.cameras import camera_origins, camera_to_world, pixel_directions, rotate
 from models.pigan.codes import Codes
-from models.pigan.folded import FoldedField
-from models.pigan.generator import RayNoise, render_rays
+from models.pigan.fast.fold import FoldedField
 from models.pigan.integration import composite
-from models.pigan.patches import PatchConfig, draw_patches
+from models.pigan.render import RayNoise, render_rays
 from models.pigan.sampling import importance_depths, stratified_depths
+from training.patches import PatchConfig, draw_patches
 from training.rays import patch_rays
 
 
@@ -102,16 +102,16 @@ TRAINING = [("hier_lock", True, True, True, False), ("hier_nolock", True, False,
 
 
 def small_render(net, tag, name, hierarchical, lock, last_back, white, first):  # noqa: F811
-    """The recorded 8 x 8 picture; `first` is the number of its first draw."""
+    """The recorded 8 x 8 image; `first` is the number of its first draw."""
     import golden_values as gv
 
-    curriculum = net.config.geometry
+    camera_preset = net.config.camera
     codes = Codes(*(torch.from_numpy(gv.normal(f"{tag}.code.0.{i}", (1, 2304), 0.3)) for i in (0, 1)))
     origin = camera_origins(torch.tensor([1.3]), torch.tensor([1.7]))
-    dirs = rotate(pixel_directions(8, curriculum.fov_deg), camera_to_world(origin))
+    dirs = rotate(pixel_directions(8, camera_preset.fov_deg), camera_to_world(origin))
     draws = [torch.from_numpy(gv.uniform(f"{tag}.inner.{name}.{first + k}", (1, 64, 6))) for k in (0, 4)]
     with torch.no_grad():
-        return render_rays(net.siren, codes, origin, dirs, near=curriculum.ray_start, far=curriculum.ray_end,
+        return render_rays(net.siren, codes, origin, dirs, near=camera_preset.ray_start, far=camera_preset.ray_end,
                            samples=6, hierarchical=hierarchical, lock_view_dependence=lock, last_back=last_back,
                            white_back=white, noise=RayNoise(*draws))
 
@@ -136,14 +136,14 @@ def test_rays_and_samples(net, tag, golden, name):  # noqa: F811
     import golden_values as gv
 
     reference = golden(f"render_inner_{tag}")
-    curriculum = net.config.geometry
+    camera_preset = net.config.camera
     steps = {key.removeprefix(f"{name}__"): value for key, value in reference.items() if key.startswith(f"{name}__")}
-    camera_dirs = pixel_directions(8, curriculum.fov_deg)
+    camera_dirs = pixel_directions(8, camera_preset.fov_deg)
     np.testing.assert_allclose(camera_dirs, steps["get_initial_rays_trig_2"][0], atol=1e-6)
     origin = camera_origins(torch.tensor([1.3]), torch.tensor([1.7]))
     dirs = rotate(camera_dirs, camera_to_world(origin))
     draws = torch.from_numpy(gv.uniform(f"{tag}.inner.{name}.0", (64, 6)))
-    coarse = stratified_depths(curriculum.ray_start, curriculum.ray_end, 6, draws)
+    coarse = stratified_depths(camera_preset.ray_start, camera_preset.ray_end, 6, draws)
     np.testing.assert_allclose(coarse, steps["transform_sampled_points_1"][0, ..., 0], atol=1e-6)
     np.testing.assert_allclose(dirs, steps["transform_sampled_points_2"], atol=1e-6)
     np.testing.assert_allclose(origin.expand(64, 3), steps["transform_sampled_points_3"][0], atol=1e-6)
@@ -165,20 +165,20 @@ def test_rays_and_samples(net, tag, golden, name):  # noqa: F811
 
 @pytest.mark.parametrize("iteration", [0, 50000])
 def test_patch_render(net, tag, golden, iteration):  # noqa: F811
-    """A patch of 16 x 16 rays of a 64-pixel picture with 4 samples, as the official training renders it."""
+    """A patch of 16 x 16 rays of a 64-pixel image with 4 samples, as the official training renders it."""
     import golden_values as gv
 
     reference = golden(f"render_inner_{tag}")
-    curriculum = net.config.geometry
+    camera_preset = net.config.camera
     config = PatchConfig({"celebahq": 0.125, "catmask": 0.08}[tag], 1.0, 0.0019, shift="diagonal")
     grid = draw_patches(config, 16, iteration, 1, torch.Generator().manual_seed(5))
     expected_grid = reference[f"patch_it{iteration}_seeded_pattern"]
     np.testing.assert_allclose(grid, expected_grid, rtol=0, atol=2.5e-7)
     codes = Codes(*(torch.from_numpy(gv.normal(f"{tag}.code.0.{i}", (1, 2304), 0.3)) for i in (0, 1)))
-    origins, dirs = patch_rays(torch.tensor([[1.3, 1.7]]), grid, 64, curriculum.fov_deg)
+    origins, dirs = patch_rays(torch.tensor([[1.3, 1.7]]), grid, 64, camera_preset.fov_deg)
     noise = RayNoise(torch.from_numpy(gv.uniform(f"{tag}.patch.{iteration}.0", (1, 256, 4, 1)))[..., 0])
     with torch.no_grad():
-        out = render_rays(net.siren, codes, origins, dirs, near=curriculum.ray_start, far=curriculum.ray_end, samples=4,
+        out = render_rays(net.siren, codes, origins, dirs, near=camera_preset.ray_start, far=camera_preset.ray_end, samples=4,
                           hierarchical=False, lock_view_dependence=False, last_back=tag == "celebahq", noise=noise)
     image = (out.rgb * 2 - 1).transpose(1, 2).reshape(1, 3, 16, 16).numpy()
     error = np.abs(image - reference[f"patch_it{iteration}_seeded_pixels"])
@@ -200,8 +200,6 @@ def test_opacity_is_the_official_weight_fill(golden):
 
 def test_reference_data_is_complete():
     """The list of fixtures that the tests know, so that new ones are noticed."""
-    if not GOLDEN.is_dir():
-        pytest.skip("reference data not present")
     known = {"build_celeba_mask", "contours", "integrate", "losses", "poses", "ranger", "sampling_pattern",
              "swin_buffers", "visuals", *(f"{kind}_{name}" for name in ("celebahq", "catmask") for kind in (
                  "encoder", "inputs", "latents", "render", "render_inner", "siren", "train_step"))}

@@ -1,4 +1,4 @@
-"""The grid sampler: its quadrature on cases worked out by hand, its pictures against the exact path."""
+"""The grid sampler: its quadrature on cases worked out by hand, its images against the exact path."""
 
 import gc
 import math
@@ -9,10 +9,10 @@ import torch
 from tiny import tiny_model
 
 from models.pigan.cameras import Camera, camera_rays
-from models.pigan.density_grid import CELL, DensityGrid
-from models.pigan.grid_sampling import RULES, Budget, invert, legendre, place_samples, samples_needed
+from models.pigan.fast.density_grid import CELL, DensityGrid
+from models.pigan.fast.grid_sampling import RULES, Budget, invert, legendre, place_samples, samples_needed
 from models.pigan.siren import style_code
-from options.test_options import parse_options
+from options.inference_options import parse_options
 from utils.errors import UserError
 
 NEAR, FAR, BUDGET = 0.88, 1.12, Budget(0.0055, 20)
@@ -88,7 +88,7 @@ def test_a_grid_has_room_up_to_its_field_of_view():
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_pictures_equal_a_converged_exact_render(scene, camera):
+def test_images_equal_a_converged_exact_render(scene, camera):
     exact = scene.render(camera, 24, 192)
     coarse = scene.render(camera, 24, 12)
     view = scene.render(camera, 24, 24, sampler="grid")
@@ -125,21 +125,21 @@ def test_auto_refuses_a_grid_worse_than_the_samples(scene, monkeypatch):
         monkeypatch.setattr(f"models.scene.{name}", value)
     for name in ("_reliable", "grids"):
         monkeypatch.setattr(scene, name, {})
-    monkeypatch.setattr("models.pigan.density_grid.HIDDEN", 2.0)  # nothing counts as seen: nothing is refined
+    monkeypatch.setattr("models.pigan.fast.density_grid.HIDDEN", 2.0)  # nothing counts as seen: nothing is refined
     assert not scene.grid_is_reliable(Camera(), 24)
 
 
 def test_prepared_views_do_not_depend_on_their_order(scene, monkeypatch):
     cameras = [Camera(yaw) for yaw in (1.3, 1.57, 1.8)]
-    pictures = []
+    images = []
     for order in ((0, 1, 2), (2, 0, 1)):
         monkeypatch.setattr(scene, "grids", {})
         scene.prepare(cameras, 8, 12)
         made = scene.grids[12].evaluations
         views = {i: scene.render(cameras[i], 8, 12, sampler="grid").rgb for i in order}
         assert scene.grids[12].evaluations == made
-        pictures.append([views[i] for i in range(3)])
-    assert all(torch.equal(*pair) for pair in zip(*pictures))
+        images.append([views[i] for i in range(3)])
+    assert all(torch.equal(*pair) for pair in zip(*images))
 
 
 def test_only_where_interpolation_errs_all_points_are_asked_for():

@@ -17,15 +17,15 @@ from launching import context
 from tiny_training import make_cat_data, make_data
 
 from configs.data_configs import data_config
-from datasets.images_dataset import ImagesDataset3D, ImagesOptions, find_masks, mirrored
-from datasets.map_cache import MapCache
-from datasets.masks import MaskGeometry, prepare_mask, read_mask
-from datasets.sample_stream import SampleStream, Share, index_at
+from datasets.masks.cache import MapCache
+from datasets.masks.maps import MaskTransform, prepare_mask, read_mask
+from datasets.sample_stream import BatchShard, SampleStream, index_at
+from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks, mirrored
 from training.loading import checked, to_device, training_loader
 from utils.errors import UserError
 
 FACES, CATS = data_config("celebahq_seg_to_3dface"), data_config("catmask_seg_to_3dface")
-OPTIONS = ImagesOptions(MaskGeometry(80, 64, 32), output_size=48)
+OPTIONS = ImagesOptions(MaskTransform(80, 64, 32), output_size=48)
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def faces(tmp_path):
 
 def dataset(root, config=FACES, options=OPTIONS, **lists):
     train, _, _ = find_masks(root, config, **lists)
-    geometry = replace(options.geometry, crop=config.crop)
-    return ImagesDataset3D(root, config, train, replace(options, geometry=geometry))
+    transform = replace(options.transform, crop=config.crop)
+    return ImagesDataset3D(root, config, train, replace(options, transform=transform))
 
 
 def test_item(faces):
@@ -49,7 +49,7 @@ def test_item(faces):
     # 1.jpg: yaw -4, pitch -1 degrees -> 94 and 89 degrees
     torch.testing.assert_close(item["pose"], torch.deg2rad(torch.tensor([94.0, 89.0])))
     expected = prepare_mask(read_mask(faces / "mask" / "1.png", FACES.label_space), FACES.label_space, True,
-                            OPTIONS.geometry, True)
+                            OPTIONS.transform, True)
     np.testing.assert_array_equal(item["label"], expected.label)
     np.testing.assert_array_equal(item["distance"], expected.distance)
 
@@ -57,12 +57,12 @@ def test_item(faces):
 def test_photograph_is_framed_as_the_mask(tmp_path):
     """A white square in the photograph lies where its label lies in the mask."""
     root = make_data(tmp_path / "faces", count=2)
-    mask, picture = np.zeros((160, 160), np.uint8), np.zeros((320, 320, 3), np.uint8)
-    mask[60:90, 40:100], picture[120:180, 80:200] = 1, 255
+    mask, image = np.zeros((160, 160), np.uint8), np.zeros((320, 320, 3), np.uint8)
+    mask[60:90, 40:100], image[120:180, 80:200] = 1, 255
     cv2.imwrite(str(root / "mask" / "1.png"), mask)
-    cv2.imwrite(str(root / "CelebA-HQ-img" / "1.jpg"), picture)
+    cv2.imwrite(str(root / "CelebA-HQ-img" / "1.jpg"), image)
     for crop in (True, False):
-        item = dataset(root, replace(FACES, crop=crop), ImagesOptions(MaskGeometry(80, 64, 48), 48))[0]
+        item = dataset(root, replace(FACES, crop=crop), ImagesOptions(MaskTransform(80, 64, 48), 48))[0]
         agree = (item["image"].float().mean(0) > 127) == (item["label"] == 1)
         assert agree.float().mean() > 0.97
 
@@ -71,12 +71,12 @@ def test_official_input_and_target(golden, tmp_path):
     """The first training mask of the reference run, bit for bit."""
     import hashlib
 
-    from conftest import SHARED
+    from conftest import GOLDEN
 
     for tag, config, folder, label_nc in (("celebahq", FACES, "faces", 16), ("catmask", CATS, "cats", 8)):
         root = (make_data if tag == "celebahq" else make_cat_data)(tmp_path / tag, count=2)
-        shutil.copy(SHARED / "masks" / "synthetic" / folder / "0.png", root / "mask" / "1.png")
-        data = dataset(root, config, ImagesOptions(MaskGeometry(320, 256, 224), 64))
+        shutil.copy(GOLDEN / "masks" / folder / "0.png", root / "mask" / "1.png")
+        data = dataset(root, config, ImagesOptions(MaskTransform(320, 256, 224), 64))
         items = [data[0]]
         loaded = {key: torch.stack([item[key] for item in items]) for key in ("label", "contour", "distance", "image",
                                                                              "pose")}
@@ -160,15 +160,15 @@ def empty_list(root):
 
 
 @pytest.mark.parametrize("damage, message", [
-    (no_root, "--data_root .*: there is no such folder"),
+    (no_root, "`data_root` .*: there is no such folder"),
     (no_masks, "no folder mask/ of label PNGs; make it with scripts/build_celeba_mask.py"),
-    (empty_masks, "--data_root .*no masks in this folder"),
+    (empty_masks, "`data_root` .*no masks in this folder"),
     (no_photographs, "no folder of photographs"),
     (missing_photograph, "no photograph 2.jpg or .png for mask 2.png"),
     (no_poses, "it has no CelebAMask-HQ-pose-anno.txt"),
     (missing_pose, "no pose for mask 3.png, image 3"),
     (unknown_name, "train_paths.txt, line 1: '17'"),
-    (empty_list, "--train_paths_conf .*the list is empty"),
+    (empty_list, "`train_paths_conf` .*the list is empty"),
 ])
 def test_what_is_missing_is_named(faces, damage, message):
     damage(faces)
@@ -181,7 +181,7 @@ def test_damaged_files_are_named_also_by_loader_processes(faces):
     photograph.write_bytes(photograph.read_bytes()[:500])
     with pytest.raises(UserError, match=r"1\.jpg: this photograph cannot be read"):
         dataset(faces)[0]
-    loader = training_loader(dataset(faces), 0, Share(3), 0, workers=1, pin=False)
+    loader = training_loader(dataset(faces), 0, BatchShard(3), 0, workers=1, pin=False)
     with pytest.raises(UserError, match=r"^[^\n]*1\.jpg: this photograph cannot be read[^\n]*$"):
         next(checked(loader))
 
@@ -189,7 +189,7 @@ def test_damaged_files_are_named_also_by_loader_processes(faces):
 @pytest.mark.parametrize("hung", [False, True])
 def test_loader_processes_end_with_the_batches(faces, hung):
     """Also one that hangs; Python would wait for it at its own exit."""
-    loader = training_loader(dataset(faces), 0, Share(3), 0, workers=1, pin=False)
+    loader = training_loader(dataset(faces), 0, BatchShard(3), 0, workers=1, pin=False)
     with contextlib.closing(checked(loader)) as batches:
         next(batches)
         (worker,) = multiprocessing.active_children()
@@ -221,7 +221,7 @@ def test_damaged_cache_file_counts_as_absent(faces, tmp_path):
     expected = dataset(faces, options=cached)[0]
     (file,) = (tmp_path / "cache").rglob("*.png")
     whole = file.read_bytes()
-    for damaged in (b"", whole[:60], b"not a picture"):
+    for damaged in (b"", whole[:60], b"not a image"):
         file.write_bytes(damaged)
         assert torch.equal(dataset(faces, options=cached)[0]["distance"], expected["distance"])
         assert file.read_bytes() == whole, "and is made again"
@@ -240,7 +240,7 @@ def _fill(arguments):
         content = bytes([rng.integers(5)])
         kept = cache.get(content, 8)
         mask = prepare_mask(np.full((8, 8), 1 + content[0], np.uint8), FACES.label_space, False,
-                            MaskGeometry(input_size=8, crop=False), False)
+                            MaskTransform(input_size=8, crop=False), False)
         if kept is not None and not (kept.label == mask.label).all():
             return False
         cache.put(content, mask)
@@ -268,24 +268,24 @@ def take(stream, count):
 
 def test_shares_make_up_the_stream():
     """Two processes with two micro-batches of 3 read, step by step, what one process with batches of 12 reads."""
-    alone = take(SampleStream(7, 0, Share(12)), 3)
-    halves = [take(SampleStream(7, 0, Share(3, rank, world=2, micro_batches=2)), 6) for rank in (0, 1)]
+    alone = take(SampleStream(7, 0, BatchShard(12)), 3)
+    halves = [take(SampleStream(7, 0, BatchShard(3, rank, world=2, micro_batches=2)), 6) for rank in (0, 1)]
     together = [[*halves[0][2 * s], *halves[1][2 * s], *halves[0][2 * s + 1], *halves[1][2 * s + 1]] for s in range(3)]
     assert together == alone
-    assert take(SampleStream(7, 0, Share(12), start=24), 1) == alone[2:]
+    assert take(SampleStream(7, 0, BatchShard(12), start=24), 1) == alone[2:]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_follows_the_stream(faces, workers):
     data = dataset(faces)
-    loader = training_loader(data, 3, Share(2), start=4, workers=workers, pin=False)
+    loader = training_loader(data, 3, BatchShard(2), start=4, workers=workers, pin=False)
     with contextlib.closing(checked(loader)) as batches:
         names = [name for batch, _ in zip(batches, range(4)) for name in batch["name"]]
     assert names == [data.masks[index_at(position, 3, 3)].stem for position in range(4, 12)]
 
 
 def test_mirrored_samples_follow_the_others(faces):
-    """Twice as many; a mirrored sample is the mirror picture with left and right parts exchanged, seen from the other
+    """Twice as many; a mirrored sample is the mirror image with left and right parts exchanged, seen from the other
     side, and mirrored again it is the sample itself."""
     data = dataset(faces, FACES, replace(OPTIONS, mirror=True, merged=False))
     count = len(data.masks)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from inferring import CATS, FACES, SMALL, infer, names_list, pictures
+from inferring import CATS, FACES, SMALL, images, infer, names_list
 from PIL import Image
 from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint
 
@@ -20,9 +20,9 @@ def test_files_names_and_sizes(tmp_path, weights, faces):
     assert infer(tmp_path, weights, faces) == [
         "inference.bash",
         *(f"iter_500_infer_results_16/{name}_mask8_seed0.png" for name in ("90001_hair", "90001", "90002"))]
-    for picture in pictures(tmp_path).values():
-        assert picture.shape == (16, 6 * 16, 3)  # mask and five yaws
-        assert len({picture[:, k * 16 : k * 16 + 16].tobytes() for k in range(1, 6)}) == 5
+    for image in images(tmp_path).values():
+        assert image.shape == (16, 6 * 16, 3)  # mask and five yaws
+        assert len({image[:, k * 16 : k * 16 + 16].tobytes() for k in range(1, 6)}) == 5
     assert "--test_output_size 16" in (tmp_path / "inference.bash").read_text()
 
 
@@ -32,8 +32,8 @@ def test_every_kind_of_output(tmp_path, weights, faces):
                     "--n_outputs_to_generate=2", "--render_mode=v")
     stem = "iter_500_infer_results_16/90001_mask678_seed711"
     assert written[1:] == [f"{stem}-256_styles.png", f"{stem}.png", f"{stem}_coupled.png", f"{stem}_overlay.png"]
-    shown = {name.removeprefix("90001_mask678_seed711"): picture for name, picture in pictures(tmp_path).items()}
-    widths = {name: picture.shape[1] // 16 for name, picture in shown.items()}
+    shown = {name.removeprefix("90001_mask678_seed711"): image for name, image in images(tmp_path).items()}
+    widths = {name: image.shape[1] // 16 for name, image in shown.items()}
     assert widths == {".png": 4, "_overlay.png": 3, "_coupled.png": 2, "-256_styles.png": 4}
     mask, view, blend = np.split(shown["_overlay.png"].astype(float), 3, axis=1)
     np.testing.assert_allclose(blend, 0.85 * view + 0.15 * mask, atol=0.51)
@@ -44,10 +44,10 @@ def test_every_kind_of_output(tmp_path, weights, faces):
 def test_no_style_and_mean_head(tmp_path, weights, faces):
     assert any(name.endswith("/90001.png") for name in infer(tmp_path / "a", weights, faces, "--latent_mask", ""))
     infer(tmp_path / "b", weights, faces, "--latent_mask", "", "--test_pigan_latent_avg")
-    plain, mean = pictures(tmp_path / "a"), pictures(tmp_path / "b")
-    views = [picture[:, 16:].tobytes() for picture in mean.values()]
+    plain, mean = images(tmp_path / "a"), images(tmp_path / "b")
+    views = [image[:, 16:].tobytes() for image in mean.values()]
     assert len(set(views)) == 1  # one head for all masks
-    assert len({picture[:, 16:].tobytes() for picture in plain.values()}) == 3
+    assert len({image[:, 16:].tobytes() for image in plain.values()}) == 3
 
 
 def test_blending_lies_between_style_and_mask(tmp_path, weights, faces):
@@ -56,21 +56,21 @@ def test_blending_lies_between_style_and_mask(tmp_path, weights, faces):
     infer(tmp_path / "zero", weights, one, "--mix_alpha", "0")
     infer(tmp_path / "full", weights, one, "--mix_alpha", "1")
     infer(tmp_path / "plain", weights, one)
-    images = {name: next(iter(pictures(tmp_path / name).values())) for name in ("none", "zero", "full", "plain")}
-    np.testing.assert_array_equal(images["none"], images["zero"])
-    np.testing.assert_array_equal(images["plain"], images["full"])
+    shown_images = {name: next(iter(images(tmp_path / name).values())) for name in ("none", "zero", "full", "plain")}
+    np.testing.assert_array_equal(shown_images["none"], shown_images["zero"])
+    np.testing.assert_array_equal(shown_images["plain"], shown_images["full"])
 
 
 def test_resized_outputs(tmp_path, weights, faces):
     infer(tmp_path, weights, faces / "90001.png", "--resize_outputs", "--n_outputs_to_generate=1")
-    assert next(iter(pictures(tmp_path).values())).shape == (256, 512, 3)
+    assert next(iter(images(tmp_path).values())).shape == (256, 512, 3)
 
 
 def test_two_runs_are_equal_bit_by_bit(tmp_path, weights, faces):
     for jitter in ([], ["--stochastic_sampling", "--seed", "5"]):
         for run_name in ("a", "b"):
             infer(tmp_path / run_name, weights, faces, *jitter)
-        first, second = pictures(tmp_path / "a"), pictures(tmp_path / "b")
+        first, second = images(tmp_path / "a"), images(tmp_path / "b")
         assert first.keys() == second.keys()
         for name in first:
             np.testing.assert_array_equal(first[name], second[name])
@@ -80,7 +80,7 @@ def test_a_batch_equals_single_runs(tmp_path, weights, faces):
     infer(tmp_path / "batch", weights, faces, "--test_batch_size=3", "--test_workers=2", "--stochastic_sampling")
     for path in faces.glob("*.png"):
         infer(tmp_path / "single", weights, path, "--test_workers=0", "--stochastic_sampling")
-    batch, single = pictures(tmp_path / "batch"), pictures(tmp_path / "single")
+    batch, single = images(tmp_path / "batch"), images(tmp_path / "single")
     assert len(batch) == len(single) == 3
     for name in batch:
         np.testing.assert_array_equal(batch[name], single[name])
@@ -109,7 +109,7 @@ def test_bundled_weights_show_different_heads(tmp_path):
     """Without any weights given, the demo model runs, and long hair looks unlike short hair."""
     main(["--use_merged_labels", "--exp_dir", str(tmp_path), "--test_output_size=24", "--pigan_infer_ray_step=6",
           "--n_outputs_to_generate=1", "--infer_paths_conf", str(names_list(tmp_path, "90001", "90001_hair"))])
-    rows = list(pictures(tmp_path / "iter_demo_infer_results_24").values())
+    rows = list(images(tmp_path / "iter_demo_infer_results_24").values())
     assert len(rows) == 2
     short, long = (row[:, 24:].astype(float) for row in rows)
     assert np.abs(short - long).mean() > 4
@@ -148,7 +148,7 @@ def test_a_mask_that_is_read_again_is_warned_of_once(tmp_path, weights, faces, m
 
 
 def test_wrong_label_order_warns(tmp_path, weights):
-    """A mask numbered as BiSeNet does is read with a warning; with --label_order it gives the right picture."""
+    """A mask numbered as BiSeNet does is read with a warning; with --label_order it gives the right image."""
     from configs.label_spaces import BISENET_ORDER
 
     folder = tmp_path / "mask"
@@ -159,14 +159,14 @@ def test_wrong_label_order_warns(tmp_path, weights):
         infer(tmp_path / "wrong", weights, folder)
     infer(tmp_path / "fixed", weights, folder, "--label_order=bisenet")
     infer(tmp_path / "right", weights, FACES / "90001.png")
-    fixed, expected, wrong = (next(iter(pictures(tmp_path / name).values())) for name in ("fixed", "right", "wrong"))
+    fixed, expected, wrong = (next(iter(images(tmp_path / name).values())) for name in ("fixed", "right", "wrong"))
     np.testing.assert_array_equal(fixed, expected)
     assert (wrong != expected).any()
 
 
 def test_tiny_models_are_visible(weights):
-    """The other tests compare pictures: these must not be flat."""
+    """The other tests compare images: these must not be flat."""
     from models.sem2nerf import Sem2NeRF
 
     view = Sem2NeRF.from_checkpoint(weights).scene(torch.rand(18, 224, 224)).render(None, 16, 4)
-    assert view.rgb.std((1, 2)).max() > 0.05  # within a channel: a plain colour is no picture
+    assert view.rgb.std((1, 2)).max() > 0.05  # within a channel: a plain colour is no image

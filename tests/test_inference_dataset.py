@@ -11,13 +11,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from configs.data_configs import data_config
-from datasets.inference_dataset import InferenceDataset, MaskOptions, collate
-from datasets.masks import MaskGeometry, MaskWarning, network_input, read_mask, to_network_input
+from datasets.inference_set import InferenceDataset, MaskOptions, collate
+from datasets.masks.maps import MaskTransform, MaskWarning, network_input, read_mask, to_network_input
 from utils.errors import UserError
 
 FACES, CATS = data_config("celebahq_seg_to_3dface"), data_config("catmask_seg_to_3dface")
 FACE_SAMPLES, CAT_SAMPLES = ROOT / "data/CelebAMask-HQ/mask_samples", ROOT / "data/CatMask/mask_samples"
-SMALL = MaskOptions(geometry=MaskGeometry(20, 16, 14), display_size=16)
+SMALL = MaskOptions(transform=MaskTransform(20, 16, 14), display_size=16)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_samples_of_both_datasets_are_ready_to_use():
         for file, item in zip(data.paths, data):
             x = to_network_input(item["label"][None], item["contour"][None], item["distance"][None], data.label_nc)
             labels = read_mask(file, config.label_space)
-            straight = network_input(labels, config.label_space, True, MaskGeometry(crop=config.crop), True)
+            straight = network_input(labels, config.label_space, True, MaskTransform(crop=config.crop), True)
             assert x.shape == (1, sizes[1], 224, 224)
             np.testing.assert_array_equal(x[0], straight)
             assert all(abs(angle - math.pi / 2) < 0.3 for angle in item["pose"])
@@ -75,7 +75,7 @@ def test_an_edited_sample_differs_and_shares_the_pose():
 
 
 def test_turned_samples_have_poses_on_the_right_side():
-    # yaw < pi/2 is seen from the person's left, where the left ear (right in the picture) shows more than the right one
+    # yaw < pi/2 is seen from the person's left, where the left ear (right in the image) shows more than the right one
     poses = InferenceDataset(FACE_SAMPLES, FACES, use_original_pose=True).poses
     assert poses[90002][0] < math.pi / 2 - 0.1
     assert poses[90003][0] > math.pi / 2 + 0.1
@@ -146,7 +146,7 @@ def test_one_mask_alone_and_the_other_folder_name(folder):
 
 
 def test_cats_are_never_cropped():
-    item = InferenceDataset(CAT_SAMPLES, CATS, MaskOptions(geometry=MaskGeometry(320, 256, 64)))[0]
+    item = InferenceDataset(CAT_SAMPLES, CATS, MaskOptions(transform=MaskTransform(320, 256, 64)))[0]
     head = np.isin(read_mask(CAT_SAMPLES / "90001.png", CATS.label_space), [7, 8, 9, 10, 11, 12, 14])
     assert (item["label"] > 0).float().mean() == pytest.approx(head.mean(), abs=0.02)
 
@@ -160,9 +160,9 @@ def refuse(match, *args, **options):
 
 
 def test_folders_that_hold_no_masks(tmp_path):
-    refuse(r"--data_path .*nowhere: there is no such folder or file; give a folder of label PNGs",
+    refuse(r"`data_path` .*nowhere: there is no such folder or file; give a folder of label PNGs",
            tmp_path / "nowhere", FACES)
-    refuse(r"--data_path .*: no masks in this folder; give", tmp_path, FACES)
+    refuse(r"`data_path` .*: no masks in this folder; give", tmp_path, FACES)
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / ".90001.tmp.png").write_text("")
     (tmp_path / "mask").mkdir()
@@ -187,31 +187,31 @@ def test_a_photo_among_the_masks_is_not_skipped(folder):
     Image.new("RGB", (8, 8)).save(folder / "3.jpg")
     data = InferenceDataset(folder, FACES, SMALL)
     assert names(data)[1] == "3"
-    with pytest.raises(UserError, match=r"3\.jpg: this is a JPEG picture"):
+    with pytest.raises(UserError, match=r"3\.jpg: this is a JPEG image"):
         data[1]
 
 
 def test_n_images_must_be_positive(folder):
-    refuse(r"--n_images 0", folder, FACES, n_images=0)
-    refuse(r"--n_images -3", folder, FACES, n_images=-3)
+    refuse(r"`n_images` 0", folder, FACES, n_images=0)
+    refuse(r"`n_images` -3", folder, FACES, n_images=-3)
 
 
 def test_lists_that_do_not_fit(folder, tmp_path):
     names_list = tmp_path / "vis.txt"
-    refuse(r"--infer_paths_conf .*vis\.txt: this list cannot be read \(No such", folder, FACES, paths_list=names_list)
+    refuse(r"`paths_list` .*vis\.txt: this list cannot be read \(No such", folder, FACES, paths_list=names_list)
     names_list.write_bytes(b"\xff\xfe\x00")
     refuse(r"vis\.txt: this list cannot be read \(it is not UTF-8", folder, FACES, paths_list=names_list)
     names_list.write_text("\n# nothing\n")
     refuse(r"vis\.txt: the list is empty", folder, FACES, paths_list=names_list)
     names_list.write_text("2\n10\n77.png\n")
     refuse(r"vis\.txt, line 3: '77\.png' is not among the masks of .*mask; mend", folder, FACES, paths_list=names_list)
-    refuse(r"--infer_paths_conf needs a folder", folder / "2.png", FACES, paths_list=names_list)
+    refuse(r"`paths_list` needs a folder", folder / "2.png", FACES, paths_list=names_list)
 
 
 def test_poses_that_are_missing(folder):
     file = folder.parent / FACES.pose_file
     file.write_text("1\nYaw Pitch Roll\n2.jpg 0 0 0\n")
-    refuse(r"pose-anno\.txt: no pose for 10\.png, image 10 \(and for 2 more\); add a line.*--use_original_pose", folder,
+    refuse(r"pose-anno\.txt: no pose for 10\.png, image 10 \(and for 2 more\); add a line.*`use_original_pose`", folder,
            FACES, use_original_pose=True)
     InferenceDataset(folder, FACES, use_original_pose=True, n_images=1)  # only what is read needs a pose
     file.write_text("1\nYaw Pitch Roll\n2.jpg 0 0\n")
@@ -236,7 +236,7 @@ def test_a_face_outside_the_crop(tmp_path):
 
 def test_cat_masks_are_no_faces():
     # its numbers are in range, but label 1 are the pupils: far too little skin; a face has hardly any of label 7
-    with pytest.raises(UserError, match=r"90001\.png: .*--dataset_type"):
+    with pytest.raises(UserError, match=r"90001\.png: .*`dataset_type`"):
         InferenceDataset(CAT_SAMPLES, FACES)[0]
     with pytest.raises(UserError, match=r"90001\.png: labels out of range \(17, 18\); CatMask"):
         InferenceDataset(FACE_SAMPLES, CATS)[0]

@@ -5,7 +5,7 @@ import json
 from conftest import GOLDEN
 from tiny import FACE_OPTS
 
-from options.test_options import build_parser, complete, parse_options
+from options.inference_options import build_parser, complete, parse_options
 
 
 def test_framing_follows_the_checkpoint():
@@ -18,7 +18,6 @@ def test_framing_follows_the_checkpoint():
 
 
 def test_every_official_option_has_its_name_and_default(golden):
-    golden("poses")  # skips where the reference data is not there
     defaults = json.loads((GOLDEN / "tables.json").read_text())["test_option_defaults"]
     ours = vars(build_parser().parse_args([]))
     differing = {name: (ours.get(name, "missing"), value) for name, value in defaults.items()
@@ -26,7 +25,7 @@ def test_every_official_option_has_its_name_and_default(golden):
     assert differing == {"latent_mask": ((8,), "8")}  # parsed into layer numbers
 
 
-def test_picture_options_come_from_the_checkpoint_unless_given():
+def test_image_options_come_from_the_checkpoint_unless_given():
     trained = {**FACE_OPTS, "test_output_size": 128, "pigan_infer_ray_step": 28}
     opts, given = parse_options([])
     assert (opts.test_output_size, opts.pigan_infer_ray_step) == (256, 24)

@@ -7,11 +7,11 @@ from inferring import infer
 from PIL import Image
 
 from configs.data_configs import data_config
-from datasets.colouring import to_uint8
-from datasets.inference_dataset import InferenceDataset
-from datasets.masks import to_network_input
+from datasets.inference_set import InferenceDataset
+from datasets.masks.maps import to_network_input
 from models.pigan.trajectories import front_trajectory
 from models.sem2nerf import Sem2NeRF
+from utils.images import to_uint8
 
 
 def read_video(path):
@@ -48,8 +48,8 @@ def test_video_frame_by_frame(tmp_path, weights, faces, size):
     assert error[~own].min() > 6, error
 
 
-def brightness(picture):
-    return picture @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as the video stores it
+def brightness(image):
+    return image @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as the video stores it
 
 
 def test_ping_pong_video_and_gif(tmp_path, weights, faces):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny import tiny_model
 
-from models.pigan import kernels
-from models.pigan.folded import FoldedField
-from models.pigan.kernels import CPU_BLOCKS, ROWS, affine, block_size, sine_, whole_rows
+from models.pigan.fast import kernels
+from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.kernels import CPU_BLOCKS, ROWS, affine, block_size, sine_, whole_rows
 from models.pigan.siren import style_code
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from models.pigan.codes import Codes
-from models.pigan.generator import RayNoise, render_rays
-from models.pigan.lean_field import evaluate_field, significant
+from models.pigan.fast.frozen_field import evaluate_field, significant
+from models.pigan.render import RayNoise, render_rays
 from models.pigan.siren import FILM_LAYERS, FREQUENCY_OFFSET, FREQUENCY_SCALE, FilmSiren
 
 WIDTH, POINTS = 12, 50
@@ -216,7 +216,7 @@ def test_autocast_is_left_outside(siren):
     (False, False, True, "relu"), (False, True, False, "relu"), (False, False, False, "softplus"),
     (True, False, True, "relu"), (True, True, False, "softplus")])
 def test_rendering(siren, monkeypatch, hierarchical, locked, last_back, clamp):
-    """A batch of two scenes, front to back, with what is empty or hidden left out: the picture and gradients of all."""
+    """A batch of two scenes, front to back, with what is empty or hidden left out: the image and gradients of all."""
     generator = torch.Generator().manual_seed(5)
     samples, rays = 9, 20
     origins = torch.tensor([[0.0, 0, 1], [0, 0.1, 1]], dtype=torch.float64)
@@ -233,7 +233,7 @@ def test_rendering(siren, monkeypatch, hierarchical, locked, last_back, clamp):
                                                        (codes.frequencies, codes.phase_shifts))]
 
     lean = [render(), render(sample_chunk=11)]
-    monkeypatch.setattr("models.pigan.generator.evaluate_field",
+    monkeypatch.setattr("models.pigan.render.evaluate_field",
                         lambda siren, points, codes, view, **_: siren(points, codes, view))
     expected = render()
     for result in lean:
@@ -242,7 +242,7 @@ def test_rendering(siren, monkeypatch, hierarchical, locked, last_back, clamp):
 
 def test_hidden_samples_are_not_evaluated(siren, monkeypatch):
     """In a field that is opaque everywhere only the first stretch of a ray is looked at."""
-    from models.pigan import generator
+    from models.pigan import render as generator
 
     siren.final_layer.bias.fill_(1e6)
     seen = []

@@ -11,19 +11,19 @@ from conftest import ROOT, SHARED
 from PIL import Image
 
 from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
-from datasets.colouring import colour_labels
-from datasets.masks import MaskWarning, read_mask
+from datasets.masks.maps import MaskWarning, read_mask
 from utils.errors import UserError
+from utils.images import colour_labels
 
 FACES, CATS = LABEL_SPACES["CelebAMask_HQ"], LABEL_SPACES["CatMask"]
 SAMPLES = {"CelebAMask_HQ": ROOT / "data/CelebAMask-HQ/mask_samples", "CatMask": ROOT / "data/CatMask/mask_samples"}
 
 
 def save(path, pixels, palette=None):
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     if palette is not None:
-        picture.putpalette(np.asarray(palette, np.uint8).tobytes())
-    picture.save(path)
+        image.putpalette(np.asarray(palette, np.uint8).tobytes())
+    image.save(path)
     return path
 
 
@@ -38,7 +38,7 @@ def test_grey_palette_rgb_and_painted_files_hold_the_same_mask(tmp_path):
     labels = tiny_face()
     painted = colour_labels(labels, FACES.palette)
     random_palette = np.random.default_rng(0).integers(1, 255, (256, 3))
-    shuffled = np.array(FACES.palette)[::-1]  # a picture editor sorts the palette as it likes
+    shuffled = np.array(FACES.palette)[::-1]  # a image editor sorts the palette as it likes
     files = [
         save(tmp_path / "grey.png", labels),
         save(tmp_path / "palette.png", labels, palette=FACES.palette),
@@ -70,7 +70,7 @@ def test_bisenet_masks_are_renumbered(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(read_mask(file, FACES, label_order="bisenet"), labels)
-    with pytest.raises(UserError, match="--label_order bisenet"):
+    with pytest.raises(UserError, match="`label_order` bisenet"):
         read_mask(SAMPLES["CatMask"] / "90001.png", CATS, label_order="bisenet")
 
 
@@ -78,9 +78,9 @@ def test_bisenet_masks_are_renumbered(tmp_path):
 def test_the_wrong_label_order_is_noticed(tmp_path, name):
     labels = read_mask(SAMPLES["CelebAMask_HQ"] / f"{name}.png", FACES)
     file = save(tmp_path / "bisenet.png", np.argsort(BISENET_ORDER).astype(np.uint8)[labels])
-    with pytest.warns(MaskWarning, match=r"bisenet.png: .*use --label_order bisenet"):
+    with pytest.warns(MaskWarning, match=r"bisenet.png: .*use `label_order` bisenet"):
         read_mask(file, FACES)
-    with pytest.warns(MaskWarning, match=r"use --label_order celebamask"):
+    with pytest.warns(MaskWarning, match=r"use `label_order` celebamask"):
         read_mask(SAMPLES["CelebAMask_HQ"] / f"{name}.png", FACES, label_order="bisenet")
 
 
@@ -113,7 +113,7 @@ BAD = {
     "16-bit RGB": (lambda f: cv2.imwrite(str(f), np.zeros((8, 8, 3), np.uint16)), {}, r"16 bits a channel"),
     "RGBA": (lambda f: save(f, np.full((8, 8, 4), 255, np.uint8)), {}, r"RGBA, with an alpha channel"),
     "grey with alpha": (lambda f: save(f, np.full((8, 8, 2), 1, np.uint8)), {}, r"LA, with an alpha channel"),
-    "JPEG named PNG": (lambda f: Image.fromarray(photo()).save(f, "JPEG"), {}, r"JPEG picture, and masks are PNG"),
+    "JPEG named PNG": (lambda f: Image.fromarray(photo()).save(f, "JPEG"), {}, r"JPEG image, and masks are PNG"),
     "photo": (lambda f: save(f, photo()), {}, r"4096 colours, so this is a photo"),
     "grey photo": (lambda f: save(f, photo()[..., 0] + photo()[..., 2]), {}, r"grey values, as in a photo.*0 to 18"),
     "part of a mask": (lambda f: save(f, tiny_face() // 13 * 255), {}, r"labels out of range \(255\).*0 to 18"),
@@ -122,10 +122,10 @@ BAD = {
     "no face": (lambda f: save(f, np.where(tiny_face() == 1, 0, tiny_face())), {}, r"no face.*found: nose, hair, neck"),
     "unknown colours": (lambda f: save(f, colour_labels(tiny_face(), ((0, 0, 0), (205, 0, 0), *FACES.palette[2:]))), {},
                         r"the colour \(205, 0, 0\) at x=2, y=2 is not in the table.*1 of 5 colours.*repaint"),
-    "no colours": (lambda f: save(f, tiny_face()), {"encoding": "colour"}, r"has no colours; leave out --mask_enc"),
+    "no colours": (lambda f: save(f, tiny_face()), {"encoding": "colour"}, r"has no colours; leave out `mask_encoding`"),
     "no numbers": (lambda f: save(f, colour_labels(tiny_face(), FACES.palette)), {"encoding": "index"},
-                   r"holds colours, not label numbers; leave out --mask_encoding index"),
-    "not a picture": (lambda f: f.write_text("hello"), {}, r"cannot be read.*damaged or is no picture"),
+                   r"holds colours, not label numbers; leave out `mask_encoding` index"),
+    "not a image": (lambda f: f.write_text("hello"), {}, r"cannot be read.*damaged or is no image"),
     "nothing in it": (lambda f: f.write_bytes(b""), {}, r"cannot be read"),
     "missing": (lambda f: None, {}, r"there is no such mask"),
 }

@@ -7,9 +7,9 @@ from PIL import Image
 
 from configs.data_configs import data_config
 from datasets.poses import read_poses
-from datasets.synth_heads.dataset import camera_angles
-from datasets.synth_heads.labels import LABEL_NAMES
-from datasets.synth_heads.samples import SAMPLES, sample_view
+from synth_heads.data.dataset import camera_angles
+from synth_heads.data.samples import SAMPLES, sample_view
+from synth_heads.generator.labels import LABEL_NAMES
 
 FOLDER = ROOT / "data/CelebAMask-HQ/mask_samples"
 CONFIG = data_config("celebahq_seg_to_3dface")
@@ -20,9 +20,9 @@ PARTS = {"hair": {"hair"}, "mouth": {"mouth", "u_lip", "l_lip"}, "glasses": {"ey
 
 
 def mask(name):
-    with Image.open(FOLDER / f"{name}.png") as picture:
-        assert (picture.mode, picture.size) == ("L", (512, 512))
-        return np.asarray(picture)
+    with Image.open(FOLDER / f"{name}.png") as image:
+        assert (image.mode, image.size) == ("L", (512, 512))
+        return np.asarray(image)
 
 
 def inside(labels, names):

@@ -1,17 +1,16 @@
-"""Labels -> network input and pictures: against recorded numbers, and small enough to check by eye."""
+"""Labels -> network input and images: against recorded numbers, and small enough to check by eye."""
 
 import hashlib
 
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
+from conftest import GOLDEN
 from PIL import Image
 
 from configs.label_spaces import LABEL_SPACES
-from datasets.colouring import colour_labels, overlay, to_tensor, to_uint8
-from datasets.masks import (
-    MaskGeometry,
+from datasets.masks.maps import (
+    MaskTransform,
     contour_map,
     distance_map,
     merge_labels,
@@ -21,10 +20,11 @@ from datasets.masks import (
     to_network_input,
 )
 from utils.errors import UserError
+from utils.images import colour_labels, overlay, to_tensor, to_uint8
 
 FACES, CATS = LABEL_SPACES["CelebAMask_HQ"], LABEL_SPACES["CatMask"]
 # the masks whose inputs were recorded
-MASKS = {"CelebAMask_HQ": SHARED / "masks/synthetic/faces", "CatMask": SHARED / "masks/synthetic/cats"}
+MASKS = {"CelebAMask_HQ": GOLDEN / "masks/faces", "CatMask": GOLDEN / "masks/cats"}
 RECORDED = [("celebahq", FACES), ("catmask", CATS)]
 
 
@@ -40,14 +40,14 @@ def tiny_face():
 @pytest.mark.parametrize("tag, space", RECORDED)
 def test_network_inputs_are_bit_equal(golden, tag, space):
     recorded = golden(f"inputs_{tag}")
-    geometry = MaskGeometry(crop=tag == "celebahq")
+    transform = MaskTransform(crop=tag == "celebahq")
     for i, name in enumerate(recorded["names"]):
         labels = read_mask(MASKS[space.name] / f"{name}.png", space)
-        mask = prepare_mask(labels, space, merged=True, geometry=geometry, use_contour=True)
+        mask = prepare_mask(labels, space, merged=True, transform=transform, use_contour=True)
         np.testing.assert_array_equal(mask.label, recorded["label"][i])
         np.testing.assert_array_equal(mask.contour, recorded["contour"][i])
         np.testing.assert_array_equal(mask.distance, recorded["dist"][i])
-        x = network_input(labels, space, merged=True, geometry=geometry, use_contour=True)
+        x = network_input(labels, space, merged=True, transform=transform, use_contour=True)
         assert x.shape == (len(space.merged) + 2, 224, 224)
         assert hashlib.sha256(x.tobytes()).hexdigest() == recorded["sha256"][i]
 
@@ -86,7 +86,7 @@ def test_colours_are_the_released_ones(golden, key, space):
     np.testing.assert_array_equal(colour_labels(labels, space.palette), golden("visuals")[f"map_{key}"])
 
 
-def test_pictures_are_rounded_like_the_released_ones(golden):
+def test_images_are_rounded_like_the_released_ones(golden):
     recorded = golden("visuals")
     np.testing.assert_array_equal(to_uint8(torch.from_numpy(recorded["tensor2im_in"])), recorded["tensor_to_PIL"])
 
@@ -137,7 +137,7 @@ def test_devices_agree_bit_for_bit():
 
 
 def test_unmerged_labels_and_no_contours():
-    x = network_input(tiny_face(), FACES, merged=False, geometry=MaskGeometry(8, 8, 8), use_contour=False)
+    x = network_input(tiny_face(), FACES, merged=False, transform=MaskTransform(8, 8, 8), use_contour=False)
     assert x.shape == (19, 8, 8)
     np.testing.assert_array_equal(x.argmax(0), tiny_face())
 
@@ -146,52 +146,52 @@ def test_merging_comes_before_the_outlines():
     # two halves of an eye: one part after merging, so no outline between them
     labels = np.zeros((16, 16), np.uint8)
     labels[4:12, 2:8], labels[4:12, 8:14] = FACES.index("l_eye"), FACES.index("r_eye")
-    merged = prepare_mask(labels, FACES, True, MaskGeometry(16, 16, 16), True)
-    apart = prepare_mask(labels, FACES, False, MaskGeometry(16, 16, 16), True)
+    merged = prepare_mask(labels, FACES, True, MaskTransform(16, 16, 16), True)
+    apart = prepare_mask(labels, FACES, False, MaskTransform(16, 16, 16), True)
     assert merged.contour[8, 7] == 0
     assert apart.contour[8, 7] == 255
 
 
 def test_geometry_crops_the_centre():
-    picture = np.arange(100, dtype=np.uint8).reshape(10, 10)
-    np.testing.assert_array_equal(MaskGeometry(10, 4, 4).apply(picture), picture[3:7, 3:7])
-    np.testing.assert_array_equal(MaskGeometry(10, 4, 2).apply(picture), picture[4:7:2, 4:7:2])
-    np.testing.assert_array_equal(MaskGeometry(input_size=10, crop=False).apply(picture), picture)
+    image = np.arange(100, dtype=np.uint8).reshape(10, 10)
+    np.testing.assert_array_equal(MaskTransform(10, 4, 4).apply(image), image[3:7, 3:7])
+    np.testing.assert_array_equal(MaskTransform(10, 4, 2).apply(image), image[4:7:2, 4:7:2])
+    np.testing.assert_array_equal(MaskTransform(input_size=10, crop=False).apply(image), image)
 
 
-def test_geometry_takes_pictures_of_any_shape_like_pillow():
-    picture = np.random.default_rng(1).integers(0, 255, (218, 178)).astype(np.uint8)
-    expected = Image.fromarray(picture).resize((320, 320), 0).crop((32, 32, 288, 288)).resize((224, 224), 0)
-    np.testing.assert_array_equal(MaskGeometry().apply(picture), np.asarray(expected))
+def test_geometry_takes_images_of_any_shape_like_pillow():
+    image = np.random.default_rng(1).integers(0, 255, (218, 178)).astype(np.uint8)
+    expected = Image.fromarray(image).resize((320, 320), 0).crop((32, 32, 288, 288)).resize((224, 224), 0)
+    np.testing.assert_array_equal(MaskTransform().apply(image), np.asarray(expected))
 
 
 def test_geometry_at_another_size_keeps_the_framing():
-    # without a crop of 256 in between, 512 pixels show the central four fifths of the picture: 51 to 460
+    # without a crop of 256 in between, 512 pixels show the central four fifths of the image: 51 to 460
     ramp = np.repeat(np.arange(512)[None] // 2, 512, 0).astype(np.uint8)
-    shown = MaskGeometry().at(512).apply(ramp)
+    shown = MaskTransform().at(512).apply(ramp)
     assert shown.shape == (512, 512)
     assert (int(shown[0, 0]), int(shown[0, -1])) == (25, 230)
-    assert MaskGeometry(crop=False).at(64).apply(ramp).shape == (64, 64)
+    assert MaskTransform(crop=False).at(64).apply(ramp).shape == (64, 64)
 
 
 def test_geometry_of_a_checkpoint():
     trained = {"image_load_size": 640, "image_crop_size": 512, "src_input_size": 96}
-    assert MaskGeometry.from_opts(trained) == MaskGeometry(640, 512, 96)
+    assert MaskTransform.from_opts(trained) == MaskTransform(640, 512, 96)
     unset = {"image_load_size": -1, "image_crop_size": -1}
-    assert MaskGeometry.from_opts(unset, crop=False) == MaskGeometry(crop=False)
-    assert MaskGeometry.from_opts({}) == MaskGeometry()
+    assert MaskTransform.from_opts(unset, crop=False) == MaskTransform(crop=False)
+    assert MaskTransform.from_opts({}) == MaskTransform()
 
 
 @pytest.mark.parametrize("sizes, flag", [
-    ((320, 400, 224), "--image_crop_size 400"), ((320, 0, 224), "--image_crop_size 0"),
-    ((320, 256, 0), "--src_input_size 0"), ((-1, -1, 224), "--image_crop_size -1"),
+    ((320, 400, 224), "`image_crop_size` 400"), ((320, 0, 224), "`image_crop_size` 0"),
+    ((320, 256, 0), "`src_input_size` 0"), ((-1, -1, 224), "`image_crop_size` -1"),
 ])
 def test_impossible_sizes_name_their_flag(sizes, flag):
     with pytest.raises(UserError, match=flag):
-        MaskGeometry(*sizes)
+        MaskTransform(*sizes)
 
 
-def test_picture_conversion_has_a_fixed_range_and_returns():
+def test_image_conversion_has_a_fixed_range_and_returns():
     assert to_uint8(torch.tensor([-7.0, -1, 0, 1, 7]).reshape(1, 1, 5)).ravel().tolist() == [0, 0, 128, 255, 255]
     every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     np.testing.assert_array_equal(to_uint8(to_tensor(every)), every)
@@ -200,9 +200,9 @@ def test_picture_conversion_has_a_fixed_range_and_returns():
 
 
 def test_overlay_mixes_by_weight():
-    picture, mask = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 200, np.uint8)
-    assert overlay(picture, mask, 0.15).ravel()[0] == 115
-    np.testing.assert_array_equal(overlay(picture, mask, 0.0), picture)
-    np.testing.assert_array_equal(overlay(picture, mask, 1.0), mask)
-    with pytest.raises(UserError, match=r"--mask_overlay_weight 1\.5"):
-        overlay(picture, mask, 1.5)
+    image, mask = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 200, np.uint8)
+    assert overlay(image, mask, 0.15).ravel()[0] == 115
+    np.testing.assert_array_equal(overlay(image, mask, 0.0), image)
+    np.testing.assert_array_equal(overlay(image, mask, 1.0), mask)
+    with pytest.raises(UserError, match=r"`mask_overlay_weight` 1\.5"):
+        overlay(image, mask, 1.5)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from criteria.diversity import diversity, l2, style_pairs
-from criteria.mask_pose import SPACE, face_layout, fit_pose
-from criteria.picture_quality import depth_error, match_label_colours, psnr, ssim
-from criteria.segmentation import confusion_matrix, segmentation_score
-from criteria.view_consistency import SeenView, as_seen, project, reprojection, surface_points
+from evaluation.metrics.diversity import diversity, l2, style_pairs
+from evaluation.metrics.image_quality import depth_error, match_label_colours, psnr, ssim
+from evaluation.metrics.mask_pose import SPACE, face_layout, fit_pose
+from evaluation.metrics.segmentation import confusion_matrix, segmentation_score
+from evaluation.metrics.view_consistency import SeenView, as_seen, project, reprojection, surface_points
 from models.pigan.cameras import Camera, camera_rays
 from models.scene import View
 
@@ -46,20 +46,20 @@ def test_segmentation_extremes():
 
 def test_psnr_by_hand():
     """Error .2 everywhere: 10 log10(4 / .04) = 20 dB; half of the pixels right: half of the squares, 3.01 dB more."""
-    picture = torch.zeros(3, 4, 4)
-    assert psnr(picture, picture + 0.2) == pytest.approx(20, abs=1e-5)
-    target = picture.clone()
+    image = torch.zeros(3, 4, 4)
+    assert psnr(image, image + 0.2) == pytest.approx(20, abs=1e-5)
+    target = image.clone()
     target[:, :2] = 0.2
-    assert psnr(picture, target) == pytest.approx(20 + 10 * math.log10(2), abs=1e-5)
+    assert psnr(image, target) == pytest.approx(20 + 10 * math.log10(2), abs=1e-5)
     upper = torch.zeros(4, 4, dtype=torch.bool)
     upper[:2] = True
-    assert psnr(picture, target, upper) == pytest.approx(20, abs=1e-5)
-    assert psnr(picture, target, ~upper) == math.inf
+    assert psnr(image, target, upper) == pytest.approx(20, abs=1e-5)
+    assert psnr(image, target, ~upper) == math.inf
     with pytest.raises(ValueError, match="no pixel"):
-        psnr(picture, target, upper & ~upper)
+        psnr(image, target, upper & ~upper)
 
 
-def test_ssim_of_flat_pictures():
+def test_ssim_of_flat_images():
     """No variance: (2 a b + C1) / (a^2 + b^2 + C1), C1 = (.01 * 2)^2."""
     a, b = torch.full((3, 16, 16), 0.5), torch.full((3, 16, 16), 0.25)
     assert ssim(a, b) == pytest.approx((2 * 0.125 + 4e-4) / (0.25 + 0.0625 + 4e-4), rel=1e-6)
@@ -87,11 +87,11 @@ def test_label_colours_are_matched():
     """Two parts: one is .4 too bright, the other right on average but striped; only the stripes are left."""
     labels = torch.tensor([[0, 0], [3, 3]])
     target = torch.zeros(3, 2, 2)
-    picture = torch.tensor([[0.4, 0.4], [0.1, -0.1]]).expand(3, -1, -1)
-    matched = match_label_colours(picture, target, labels)
+    image = torch.tensor([[0.4, 0.4], [0.1, -0.1]]).expand(3, -1, -1)
+    matched = match_label_colours(image, target, labels)
     torch.testing.assert_close(matched, torch.tensor([[0.0, 0.0], [0.1, -0.1]]).expand(3, -1, -1))
     assert psnr(matched, target) == pytest.approx(10 * math.log10(4 / 0.005), abs=1e-4)
-    assert picture[0, 0, 0] == 0.4, "the input is left alone"
+    assert image[0, 0, 0] == 0.4, "the input is left alone"
 
 
 def test_depth_error_by_hand():
@@ -113,17 +113,17 @@ def test_pairs_of_styles():
     assert len(set(pairs)) == 10
     assert all(0 <= a < b < 6 for a, b in pairs)
     assert pairs == style_pairs()
-    assert style_pairs(3) == ((0, 1), (0, 2), (1, 2)), "three pictures make three pairs"
-    with pytest.raises(ValueError, match="two pictures"):
+    assert style_pairs(3) == ((0, 1), (0, 2), (1, 2)), "three images make three pairs"
+    with pytest.raises(ValueError, match="two images"):
         style_pairs(1)
 
 
 def test_diversity_by_hand():
-    """Grey pictures of 0, .1 and .3: distances .1, .3 and .2, mean .2."""
-    pictures = torch.tensor([0.0, 0.1, 0.3])[:, None, None, None].expand(3, 3, 4, 4)
-    assert diversity(pictures, l2) == pytest.approx(0.2)
-    assert diversity(pictures, l2, ((0, 2),)) == pytest.approx(0.3)
-    assert diversity(pictures[:1].expand(6, -1, -1, -1), l2) == 0
+    """Grey images of 0, .1 and .3: distances .1, .3 and .2, mean .2."""
+    images = torch.tensor([0.0, 0.1, 0.3])[:, None, None, None].expand(3, 3, 4, 4)
+    assert diversity(images, l2) == pytest.approx(0.2)
+    assert diversity(images, l2, ((0, 2),)) == pytest.approx(0.3)
+    assert diversity(images[:1].expand(6, -1, -1, -1), l2) == 0
 
 
 def plane_seen_from(camera: Camera, size: int = 64, shift: float = 0.0) -> SeenView:

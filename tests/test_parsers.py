@@ -9,12 +9,12 @@ import torch
 from tiny_training import make_data
 
 from configs.label_spaces import LABEL_SPACES
-from models.parsers import bisenet, registry
-from models.parsers.bisenet import BiSeNet, to_merged
-from models.parsers.face_parser import FaceParser, ParserConfig
-from scripts import train_parser
-from training.augmentation import Augmentation, augment, blur
-from training.parser_trainer import LabelledPictures, parsing_loss, score
+from evaluation.face_segmentation import bisenet, registry
+from evaluation.face_segmentation.bisenet import BiSeNet, to_merged
+from evaluation.face_segmentation.small_network import FaceParser, ParserConfig
+from synth_heads.scripts import train_segmenter as train_parser
+from synth_heads.segmentation.augmentation import Augmentation, augment, blur
+from synth_heads.segmentation.trainer import LabelledImages, parsing_loss, score
 from utils.errors import UserError
 
 MERGED = LABEL_SPACES["CelebAMask_HQ_merged"]
@@ -92,8 +92,8 @@ def test_bisenet_file(tmp_path, monkeypatch):
     net, generator = seeded_bisenet()
     torch.save({f"module.{key}": value for key, value in net.state_dict().items()}, tmp_path / "bisenet.pth")
     parser = registry.load_parser("bisenet", tmp_path / "bisenet.pth")
-    pictures = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
-    labels = parser.parse(pictures)
+    images = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
+    labels = parser.parse(images)
     assert labels.shape == (2, 32, 32)
     assert labels.dtype == torch.uint8
     assert labels.max() < 16
@@ -111,10 +111,10 @@ def test_parser_file(tmp_path):
     torch.manual_seed(0)
     parser = FaceParser(ParserConfig(5, 32, (4, 6, 8, 8))).eval()
     parser.save(tmp_path / "parser.pt", labels=["a"])
-    pictures = torch.rand(2, 3, 48, 48) * 2 - 1
-    again = FaceParser.from_file(tmp_path / "parser.pt").parse(pictures)
+    images = torch.rand(2, 3, 48, 48) * 2 - 1
+    again = FaceParser.from_file(tmp_path / "parser.pt").parse(images)
     assert again.shape == (2, 48, 48)
-    assert (again == parser.parse(pictures)).float().mean() > 0.98
+    assert (again == parser.parse(images)).float().mean() > 0.98
     contents = torch.load(tmp_path / "parser.pt", weights_only=True)
     contents["config"]["widths"] = [4, 6, 8, 10]
     with pytest.raises(UserError, match="do not fit the parser"):
@@ -131,26 +131,26 @@ def test_loss_by_hand():
     assert parsing_loss(torch.zeros(1, 2, 2, 2), labels).item() == pytest.approx(np.log(2) + 1 - 1 / 3)
 
 
-def test_augmentation_moves_pictures_and_labels_alike():
-    """The picture is the label map in grey: after moving it still is, away from the outlines."""
+def test_augmentation_moves_images_and_labels_alike():
+    """The image is the label map in grey: after moving it still is, away from the outlines."""
     labels = (torch.arange(64)[:, None] // 16 + torch.arange(64) // 32).to(torch.uint8).expand(8, 64, 64)
-    pictures = (labels.float() / 4 - 0.5)[:, None].expand(-1, 3, -1, -1)
+    images = (labels.float() / 4 - 0.5)[:, None].expand(-1, 3, -1, -1)
     moving = Augmentation(colour=0, blur=0, noise=0)
-    moved, moved_labels = augment(pictures, labels, moving, torch.Generator().manual_seed(0))
+    moved, moved_labels = augment(images, labels, moving, torch.Generator().manual_seed(0))
     assert ((moved[:, 0] - (moved_labels.float() / 4 - 0.5)).abs() < 1e-4).float().mean() > 0.9
     assert (moved_labels != labels).float().mean(dim=(1, 2)).min() > 0.02, "each is moved"
-    same, _ = augment(pictures, labels, Augmentation(0, 0, 0, 0, 0, 0, flip=False), torch.Generator())
-    torch.testing.assert_close(same, pictures, rtol=0, atol=1e-5)
-    changed, kept = augment(pictures, labels, Augmentation(0, 0, 0, flip=False), torch.Generator().manual_seed(1))
+    same, _ = augment(images, labels, Augmentation(0, 0, 0, 0, 0, 0, flip=False), torch.Generator())
+    torch.testing.assert_close(same, images, rtol=0, atol=1e-5)
+    changed, kept = augment(images, labels, Augmentation(0, 0, 0, flip=False), torch.Generator().manual_seed(1))
     assert (kept == labels).all()
-    assert (changed - pictures).abs().mean() > 0.05
+    assert (changed - images).abs().mean() > 0.05
 
 
 def test_blur_by_hand():
     """A white pixel: sigma 0 leaves it, sigma 1 gives 1 / (2 pi) at its place, the sum stays."""
-    picture = torch.zeros(2, 1, 31, 31)
-    picture[:, :, 15, 15] = 1
-    soft = blur(picture, torch.tensor([0.0, 1.0]))
+    image = torch.zeros(2, 1, 31, 31)
+    image[:, :, 15, 15] = 1
+    soft = blur(image, torch.tensor([0.0, 1.0]))
     assert soft[0, 0, 15, 15] == pytest.approx(1)
     assert soft[1, 0, 15, 15].item() == pytest.approx(1 / (2 * np.pi), rel=1e-3)
     assert soft[1].sum().item() == pytest.approx(1, rel=1e-5)
@@ -164,7 +164,7 @@ def test_training_goes_on_after_a_stop(tmp_path, capsys, monkeypatch):
     train_parser.main([*command, str(tmp_path / "whole")])
     assert "test list: mIoU 0." in capsys.readouterr().out
 
-    from training.parser_trainer import ParserTrainer
+    from synth_heads.segmentation.trainer import ParserTrainer
 
     step = ParserTrainer.train_step
 
@@ -198,7 +198,7 @@ def test_unusable_training_options(tmp_path):
 
 def test_score_counts_every_pixel():
     net = FaceParser(ParserConfig(3, 16, (4, 4, 4, 4)))
-    held_out = LabelledPictures(torch.zeros(5, 3, 16, 16, dtype=torch.uint8), torch.zeros(5, 16, 16, dtype=torch.uint8))
+    held_out = LabelledImages(torch.zeros(5, 3, 16, 16, dtype=torch.uint8), torch.zeros(5, 16, 16, dtype=torch.uint8))
     with torch.no_grad():
         net.head[1].bias.copy_(torch.tensor([9.0] * 4 + [0.0] * 8))
         net.head[1].weight.zero_()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.pigan.patches import PatchConfig, draw_patches, min_scale_at, patch_grid, sample_image
+from training.patches import PatchConfig, draw_patches, min_scale_at, patch_grid, sample_image
 from utils.errors import UserError
 
 RELEASED = {
@@ -114,5 +114,5 @@ def test_centred_patches():
 
 @pytest.mark.parametrize("scales", [(0.0, 1.0), (0.6, 0.5), (0.5, 1.5)])
 def test_impossible_scales(scales):
-    with pytest.raises(UserError, match="--ray_min_scale"):
+    with pytest.raises(UserError, match="`ray_min_scale`"):
         PatchConfig(*scales)

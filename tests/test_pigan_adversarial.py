@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from models.discriminators.progressive_discriminator import CoordConv, ProgressiveDiscriminator
-from models.pigan.curriculums import get_curriculum
+from models.pigan.camera_presets import get_camera_preset
 from models.pigan.siren import FilmSiren
-from training.adversarial import discriminator_losses, draw_fakes, generator_losses, render_fakes
-from training.growth import PoseDistribution
+from training.objectives.pigan_losses import discriminator_losses, draw_fakes, generator_losses, render_fakes
+from training.pigan_schedule import PoseDistribution
 
 POSES = PoseDistribution("gaussian", 0.3, 0.155)
 
@@ -20,7 +20,7 @@ def discriminator(size=32, seed=0):
     return ProgressiveDiscriminator(size, max_channels=12)
 
 
-def pictures(count, size, seed=0):
+def images(count, size, seed=0):
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -28,7 +28,7 @@ def pictures(count, size, seed=0):
 
 @pytest.mark.parametrize("size", [8, 16, 32])
 def test_every_size_up_to_its_own(size):
-    judged = discriminator()(pictures(3, size), alpha=0.5)
+    judged = discriminator()(images(3, size), alpha=0.5)
     assert (judged.logit.shape, judged.pose.shape) == ((3,), (3, 2))
 
 
@@ -42,8 +42,8 @@ def test_published_widths():
 
 @torch.no_grad()
 def test_a_new_resolution_fades_in():
-    """At alpha 0 it is the smaller picture's answer, at alpha 1 the old way in is not used any more."""
-    net, x = discriminator(), pictures(2, 32)
+    """At alpha 0 it is the smaller image's answer, at alpha 1 the old way in is not used any more."""
+    net, x = discriminator(), images(2, 32)
     before = net(F.avg_pool2d(x, 2))
     torch.testing.assert_close(net(x, 0.0).logit, before.logit)
     torch.testing.assert_close(net(x, 0.0).pose, before.pose)
@@ -67,12 +67,12 @@ def test_coordinates_run_from_left_to_right_and_from_top_to_bottom():
 # ---- losses and draws --------------------------------------------------------------------------------------------
 
 def test_losses_by_hand():
-    net, real, fake = discriminator(), pictures(3, 16, 1), pictures(3, 16, 2)
+    net, real, fake = discriminator(), images(3, 16, 1), images(3, 16, 2)
     poses = math.pi / 2 + torch.tensor([[0.1, 0.0], [-0.3, 0.2], [0.0, 0.0]])
     losses = discriminator_losses(net, real, fake, poses, 0.3, r1_weight=0.2, pose_weight=15.0)
     real_judged, fake_judged = net(real, 0.3), net(fake, 0.3)
     squares = []
-    for index in range(3):  # one picture at a time: no other picture's logit can interfere
+    for index in range(3):  # one image at a time: no other image's logit can interfere
         one = real[index:index + 1].clone().requires_grad_()
         (gradient,) = torch.autograd.grad(net(one, 0.3).logit[0], one)
         squares.append(gradient.square().sum())
@@ -93,7 +93,7 @@ def test_losses_by_hand():
 
 def test_the_penalty_trains_the_discriminator():
     """Its gradient is the difference quotient of the loss along itself."""
-    net, real = discriminator().double(), pictures(2, 8).double()
+    net, real = discriminator().double(), images(2, 8).double()
     poses = torch.full((2, 2), math.pi / 2, dtype=torch.float64)
     weight = net.from_rgb["8"][0].weight
 
@@ -132,9 +132,9 @@ def test_poses_follow_their_distribution():
 
 def test_renderings_depend_on_code_pose_and_view():
     torch.manual_seed(0)
-    siren, geometry = FilmSiren(16, 4), get_curriculum("CelebAMask_HQ")
+    siren, preset = FilmSiren(16, 4), get_camera_preset("CelebAMask_HQ")
     draws = draw_fakes(0, [0, 1], 4, POSES, 8, 4)
-    fakes = render_fakes(siren, draws, 8, geometry)
+    fakes = render_fakes(siren, draws, 8, preset)
     assert fakes.shape == (2, 3, 8, 8)
     assert fakes.abs().max() <= 1 + 1e-5
     assert (fakes[0] - fakes[1]).abs().max() > 1e-3

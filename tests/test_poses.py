@@ -53,7 +53,7 @@ def test_a_name_without_an_id_is_refused(name):
 def test_the_pose_file_in_the_folder_wins_over_the_one_beside_it(tmp_path):
     masks = tmp_path / "mask"
     masks.mkdir()
-    with pytest.raises(UserError, match=r"mask: there is no CelebAMask-HQ-pose-anno.txt.*--use_original_pose"):
+    with pytest.raises(UserError, match=r"mask: there is no CelebAMask-HQ-pose-anno.txt.*`use_original_pose`"):
         find_pose_file(masks, FACES)
     beside = write(tmp_path / FACES.pose_file, HEAD)
     assert find_pose_file(masks, FACES) == beside

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from models.pigan.random_poses import CAT_RANGES, FACE_RANGES, draw_extreme_poses
+from training.extreme_poses import CAT_RANGES, FACE_RANGES, draw_extreme_poses
 
 
 def test_released_poses(golden):

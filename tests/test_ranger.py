@@ -225,9 +225,9 @@ def test_every_optimizer_descends(name):
 
 def test_unknown_names():
     p = torch.nn.Parameter(torch.ones(1))
-    with pytest.raises(UserError, match="--optim_name sgd: choose one of ranger, adam, adamw"):
+    with pytest.raises(UserError, match="`optim_name` sgd: choose one of ranger, adam, adamw"):
         build_optimizer("sgd", [p], lr=0.1)
-    with pytest.raises(UserError, match="--scheduler_name step: choose one of none, cosine"):
+    with pytest.raises(UserError, match="`scheduler_name` step: choose one of none, cosine"):
         build_scheduler("step", build_optimizer("adam", [p], lr=0.1), max_steps=10)
 
 

@@ -61,7 +61,7 @@ def test_celebahq_from_part_masks(bare, capsys):
                 "| this project, sem2nerf_celebahq_pretrained.pt, CelebAMask-HQ | not measured | not measured |"):
         assert row in table
     assert "does not publish its exact protocol" in table
-    assert "PSNR to the true picture" in table
+    assert "PSNR to the true image" in table
     assert "mIoU" not in table, "no parser for photographs is there"
     assert "- masks: CelebAMask-HQ, test_paths.txt" in table
 

@@ -9,7 +9,7 @@ from tiny import tiny_model
 
 from models.pigan.cameras import Camera, camera_origins, camera_to_world, pixel_directions, rotate
 from models.pigan.codes import Codes
-from models.pigan.generator import RayNoise, render_rays
+from models.pigan.render import RayNoise, render_rays
 from models.pigan.siren import style_code
 from models.scene import Scene
 
@@ -27,14 +27,14 @@ def codes(net):
 
 
 def definition(net, codes, camera, noise):
-    """The same picture by the differentiable renderer, in float64."""
-    geometry = net.config.geometry
+    """The same image by the differentiable renderer, in float64."""
+    preset = net.config.camera
     origin = camera_origins(torch.tensor([camera.yaw]), torch.tensor([camera.pitch]))
-    directions = rotate(pixel_directions(SIZE, camera.fov_deg or geometry.fov_deg), camera_to_world(origin))
+    directions = rotate(pixel_directions(SIZE, camera.fov_deg or preset.fov_deg), camera_to_world(origin))
     siren, codes = copy.deepcopy(net.siren).double(), Codes(codes.frequencies.double(), codes.phase_shifts.double())
-    return render_rays(siren, codes, origin.double(), directions.double(), near=geometry.ray_start,
-                       far=geometry.ray_end, samples=SAMPLES, hierarchical=True, lock_view_dependence=True,
-                       last_back=geometry.eval_last_back, noise=noise)
+    return render_rays(siren, codes, origin.double(), directions.double(), near=preset.ray_start,
+                       far=preset.ray_end, samples=SAMPLES, hierarchical=True, lock_view_dependence=True,
+                       last_back=preset.eval_last_back, noise=noise)
 
 
 @pytest.mark.parametrize("random", [False, True])
@@ -54,7 +54,7 @@ def test_scene_equals_the_differentiable_renderer(net, codes, random):
     assert (view.depth - depth).abs().max() < 3e-5
 
 
-def test_blocks_and_threads_do_not_change_a_picture(net, codes):
+def test_blocks_and_threads_do_not_change_a_image(net, codes):
     reference = net.scene_of(codes).render(None, SIZE, SAMPLES).rgb
     threads = torch.get_num_threads()
     try:
@@ -94,7 +94,7 @@ def test_progress_counts_every_ray(net, codes):
 
 
 def test_density_of_points(net, codes):
-    scene = Scene(net.siren, codes, net.config.geometry, max_block=7)
+    scene = Scene(net.siren, codes, net.config.camera, max_block=7)
     points = (torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.2
     _, density = net.siren(points[None], codes)
     assert torch.allclose(scene.density(points), density[0], rtol=1e-3, atol=1e-2)
@@ -112,7 +112,7 @@ def test_scene_of_a_mask_with_a_style(net):
     plain, styled = net.scene(mask), net.scene(mask, style_seed=5, style_layers=[8])
     assert torch.equal(plain.codes.frequencies[:, : 8 * 16], styled.codes.frequencies[:, : 8 * 16])
     assert not torch.equal(plain.codes.frequencies[:, 8 * 16 :], styled.codes.frequencies[:, 8 * 16 :])
-    # only the colour layer changed: same geometry, other colours
+    # only the colour layer changed: same shape, other colours
     views = [scene.render(None, SIZE, SAMPLES) for scene in (plain, styled)]
     assert torch.equal(views[0].depth, views[1].depth)
     assert not torch.allclose(views[0].rgb, views[1].rgb, atol=1e-3)

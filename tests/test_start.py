@@ -1,4 +1,4 @@
-"""What a run of inference loads before its first picture."""
+"""What a run of inference loads before its first image."""
 
 import subprocess
 import sys

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from decoder_runs import assert_same_run, assert_same_way, contents, paint_pictures, resume_from_milestone
+from decoder_runs import assert_same_run, assert_same_way, contents, paint_images, resume_from_milestone
 from launching import train_together
 from PIL import Image
 
@@ -14,9 +14,9 @@ from models.checkpoints import read_pigan_weights
 from models.pigan.siren import FilmSiren
 from options.pigan_options import parse
 from scripts.train_pigan import main
-from training.distributed import World
-from training.growth import Growth, GrowthStage, PoseDistribution, read_growth
-from training.pigan_adversarial import AdversarialObjective
+from training.objectives.pigan_adversarial import AdversarialObjective
+from training.pigan_schedule import Growth, GrowthStage, PoseDistribution, read_growth
+from training.runtime.processes import World
 from utils.errors import UserError
 
 POSES = PoseDistribution("gaussian", 0.3, 0.155)
@@ -51,7 +51,7 @@ def test_shipped_stages(name):
     ("0: " + STAGE.format(8, 2, 1), "poses needs a distribution"),
     (GROWING.replace("gaussian", "normal"), "poses needs a distribution"),
     (GROWING.replace("fade_steps: 4", ""), "fade_steps is None"),
-    (GROWING.replace("img_size: 16", "img_size: 32"), "at step 3 pictures grow from 8 to 32 pixels"),
+    (GROWING.replace("img_size: 16", "img_size: 32"), "at step 3 images grow from 8 to 32 pixels"),
     (GROWING.replace("img_size: 8", "img_size: 12"), "step 0: img_size is 12, give one of 8, 16"),
     (GROWING.replace("batch_split: 2", "batch_split: 3"), "step 3: batch_size 4 cannot be split into 3 equal parts"),
     (GROWING.replace("samples: 4", "samples: 2"), "samples is 2, give at least 3"),
@@ -61,7 +61,7 @@ def test_stages_that_cannot_be(tmp_path, content, message):
     (tmp_path / "steps.yaml").write_text(content)
     with pytest.raises(UserError, match=message) as caught:
         read_growth(tmp_path / "steps.yaml")
-    assert str(caught.value).startswith("--pigan_steps_conf")
+    assert str(caught.value).startswith("`pigan_steps_conf`")
     assert "\n" not in str(caught.value)
 
 
@@ -69,9 +69,9 @@ def test_stages_that_cannot_be(tmp_path, content, message):
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     (folder / "steps.yaml").write_text(GROWING)
-    return [*TINY, f"--data_root={paint_pictures(folder / 'faces', 6)}", f"--pigan_steps_conf={folder / 'steps.yaml'}"]
+    return [*TINY, f"--data_root={paint_images(folder / 'faces', 6)}", f"--pigan_steps_conf={folder / 'steps.yaml'}"]
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +130,8 @@ def assert_same_training(one, other):
 
 
 @pytest.mark.slow
-def test_renderings_come_closer_to_the_pictures(options, tmp_path):
-    paint_pictures(tmp_path / "faces", 64)
+def test_renderings_come_closer_to_the_images(options, tmp_path):
+    paint_images(tmp_path / "faces", 64)
     (tmp_path / "steps.yaml").write_text(HEADER + "0: " + STAGE.format(16, 8, 1).replace("1.0e-4", "5.0e-4"))
     opts = parse([*options, f"--exp_dir={tmp_path}", f"--data_root={tmp_path / 'faces'}", "--val_images=64",
                   f"--pigan_steps_conf={tmp_path / 'steps.yaml'}", "--test_output_size=16", "--pigan_hidden_dim=32"])

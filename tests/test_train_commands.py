@@ -38,7 +38,7 @@ def checkpoint(folder, name="latest_model.pt"):
 
 
 def test_plain(workplace):
-    """No options of the recipe: whole pictures, unmerged labels, no contours, codes without the mean code."""
+    """No options of the recipe: whole images, unmerged labels, no contours, codes without the mean code."""
     output = train(["--exp_dir=out/plain", *SIZES], workplace)
     assert "step 2/2" in output
     folder = workplace / "out" / "plain"
@@ -96,7 +96,7 @@ def test_errors_are_one_line(workplace):
         (["--lpips_lambda=1", "--lpips_weights=none.pth"], "--lpips_weights: there is no file none.pth"),
         (["--checkpoint_path=none.pt"], "none.pt: no such checkpoint file"),
         (["--amp=bf16"], "--amp bf16"),
-        (["--world_size=2"], "torchrun --nproc_per_node=2"),
+        (["--world_size=2"], "start all of them with torchrun"),
         (["--dataset_type=dogs"], "--dataset_type dogs"),
     ):
         run = Run(["--exp_dir=out/run", *SIZES, *flags], workplace, name=flags[-1])

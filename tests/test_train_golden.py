@@ -1,4 +1,4 @@
-"""Three whole training steps against the official code's numbers: losses, pictures, gradients, parameters."""
+"""Three whole training steps against the official code's numbers: losses, images, gradients, parameters."""
 
 import hashlib
 
@@ -10,19 +10,19 @@ from test_criteria import seeded_lpips
 from test_patch_discriminator import seeded_discriminator
 
 from criteria.perceptual import ALEXNET_CONVOLUTIONS
-from datasets.masks import to_network_input
+from datasets.masks.maps import to_network_input
 from models.checkpoints import to_native
-from models.pigan.generator import RayNoise
-from models.pigan.patches import PatchConfig, draw_patches
+from models.pigan.render import RayNoise
 from models.sem2nerf import Sem2NeRF
+from training.patches import PatchConfig, draw_patches
 from training.ranger import Ranger
-from training.train_step import (
+from training.step import (
     Batch,
-    DiscriminatorPass,
-    Draws,
+    DiscriminatorLoss,
     LossWeights,
     PatchGenerator,
     Rendering,
+    StepNoise,
     TrainStep,
 )
 
@@ -63,7 +63,7 @@ def picked(tensor):
 @pytest.mark.parametrize("chunk", [0, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tag", ["celebahq", "catmask"])
 def test_three_official_steps(golden, tag, chunk, tmp_path):
-    """Losses to 2e-5 of their value, the picture to 2e-4 on [-1, 1] (mean 1e-5), gradients to 1e-4 of the largest of
+    """Losses to 2e-5 of their value, the image to 2e-4 on [-1, 1] (mean 1e-5), gradients to 1e-4 of the largest of
     their tensor. Parameters move by 1e-4; where the first steps have no second moment yet, they inherit the gradients'
     noise: 2e-7.
 
@@ -83,7 +83,7 @@ def test_three_official_steps(golden, tag, chunk, tmp_path):
     net.encoder.requires_grad_(True)
     discriminator = seeded_discriminator(32, 0, f"{prefix}dis.").train()
     step = TrainStep(PatchGenerator(net, Rendering(samples=6, chunk=chunk)), net, weights, discriminator=discriminator,
-                     discriminator_pass=DiscriminatorPass(discriminator), perceptual=perceptual(tmp_path))
+                     discriminator_pass=DiscriminatorLoss(discriminator), perceptual=perceptual(tmp_path))
     optimizer, judge = Ranger(net.encoder.parameters(), lr=1e-4), Ranger(discriminator.parameters(), lr=2e-5)
     named = {name.replace("head.fc.", "head."): p for name, p in net.encoder.named_parameters()}
     images = torch.from_numpy(golden_values.uniform(f"{tag}.train.y", (1, 3, 64, 64))) * 2 - 1
@@ -94,10 +94,10 @@ def test_three_official_steps(golden, tag, chunk, tmp_path):
         grid = draw_patches(patches, 32, iteration, 1, torch.Generator().manual_seed(100 + s))
         np.testing.assert_allclose(grid[:, [0, -1]][:, :, [0, -1]], reference[f"s{s}_pattern"], rtol=0, atol=1e-6)
         uniform = torch.from_numpy(golden_values.uniform(f"{tag}.train.{s}.0", (1, 1024, 6, 1)))[..., 0]
-        draws = Draws(grid, RayNoise(uniform), extreme_poses=poses if s == 1 else None)
+        draws = StepNoise(grid, RayNoise(uniform), extreme_poses=poses if s == 1 else None)
 
         optimizer.zero_grad()
-        generated = step.generator_losses(batch, draws, picture_size=64)
+        generated = step.generator_losses(batch, draws, image_size=64)
         generated.total.backward()
         optimizer.step()
         judge.zero_grad()  # the generator's loss left gradients in it

@@ -10,25 +10,25 @@ from tiny_training import make_decoder
 from torch import nn
 
 from configs.label_spaces import LABEL_SPACES
-from models.pigan.patches import PatchConfig
-from models.pigan.random_poses import FACE_RANGES
 from models.sem2nerf import Sem2NeRF
 from options.train_options import parse
 from training import build
-from training.distributed import World
-from training.draws import DrawConfig, draw
 from training.drop_path import DropPaths, GivenDropPath
-from training.ema import WeightAverage
-from training.loss_record import LossRecord
-from training.panels import CAPTION, GAP, mask_picture, panel, with_frame
+from training.extreme_poses import FACE_RANGES
+from training.patches import PatchConfig
 from training.rays import patch_rays
-from training.run_state import RunState
-from training.stages import Stage
+from training.runtime.loss_record import LossRecord
+from training.runtime.processes import World
+from training.runtime.state import RunState
+from training.runtime.weight_average import WeightAverage
+from training.size_schedule import Stage
+from training.step_noise import StepNoiseConfig, draw
 from utils.errors import UserError
+from utils.panels import CAPTION, GAP, mask_image, panel, with_frame
 
 CPU = torch.device("cpu")
 ALONE = World(CPU)
-CONFIG = DrawConfig(seed=1, samples=3, hierarchical=True, patches=PatchConfig(0.2), extreme_poses=FACE_RANGES,
+CONFIG = StepNoiseConfig(seed=1, samples=3, hierarchical=True, patches=PatchConfig(0.2), extreme_poses=FACE_RANGES,
                     extreme_probability=0.5, drop_paths=2)
 
 
@@ -38,7 +38,7 @@ def parts(draws):
 
 @pytest.mark.parametrize("shift", ["free", "diagonal"])
 def test_a_sample_draws_the_same_in_any_company(shift):
-    config = DrawConfig(**{**vars(CONFIG), "patches": PatchConfig(0.2, shift=shift)})
+    config = StepNoiseConfig(**{**vars(CONFIG), "patches": PatchConfig(0.2, shift=shift)})
     for step in range(4):  # some at extreme poses
         together = parts(draw(config, step, [8, 9, 10, 11], 8, 4, 6, CPU))
         alone = [parts(draw(config, step, [position], 8, 4, 6, CPU)) for position in (8, 9, 10, 11)]
@@ -50,7 +50,7 @@ def test_draws_differ():
     first = parts(draw(CONFIG, 0, [0, 1], 0, 2, 6, CPU))
     assert all(not torch.equal(part[0], part[1]) for part in first), "between samples"
     for other in (draw(CONFIG, 1, [2, 3], 2, 2, 6, CPU),
-                  draw(DrawConfig(**{**vars(CONFIG), "seed": 2}), 0, [0, 1], 0, 2, 6, CPU)):
+                  draw(StepNoiseConfig(**{**vars(CONFIG), "seed": 2}), 0, [0, 1], 0, 2, 6, CPU)):
         assert not torch.equal(other.noise.perturbation, first[1])
 
 
@@ -61,20 +61,20 @@ def test_share_of_extreme_poses():
     assert offset.min() >= 0.3 - 1e-6
 
 
-def test_whole_picture_without_patches():
-    config = DrawConfig(**{**vars(CONFIG), "patches": None})
+def test_whole_image_without_patches():
+    config = StepNoiseConfig(**{**vars(CONFIG), "patches": None})
     grid = draw(config, 0, [0], 0, 1, 5, CPU).grid
     line = torch.linspace(-1, 1, 5)
     torch.testing.assert_close(grid[0, 0, :, 0], line)
     torch.testing.assert_close(grid[0, :, 0, 1], line)
 
 
-def test_patch_rays_of_a_whole_picture_are_its_pixels():
+def test_patch_rays_of_a_whole_image_are_its_pixels():
     from models.pigan.cameras import Camera, camera_rays
 
     line = torch.linspace(-1, 1, 8)
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)[None]
-    origins, directions = patch_rays(torch.tensor([[1.3, 1.8]]), grid, picture_size=8, fov_deg=12)
+    origins, directions = patch_rays(torch.tensor([[1.3, 1.8]]), grid, image_size=8, fov_deg=12)
     origin, expected = camera_rays(Camera(1.3, 1.8), 8, 12)
     torch.testing.assert_close(origins[0], origin)
     torch.testing.assert_close(directions[0], expected, rtol=0, atol=1e-6)
@@ -139,12 +139,12 @@ def test_loss_record():
 
 def test_panel():
     red, blue = (np.full((2, 2, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
-    picture = panel(("a", "b"), [[red, blue]], side=8)
-    assert picture.shape == (CAPTION + 8 + GAP, 2 * (8 + GAP) + GAP, 3)
-    assert (picture[CAPTION:CAPTION + 8, GAP:GAP + 8] == (255, 0, 0)).all()
-    assert (picture[CAPTION:CAPTION + 8, 2 * GAP + 8:-GAP] == (0, 0, 255)).all()
+    image = panel(("a", "b"), [[red, blue]], side=8)
+    assert image.shape == (CAPTION + 8 + GAP, 2 * (8 + GAP) + GAP, 3)
+    assert (image[CAPTION:CAPTION + 8, GAP:GAP + 8] == (255, 0, 0)).all()
+    assert (image[CAPTION:CAPTION + 8, 2 * GAP + 8:-GAP] == (0, 0, 255)).all()
     labels = torch.eye(2, dtype=torch.uint8)
-    assert mask_picture(labels, LABEL_SPACES["CelebAMask_HQ"])[0].tolist() == [[204, 0, 0], [0, 0, 0]]
+    assert mask_image(labels, LABEL_SPACES["CelebAMask_HQ"])[0].tolist() == [[204, 0, 0], [0, 0, 0]]
     corners = torch.tensor([[[-0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
     framed = with_frame(np.zeros((9, 9, 3), np.uint8), corners)
     assert (framed.any(-1).nonzero()[0].min(), framed.any(-1).nonzero()[0].max()) == (2, 6)
@@ -182,7 +182,7 @@ def test_start_weights(tmp_path, monkeypatch):
     assert not any(p.requires_grad for p in net.decoder.parameters())
     assert all(p.requires_grad for p in net.encoder.parameters())
     assert said[0].endswith("decoder.pth")
-    with pytest.raises(UserError, match=r"--pigan_hidden_dim 32 .* call for"):
+    with pytest.raises(UserError, match=r"`pigan_hidden_dim` 32 .* call for"):
         build.build_net(settled(f"--pigan_weights={decoder}", "--pigan_hidden_dim=32"), None, None, said.append)
     net = build.build_net(settled("--train_decoder"), None, None, said.append)
     assert net.siren.final_layer.weight.requires_grad
@@ -194,7 +194,7 @@ def test_start_weights(tmp_path, monkeypatch):
 
 
 def test_refused_settings():
-    with pytest.raises(UserError, match="--val_latent_mask 7,9"):
+    with pytest.raises(UserError, match="`val_latent_mask` 7,9"):
         build.validation_settings(Namespace(**{**vars(settled()), "val_latent_mask": "7,9"}))
     with pytest.raises(UserError, match="resolution_vol changes"):
         build.build_discriminator(settled(), (Stage(0, 64, 32), Stage(5, 64, 64)), None)

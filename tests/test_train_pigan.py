@@ -13,19 +13,18 @@ from conftest import ROOT
 from decoder_runs import assert_same_run, assert_same_way, contents, resume_from_milestone
 from launching import train_together
 
-from datasets.synth_heads.card import DEPTH_UNIT
-from datasets.synth_heads.dataset import build_dataset
-from datasets.synth_heads.record import Settings
-from datasets.view_bank import ViewBank
-from models.pigan.batch_field import BatchField
+from models.pigan.camera_presets import get_camera_preset
 from models.pigan.cameras import camera_origins, camera_to_world
-from models.pigan.curriculums import get_curriculum
 from models.pigan.siren import FilmSiren
 from options.pigan_options import EXAMPLES, parse
 from options.train_options import parse as parse_train3d
 from scripts.train_pigan import main
-from training import build
-from training.reconstruction import (
+from synth_heads.data.card import DEPTH_UNIT
+from synth_heads.data.dataset import build_dataset
+from synth_heads.data.record import Settings
+from synth_heads.data.view_bank import ViewBank
+from synth_heads.decoder.batch_field import BatchField
+from synth_heads.decoder.reconstruction import (
     BEFORE,
     FAR_END,
     SHELL,
@@ -35,9 +34,10 @@ from training.reconstruction import (
     mixed_codes,
     world_rays,
 )
+from training import build
 from utils.errors import UserError
 
-GEOMETRY = get_curriculum("CelebAMask_HQ")
+GEOMETRY = get_camera_preset("CelebAMask_HQ")
 SMALL = ("--device=cpu", "--pigan_hidden_dim=16", "--rays=12", "--rendered_rays=4", "--val_images=1",
          "--test_output_size=8", "--board_interval=1")
 

@@ -15,17 +15,17 @@ COLOURS = {"skin": (224, 172, 140), "nose": (205, 150, 120), "l_eye": (60, 80, 1
 
 
 def paint_head(seed: int, size: int = 128, labels: dict[str, int] = FACE) -> tuple[np.ndarray, np.ndarray]:
-    """A mask (size, size) and its picture (size, size, 3, RGB), both uint8."""
+    """A mask (size, size) and its image (size, size, 3, RGB), both uint8."""
     rng = np.random.default_rng(seed)
     mask = np.zeros((size, size), np.uint8)
-    picture = np.full((size, size, 3), rng.integers(90, 220, 3), np.uint8)
+    image = np.full((size, size, 3), rng.integers(90, 220, 3), np.uint8)
     tint = rng.integers(-40, 40, 3)
 
     def ellipse(part: str, x: float, y: float, width: float, height: float) -> None:
         centre, axes = (round(x * size), round(y * size)), (round(width * size), round(height * size))
         cv2.ellipse(mask, centre, axes, 0, 0, 360, labels[part], -1)
         colour = np.clip(np.array(COLOURS[part]) + tint, 0, 255).tolist()
-        cv2.ellipse(picture, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
+        cv2.ellipse(image, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
 
     width, height = rng.uniform(0.17, 0.23), rng.uniform(0.24, 0.3)
     ellipse("hair", 0.5, 0.45, width + rng.uniform(0.03, 0.08), height + rng.uniform(0.03, 0.08))
@@ -34,7 +34,7 @@ def paint_head(seed: int, size: int = 128, labels: dict[str, int] = FACE) -> tup
         ellipse(part, x, 0.46, 0.03, 0.018)
     ellipse("nose", 0.5, 0.53, 0.02, 0.05)
     ellipse("mouth", 0.5, 0.63, rng.uniform(0.04, 0.08), rng.uniform(0.01, 0.03))
-    return mask, picture
+    return mask, image
 
 
 def make_data(root: Path, count: int = 6, size: int = 128) -> Path:
@@ -43,9 +43,9 @@ def make_data(root: Path, count: int = 6, size: int = 128) -> Path:
         (root / folder).mkdir(parents=True)
     poses = [f"{count}", "name yaw pitch roll"]
     for index in range(count):
-        mask, picture = paint_head(index, size)
+        mask, image = paint_head(index, size)
         cv2.imwrite(str(root / "mask" / f"{index}.png"), mask)
-        cv2.imwrite(str(root / "CelebA-HQ-img" / f"{index}.jpg"), picture[..., ::-1])
+        cv2.imwrite(str(root / "CelebA-HQ-img" / f"{index}.jpg"), image[..., ::-1])
         poses.append(f"{index}.jpg {4.0 * index - 8} {index - 2.0} 0.0")
     (root / "CelebAMask-HQ-pose-anno.txt").write_text("\n".join(poses) + "\n")
     return root
@@ -57,9 +57,9 @@ def make_cat_data(root: Path, count: int = 4, size: int = 128) -> Path:
         (root / folder).mkdir(parents=True)
     poses = ["name yaw pitch"]
     for index in range(count):
-        mask, picture = paint_head(index, size, CAT)
+        mask, image = paint_head(index, size, CAT)
         cv2.imwrite(str(root / "mask" / f"{index}.png"), mask)
-        cv2.imwrite(str(root / "images" / f"{index}.png"), picture[..., ::-1])
+        cv2.imwrite(str(root / "images" / f"{index}.png"), image[..., ::-1])
         poses.append(f"{index} {1.5 + 0.05 * index} 1.6")
     (root / "pose-pseudo.txt").write_text("\n".join(poses) + "\n")
     return root

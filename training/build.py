@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from configs.data_configs import DataConfig, data_config
 from configs.paths_config import DEMO_CHECKPOINT, PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
 from criteria.perceptual import Perceptual
-from datasets.edit_pairs import check_pairs
-from datasets.images_dataset import ImagesDataset3D, ImagesOptions, find_masks
-from datasets.masks import MaskGeometry
+from datasets.masks.maps import MaskTransform
+from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
 from models.checkpoints import latent_avg_of, load_siren, read_swin_weights
 from models.config import ModelConfig
 from models.discriminators.patch_discriminator import PatchDiscriminator
-from models.pigan.patches import PatchConfig
-from models.pigan.random_poses import ExtremePoseRanges
 from models.pigan.siren import FILM_LAYERS, mean_code
 from models.sem2nerf import Sem2NeRF
-from training.draws import DrawConfig
-from training.stages import Stage
-from training.train_step import LossWeights, Rendering
+from synth_heads.data.edit_pairs import check_pairs
+from training.extreme_poses import ExtremePoseRanges
+from training.patches import PatchConfig
+from training.size_schedule import Stage
+from training.step import LossWeights, Rendering
+from training.step_noise import StepNoiseConfig
 from training.validation import ValidationSettings
 from utils.errors import UserError
 
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 
 def settle(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
-    """The options with what follows from others filled in: label_nc, input_nc and the picture sizes.
+    """The options with what follows from others filled in: label_nc, input_nc and the image sizes.
 
     Raises:
         UserError: label_nc or input_nc were given and contradict the data.
@@ -45,7 +45,7 @@ def settle(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
     for name, value in derived.items():
         if getattr(opts, name) not in (value, {"label_nc": 16, "input_nc": 18}[name]):
             raise UserError(f"--{name} {getattr(opts, name)}: {opts.dataset_type} has {len(merged)} labels with the "
-                            f"given --use_merged_labels and --use_contour, so it is {value}; leave it out")
+                            f"given `use_merged_labels` and `use_contour`, so it is {value}; leave it out")
     output = opts.output_size if opts.output_size != -1 else max(stage.img_size for stage in stages)
     crop = opts.image_crop_size if opts.image_crop_size != -1 else max(256, output)
     load = opts.image_load_size if opts.image_load_size != -1 else round(crop * 320 / 256)
@@ -69,9 +69,9 @@ def build_data(opts: Namespace, say: Say) -> Data:
     """
     config = data_config(opts.dataset_type)
     root = Path(opts.data_root or config.data_root)
-    geometry = MaskGeometry(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
+    transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
     cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
-    options = ImagesOptions(geometry, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
+    options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
                             latents=opts.latent_lambda > 0 or opts.z_lambda > 0)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
@@ -88,7 +88,7 @@ def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str |
               resume: bool = False) -> Sem2NeRF:
     """The model, ready to train: from a checkpoint's contents, else from the decoder's and the encoder's own weights.
 
-    A decoder that --pigan_weights names goes before the checkpoint's own, unless a run is resumed.
+    A decoder that `pigan_weights` names goes before the checkpoint's own, unless a run is resumed.
 
     Raises:
         UserError: weights are missing or do not fit.
@@ -112,9 +112,9 @@ def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str |
 
 def _start_decoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
     if opts.pigan_weights == "random":
-        say("decoder: random weights (--pigan_weights random)")
+        say("decoder: random weights, as asked for")
         return
-    default = PIGAN_CHECKPOINTS[net.config.curriculum]
+    default = PIGAN_CHECKPOINTS[net.config.camera_preset]
     if opts.dataset_type.startswith("synthheads"):
         default = DEMO_CHECKPOINT
     path = Path(opts.pigan_weights or default)
@@ -124,7 +124,7 @@ def _start_decoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
             return
         raise UserError(f"{path}: the pretrained decoder is missing, and training would start from noise; put it there "
                         "(pretrained_models/README.md says where to get it), name a pi-GAN or a Sem2NeRF checkpoint "
-                        "with --pigan_weights, or train the decoder as well with --train_decoder")
+                        "with `pigan_weights`, or train the decoder as well with `train_decoder`")
     load_siren(net.siren, path)
     say(f"decoder: {path}")
 
@@ -139,7 +139,7 @@ def _start_encoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
     state, own = read_swin_weights(path), net.encoder.state_dict()
     for key, value in state.items():
         if key not in own or own[key].shape != value.shape:
-            raise UserError(f"--swin_weights {path}: weight {key} does not fit {opts.encoder_type}; give a file of "
+            raise UserError(f"`swin_weights` {path}: weight {key} does not fit {opts.encoder_type}; give a file of "
                             "this size, or none")
     net.encoder.load_state_dict(state, strict=False)
     say(f"encoder: {opts.encoder_type}, {path}")
@@ -157,8 +157,8 @@ def build_discriminator(
         return None
     sizes = {stage.resolution_vol for stage in stages}
     if len(sizes) > 1:
-        raise UserError(f"--pigan_steps_conf {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
-                        "judges patches of one size; keep it the same, or train without it (--dis_lambda 0)")
+        raise UserError(f"`pigan_steps_conf` {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
+                        "judges patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
     net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0)
     state = (contents or {}).get("dis_state_dict")
     if state:
@@ -167,7 +167,7 @@ def build_discriminator(
             net.load_state_dict(state)
         except RuntimeError as error:
             raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol and "
-                            "--use_cond_dis that it was trained with") from error
+                            "`use_cond_dis` that it was trained with") from error
     return net.train()
 
 
@@ -177,9 +177,9 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
         return None
     metric = Perceptual(opts.lpips_weights).to(device)
 
-    def distance(picture: Tensor, target: Tensor) -> Tensor:
+    def distance(image: Tensor, target: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=opts.amp == "bf16" and device.type == "cuda"):
-            return metric(picture, target).float()
+            return metric(image, target).float()
 
     return distance
 
@@ -193,11 +193,11 @@ def rendering(opts: Namespace) -> Rendering:
     return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, opts.sample_chunk)
 
 
-def draw_config(opts: Namespace, drop_paths: int) -> DrawConfig:
+def draw_config(opts: Namespace, drop_paths: int) -> StepNoiseConfig:
     data: DataConfig = data_config(opts.dataset_type)
     patches = PatchConfig(opts.ray_min_scale, opts.ray_max_scale, opts.ray_scale_anneal, not opts.no_ray_random_shift,
                           opts.patch_shift)
-    return DrawConfig(
+    return StepNoiseConfig(
         opts.seed, opts.pigan_infer_ray_step, opts.pigan_train_hs, patches if opts.patch_train else None,
         ExtremePoseRanges(data.extreme_yaw, data.extreme_pitch),
         # without a discriminator an extreme pose would teach nothing
@@ -208,11 +208,11 @@ def draw_config(opts: Namespace, drop_paths: int) -> DrawConfig:
 def validation_settings(opts: Namespace) -> ValidationSettings:
     """
     Raises:
-        UserError: --val_latent_mask names a layer that does not exist.
+        UserError: `val_latent_mask` names a layer that does not exist.
     """
     text = (opts.val_latent_mask or "").replace(" ", "")
     numbers = [part for part in text.split(",") if part]
     if not all(number.isdigit() and int(number) < FILM_LAYERS for number in numbers):
-        raise UserError(f"--val_latent_mask {opts.val_latent_mask}: give layers from 0 to {FILM_LAYERS - 1}, e.g. 7,8")
+        raise UserError(f"`val_latent_mask` {opts.val_latent_mask}: give layers from 0 to {FILM_LAYERS - 1}, e.g. 7,8")
     settings = ValidationSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.pigan_infer_max_batch)
     return replace(settings, mean_layers=tuple(map(int, numbers)), mean_only=opts.test_pigan_latent_avg)

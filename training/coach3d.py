@@ -1,4 +1,4 @@
-"""The training loop: batches in, losses, steps; curves, pictures, validation and checkpoints at their intervals."""
+"""The training loop: batches in, losses, steps; curves, images, validation and checkpoints at their intervals."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import torch.nn.functional as F
 from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DistributedDataParallel
 
-from datasets.sample_stream import Share
+from datasets.sample_stream import BatchShard
 from training import build
-from training.checkpoint import CheckpointFolder
-from training.distributed import StopRequest, World
-from training.draws import draw
 from training.loading import checked, to_device, training_loader, validation_loader
-from training.loss_record import LossRecord
-from training.panels import mask_picture, panel, photo_picture, with_frame
-from training.run_log import RunLog
-from training.run_state import RunState, restore_random_state
-from training.stages import Stage, read_stages, stage_at
-from training.train_step import Batch, DiscriminatorPass, Draws, GeneratorLosses, PatchGenerator, TrainStep
+from training.runtime.checkpoints import CheckpointFolder
+from training.runtime.logs import RunLog
+from training.runtime.loss_record import LossRecord
+from training.runtime.processes import StopRequest, World
+from training.runtime.state import RunState, restore_random_state
+from training.size_schedule import Stage, read_stages, stage_at
+from training.step import Batch, DiscriminatorLoss, GeneratorLosses, PatchGenerator, StepNoise, TrainStep
+from training.step_noise import draw
 from training.validation import shard, validate
 from utils.errors import UserError
+from utils.panels import mask_image, panel, photo_image, with_frame
 
 PANEL_ROWS = 4
 CAPTIONS = ("mask", "photograph", "target patch")
@@ -53,7 +53,7 @@ class Coach3D:
         self.opts, self.world = build.settle(opts, self.stages), world
         self.validation_settings = build.validation_settings(self.opts)
         self.data = build.build_data(self.opts, say)
-        self.share = Share(opts.batch_size, world.rank, world.size, opts.grad_accum)
+        self.share = BatchShard(opts.batch_size, world.rank, world.size, opts.grad_accum)
         torch.manual_seed(opts.seed)
         self.net = build.build_net(self.opts, contents, source, say, resume).to(world.device)
         self.perceptual = build.build_perceptual(self.opts, world.device)
@@ -76,14 +76,14 @@ class Coach3D:
         static = opts.grad_accum == 1  # DDP cannot both accumulate and rely on a static graph
         judge = None
         if self.discriminator is not None:
-            judge = self.world.parallel(DiscriminatorPass(self.discriminator), static)
+            judge = self.world.parallel(DiscriminatorLoss(self.discriminator), static)
         self.step = TrainStep(
             self.world.parallel(generator, static), self.net, build.loss_weights(opts), perceptual=self.perceptual,
             discriminator=self.discriminator, discriminator_pass=judge, conditional=opts.use_cond_dis,
         )
 
     def train(self, log: RunLog) -> str:
-        """Train up to --max_steps, or until the run is told to stop. Says how it ended.
+        """Train up to `max_steps`, or until the run is told to stop. Says how it ended.
 
         Raises:
             UserError: a loss or a weight became NaN or infinite, the data cannot be used, or the disk is full.
@@ -94,8 +94,8 @@ class Coach3D:
                 try:
                     self._one_step(batches, log)
                 except TorchDynamoException as error:
-                    raise UserError("--compile: PyTorch cannot compile the encoder on this machine (a C++ compiler and "
-                                    "Python's headers are needed); leave it out, or see why with --debug") from error
+                    raise UserError("`compile`: PyTorch cannot compile the encoder on this machine (a C++ compiler and "
+                                    "Python's headers are needed); leave it out, or see why with `debug`") from error
                 log.advance()
                 step, last = state.global_step, state.global_step >= opts.max_steps
                 stopping = stop.agreed() and not last
@@ -144,7 +144,7 @@ class Coach3D:
         if shown and self.world.is_main:
             self._show(log, loaded, batch, draws, generated)
 
-    def _prepare(self, loaded: dict[str, Any], micro_batch: int, stage: Stage) -> tuple[Batch, Draws]:
+    def _prepare(self, loaded: dict[str, Any], micro_batch: int, stage: Stage) -> tuple[Batch, StepNoise]:
         """A loaded batch on the device, at the sizes of a stage, and its random draws."""
         batch = to_device(loaded, self.opts.label_nc, self.world.device)
         positions = self.share.positions(self.state.samples_seen, micro_batch)
@@ -152,7 +152,7 @@ class Coach3D:
             positions = [position - position % 2 for position in positions]
         draws = draw(self.draw_config, self.state.global_step, positions, self.state.samples_seen,
                      self.share.step_samples, stage.resolution_vol, self.world.device)
-        size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small picture
+        size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small image
         if batch.images.shape[-1] != size and not (self.opts.patch_train and len(self.stages) == 1):
             images = F.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
             batch = replace(batch, images=images)
@@ -176,17 +176,17 @@ class Coach3D:
         if self.discriminator is not None:
             self.discriminator.requires_grad_(True)
 
-    def _show(self, log: RunLog, loaded: dict[str, Any], batch: Batch, draws: Draws,
+    def _show(self, log: RunLog, loaded: dict[str, Any], batch: Batch, draws: StepNoise,
               generated: GeneratorLosses) -> None:
         """A panel of the first samples. At an extreme pose the target is a patch of another view."""
         captions = (*CAPTIONS, "rendered patch" if draws.extreme_poses is None else "at an extreme pose")
         rows = []
         for index in range(min(PANEL_ROWS, len(batch.images))):
-            photograph = photo_picture(batch.images[index])
-            rows.append([mask_picture(loaded["label"][index], self.data.train.label_space),
+            photograph = photo_image(batch.images[index])
+            rows.append([mask_image(loaded["label"][index], self.data.train.label_space),
                          with_frame(photograph, draws.grid[index]) if self.opts.patch_train else photograph,
-                         photo_picture(generated.target[index]), photo_picture(generated.rendered[index])])
-        log.picture("train", self.state.global_step, panel(captions, rows, side=192))
+                         photo_image(generated.target[index]), photo_image(generated.rendered[index])])
+        log.image("train", self.state.global_step, panel(captions, rows, side=192))
 
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         """While inside, the model has its averaged weights, if there is an average."""
@@ -208,7 +208,7 @@ class Coach3D:
         step = self.state.global_step
         log.scalars("val", step, result.metrics)
         if result.panel is not None:
-            log.picture("val", step, result.panel)
+            log.image("val", step, result.panel)
         better = result.loss < self.state.best_val_loss
         shown = "  ".join(f"{name.removeprefix('loss_')} {value:.4g}" for name, value in result.metrics.items())
         log.say(f"validation at step {step}: {shown}{' (best)' if better else ''}")

@@ -18,7 +18,7 @@ class GivenDropPath(nn.Module):
         self.probability = probability
         self.draws: Float[Tensor, " batch"] | None = None
 
-    def forward(self, x: Float[Tensor, batch *rest]) -> Float[Tensor, batch *rest]:
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         if not self.training or self.draws is None:
             return x
         kept = (self.draws >= self.probability).to(x.dtype) / (1 - self.probability)

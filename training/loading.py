@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datasets.images_dataset import ImagesDataset3D, TrainItem
-from datasets.masks import to_network_input
-from datasets.sample_stream import SampleStream, Share
-from training.train_step import Batch
+from datasets.masks.maps import to_network_input
+from datasets.sample_stream import BatchShard, SampleStream
+from datasets.training_set import ImagesDataset3D, TrainItem
+from training.step import Batch
 from utils.errors import UserError
+from utils.images import from_bytes
 
 
 class _Careful(Dataset[Any]):
@@ -46,7 +47,7 @@ def collate(items: list[Any]) -> dict[str, Any] | UserError:
             for key, values in columns.items()}
 
 
-def training_loader(dataset: ImagesDataset3D, seed: int, share: Share, start: int, workers: int, pin: bool,
+def training_loader(dataset: ImagesDataset3D, seed: int, share: BatchShard, start: int, workers: int, pin: bool,
                     in_pairs: bool = False) -> DataLoader[Any]:
     """Batches of one process without end, from a position of the sample stream on: the workers stay for the run.
 
@@ -97,7 +98,7 @@ def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Ba
     """Unfold a loaded batch on the device."""
     moved = {key: value.to(device, non_blocking=True) for key, value in loaded.items() if isinstance(value, Tensor)}
     masks = to_network_input(moved["label"], moved.get("contour"), moved.get("distance"), label_nc)
-    return Batch(masks, (moved["image"].float() / 255 - 0.5) / 0.5, moved["pose"], moved.get("latent"))
+    return Batch(masks, from_bytes(moved["image"]), moved["pose"], moved.get("latent"))
 
 
 def _context(workers: int) -> str | None:

@@ -24,7 +24,7 @@ def build_optimizer(name: str, params: Iterable[Any], lr: float, **settings: Any
         UserError: there is no such optimiser.
     """
     if name not in OPTIMIZERS:
-        raise UserError(f"--optim_name {name}: choose one of {', '.join(OPTIMIZERS)}")
+        raise UserError(f"`optim_name` {name}: choose one of {', '.join(OPTIMIZERS)}")
     return OPTIMIZERS[name](params, lr=lr, **settings)
 
 
@@ -44,7 +44,7 @@ def build_scheduler(
         UserError: there is no such schedule.
     """
     if name not in SCHEDULERS:
-        raise UserError(f"--scheduler_name {name}: choose one of {', '.join(SCHEDULERS)}")
+        raise UserError(f"`scheduler_name` {name}: choose one of {', '.join(SCHEDULERS)}")
     if name == "none":
         return None
     return CosineLRScheduler(

@@ -17,11 +17,11 @@ from torch.optim import Optimizer
 
 from models.checkpoints import FORMAT
 from models.pigan.siren import FilmSiren, mean_code
-from training.checkpoint import CheckpointFolder
-from training.distributed import StopRequest, World
-from training.ema import WeightAverage
-from training.loss_record import LossRecord
-from training.run_log import RunLog
+from training.runtime.checkpoints import CheckpointFolder
+from training.runtime.logs import RunLog
+from training.runtime.loss_record import LossRecord
+from training.runtime.processes import StopRequest, World
+from training.runtime.weight_average import WeightAverage
 from training.validation import Validation
 from utils.errors import UserError
 from utils.files import atomic_path
@@ -84,15 +84,15 @@ class PiganCoach:
             for name, optimizer in self.objective.optimizers.items():
                 optimizer.load_state_dict(contents[name])
         except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"--exp_dir {self.opts.exp_dir}: its checkpoint is of another kind of run "
-                            f"({str(error).splitlines()[0]}); give that run's options, or --overwrite it") from error
+            raise UserError(f"`exp_dir` {self.opts.exp_dir}: its checkpoint is of another kind of run "
+                            f"({str(error).splitlines()[0]}); give that run's options, or `overwrite` it") from error
         if self.average is not None:
             self.average.load(_siren_part(contents["state_dict"]))
         self.global_step, self.samples_seen = contents["global_step"], contents["samples_seen"]
         self.best_val_loss = contents["best_val_loss"]
 
     def train(self, log: RunLog) -> str:
-        """Train up to --max_steps, or until the run is told to stop. Says how it ended.
+        """Train up to `max_steps`, or until the run is told to stop. Says how it ended.
 
         Raises:
             UserError: a loss or a weight became NaN or infinite, or the disk is full.
@@ -135,7 +135,7 @@ class PiganCoach:
             return
         log.scalars("val", self.global_step, result.metrics)
         if result.panel is not None:
-            log.picture("val", self.global_step, result.panel)
+            log.image("val", self.global_step, result.panel)
         better = result.loss < self.best_val_loss
         shown = "  ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
         log.say(f"validation at step {self.global_step}: {shown}{' (best)' if better else ''}")

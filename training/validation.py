@@ -1,4 +1,4 @@
-"""Validation: whole pictures of masks that training does not see."""
+"""Validation: whole images of masks that training does not see."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from configs.label_spaces import LabelSpace
-from criteria.latent import known_distances
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
-from training.distributed import World
+from synth_heads.losses.known_codes import known_distances
 from training.loading import to_device
-from training.panels import Picture, mask_picture, panel, photo_picture
-from training.train_step import LossWeights
+from training.runtime.processes import World
+from training.step import LossWeights
+from utils.panels import Image, mask_image, panel, photo_image
 
 PANEL_ROWS = 8
 CAPTIONS = ("mask", "photograph", "its pose", "frontal", "mirrored pose")
@@ -41,7 +41,7 @@ class Validation:
     """Means over all validation samples, and a panel of the first ones."""
 
     metrics: dict[str, float]
-    panel: Picture | None
+    panel: Image | None
 
     @property
     def loss(self) -> float:
@@ -58,7 +58,7 @@ def validate(
     """Render each mask of this process's share at its photograph's pose, and the first ones from two more sides.
 
     The sums of all processes are put together, whatever share each had. The loss is that of the weights: L2, L1 and
-    LPIPS of whole pictures, and the distance of known codes. `code_spread` is the codes' standard deviation over the
+    LPIPS of whole images, and the distance of known codes. `code_spread` is the codes' standard deviation over the
     masks, averaged over their entries: an encoder that has collapsed to one head for all masks has none, which the
     other numbers may hide.
 
@@ -93,8 +93,8 @@ def validate(
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
             if world.is_main and len(rows) < PANEL_ROWS:
-                pictures = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
-                rows.append([mask_picture(loaded["label"][index], space), *map(photo_picture, pictures)])
+                images = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
+                rows.append([mask_image(loaded["label"][index], space), *map(photo_image, images)])
     net.train(was_training)
     everyone = world.gather((sums, count, aborted, moments))
     if any(part[2] for part in everyone):
@@ -120,14 +120,14 @@ def _settled(net: Sem2NeRF, codes: Codes, settings: ValidationSettings) -> Codes
     return codes.with_layers_from(net.latent_avg, settings.mean_layers, net.config.width)
 
 
-def _distances(picture: Tensor, target: Tensor, weights: LossWeights,
+def _distances(image: Tensor, target: Tensor, weights: LossWeights,
                perceptual: Callable[[Tensor, Tensor], Tensor] | None, device: torch.device) -> dict[str, float]:
-    picture, target = picture.to(device), target.to(device)
-    values = {"loss_l2": F.mse_loss(picture, target).item()}
+    image, target = image.to(device), target.to(device)
+    values = {"loss_l2": F.mse_loss(image, target).item()}
     if weights.l1:
-        values["loss_l1"] = F.l1_loss(picture, target).item()
+        values["loss_l1"] = F.l1_loss(image, target).item()
     if weights.lpips:
-        values["loss_lpips"] = perceptual(picture, target).item()
+        values["loss_lpips"] = perceptual(image, target).item()
     return values
 
 

@@ -1,11 +1,34 @@
 """How every script of the project starts and ends."""
 
+import functools
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from utils.errors import UserError
+
+Result = TypeVar("Result")
+
+
+def command(**flags: str) -> Callable[[Callable[[Sequence[str]], Result]], Callable[[Sequence[str]], Result]]:
+    """Decorates a script's `main(argv)`: errors of the library name the command's flags.
+
+    A setting has the flag of its name; `flags` holds those that are called otherwise here, e.g.
+    `@command(paths_list="infer_paths_conf")`.
+    """
+    def decorate(main: Callable[[Sequence[str]], Result]) -> Callable[[Sequence[str]], Result]:
+        @functools.wraps(main)
+        def wrapped(argv: Sequence[str]) -> Result:
+            try:
+                return main(argv)
+            except UserError as error:
+                raise error.with_settings(lambda name: f"--{flags.get(name, name)}") from error.__cause__
+
+        return wrapped
+
+    return decorate
 
 
 def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
@@ -18,9 +41,10 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     said: set[str] = set()
 
     def warn_once(message: Warning | str, *_: object, **__: object) -> None:
-        if str(message) not in said:
-            said.add(str(message))
-            print(f"warning: {message}", file=sys.stderr)
+        text = str(UserError(str(message)).with_settings(lambda name: f"--{name}"))
+        if text not in said:
+            said.add(text)
+            print(f"warning: {text}", file=sys.stderr)
 
     warnings.showwarning = warn_once
     try:

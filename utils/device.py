@@ -13,16 +13,16 @@ def pick_device(name: str, gpu_ids: str = "0") -> torch.device:
     """
     ids = [part.strip() for part in gpu_ids.split(",") if part.strip()]
     if not ids or not all(part.isdigit() for part in ids):
-        raise UserError(f"--gpu_ids {gpu_ids}: give GPU numbers separated by commas, such as 0 or 0,1")
+        raise UserError(f"`gpu_ids` {gpu_ids}: give GPU numbers separated by commas, such as 0 or 0,1")
     if name == "auto":
         name = f"cuda:{ids[0]}" if torch.cuda.is_available() else "cpu"
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
-        raise UserError(f"--device {name}: give auto, cpu, cuda or cuda:N")
+        raise UserError(f"`device` {name}: give auto, cpu, cuda or cuda:N")
     if kind == "cuda":
         count = torch.cuda.device_count()
         if int(index or 0) >= count:
-            raise UserError(f"--device {name}: PyTorch finds {count} GPUs here; use --device cpu or another number "
+            raise UserError(f"`device` {name}: PyTorch finds {count} GPUs here; use `device` cpu or another number "
                             "(nvidia-smi lists them)")
     return torch.device(name)
 

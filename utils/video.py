@@ -18,7 +18,7 @@ def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "height wid
     """Write square frames to `path`, as H.264 (.mp4, yuv420p, which every player reads) or animated .gif.
 
     Args:
-        frames: pictures of size x size; they are taken one at a time.
+        frames: images of size x size; they are taken one at a time.
         size: pixels; H.264 needs an even number, so an odd size is extended by repeating the last row and column.
 
     Returns:
@@ -46,7 +46,7 @@ def _write_mp4(path: Path, frames: Iterable[np.ndarray], size: int) -> int:
             count += 1
     except OSError as error:  # ffmpeg ended: its own words are in the message
         raise UserError(f"{path.name}: ffmpeg could not write the video ({str(error).strip().splitlines()[-1]}); try "
-                        "--video_format gif") from error
+                        "`video_format` gif") from error
     finally:
         writer.close()
     return count

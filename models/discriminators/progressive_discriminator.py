@@ -1,7 +1,7 @@
-"""The discriminator of pi-GAN (Chan et al., CVPR 2021): it grows with the pictures, and says where the camera stood.
+"""The discriminator of pi-GAN (Chan et al., CVPR 2021): it grows with the images, and says where the camera stood.
 
 Residual blocks of CoordConv layers (Liu et al., "An Intriguing Failing of Convolutional Neural Networks and the
-CoordConv Solution", NeurIPS 2018), each of which halves the picture; a new resolution is faded in (Karras et al.,
+CoordConv Solution", NeurIPS 2018), each of which halves the image; a new resolution is faded in (Karras et al.,
 "Progressive Growing of GANs", ICLR 2018).
 """
 
@@ -15,13 +15,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIZES = (8, 16, 32, 64, 128, 256)  # pixels along each side of pictures that can be judged
+SIZES = (8, 16, 32, 64, 128, 256)  # pixels along each side of images that can be judged
 LAST = 2  # pixels along each side of the map that the answer is read from
 SLOPE = 0.2  # of the leaky ReLUs
 
 
-class Judgement(NamedTuple):
-    """logit: above 0 for "real". pose: yaw and pitch the picture seems to be taken from, radians from the front."""
+class DiscriminatorOutput(NamedTuple):
+    """logit: above 0 for "real". pose: yaw and pitch the image seems to be taken from, radians from the front."""
 
     logit: Float[Tensor, " batch"]
     pose: Float[Tensor, "batch 2"]
@@ -54,10 +54,10 @@ class HalvingBlock(nn.Module):
 
 
 class ProgressiveDiscriminator(nn.Module):
-    """All resolutions up to `size` have their layers from the start; those above the pictures' wait.
+    """All resolutions up to `size` have their layers from the start; those above the images' wait.
 
     Args:
-        size: pixels along each side of the largest pictures, one of SIZES.
+        size: pixels along each side of the largest images, one of SIZES.
         max_channels: of the coarse maps; finer ones have 8192 / pixels along a side (400 and 256 px: as published).
     """
 
@@ -78,18 +78,18 @@ class ProgressiveDiscriminator(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=SLOPE)
 
-    def forward(self, pictures: Float[Tensor, "batch 3 size size"], alpha: float = 1.0) -> Judgement:
+    def forward(self, images: Float[Tensor, "batch 3 size size"], alpha: float = 1.0) -> DiscriminatorOutput:
         """
         Args:
-            pictures: RGB in [-1, 1].
-            alpha: how far this resolution is faded in: at 0 the answer is that for the picture at half the size.
+            images: RGB in [-1, 1].
+            alpha: how far this resolution is faded in: at 0 the answer is that for the image at half the size.
         """
-        size = pictures.shape[-1]
-        x = self.blocks[str(size)](self.from_rgb[str(size)](pictures))
+        size = images.shape[-1]
+        x = self.blocks[str(size)](self.from_rgb[str(size)](images))
         if alpha < 1:
-            coarse = self.from_rgb[str(size // 2)](F.avg_pool2d(pictures, 2))
+            coarse = self.from_rgb[str(size // 2)](F.avg_pool2d(images, 2))
             x = alpha * x + (1 - alpha) * coarse
         while x.shape[-1] > LAST:
             x = self.blocks[str(x.shape[-1])](x)
         answer = self.answer(x).flatten(1)
-        return Judgement(answer[:, 0], answer[:, 1:])
+        return DiscriminatorOutput(answer[:, 0], answer[:, 1:])

@@ -16,7 +16,7 @@ from utils.errors import UserError
 
 CONSTANT_BUFFERS = ("attn_mask", "relative_position_index")
 DOWNSAMPLE_OFFICIAL_ORDER = ("reduction.weight", "norm.weight", "norm.bias")
-MASKED = -100.0  # attention logit between positions that are not neighbours in the picture
+MASKED = -100.0  # attention logit between positions that are not neighbours in the image
 
 
 def is_official(state: Mapping[str, Tensor]) -> bool:
@@ -38,7 +38,7 @@ def to_official(state: Mapping[str, Tensor], encoder_type: str, input_size: int)
     """
     size = SWIN_SIZES[encoder_type]
     if input_size % (WINDOW * size.total_stride):
-        raise UserError(f"--src_input_size {input_size}: the official layout needs windows that fit, a multiple of "
+        raise UserError(f"`src_input_size` {input_size}: the official layout needs windows that fit, a multiple of "
                         f"{WINDOW * size.total_stride}; keep this model in its own layout")
     out = {key: value for key, value in state.items() if key.startswith("patch_embed.")}
     resolution = input_size // size.patch_size
@@ -79,9 +79,9 @@ def official_parameter_order(names: list[str]) -> list[int]:
 
 
 def attention_mask(resolution: int) -> Float[Tensor, "windows positions positions"]:
-    """What a shifted window may attend to: 0 within a region that is contiguous in the picture, -100 across regions.
+    """What a shifted window may attend to: 0 within a region that is contiguous in the image, -100 across regions.
 
-    The picture is rolled by half a window, so the last windows of each row and column hold pieces that do not touch.
+    The image is rolled by half a window, so the last windows of each row and column hold pieces that do not touch.
     """
     shift = WINDOW // 2
     line = torch.zeros(resolution)

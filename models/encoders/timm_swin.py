@@ -1,7 +1,7 @@
 """timm's Swin transformer, and nothing else of timm.
 
 `import timm` reads a hundred other architectures, the Hugging Face client, torchvision and PyTorch's compiler, which
-takes longer than all else that happens before a first picture. A Swin needs none of them. So its module is imported
+takes longer than all else that happens before a first image. A Swin needs none of them. So its module is imported
 while the packages around it are empty shells; then all of that is forgotten again, and whoever imports timm or
 torchvision later gets them whole.
 """

@@ -1,4 +1,4 @@
-"""Cameras on the unit sphere, looking at the origin, y up; rays through the pixels of a square picture.
+"""Cameras on the unit sphere, looking at the origin, y up; rays through the pixels of a square image.
 
 Position = (sin(pitch) cos(yaw), cos(pitch), sin(pitch) sin(yaw)): frontal is yaw = pitch = pi/2, a smaller yaw moves
 the camera to +x. Pixel i of n lies at linspace(-1, 1, n)[i], both ends included; rows run from top (y = +1) to bottom.
@@ -44,7 +44,7 @@ def camera_to_world(origins: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 4
 
 
 def pixel_directions(size: int, fov_deg: float) -> Float[Tensor, "rays 3"]:
-    """Unit directions through the pixels of a size x size picture in camera space (x right, y up, z back)."""
+    """Unit directions through the pixels of a size x size image in camera space (x right, y up, z back)."""
     line = torch.linspace(-1, 1, size)
     y, x = torch.meshgrid(line.flip(0), line, indexing="ij")
     z = torch.full_like(x, -1 / math.tan(math.radians(fov_deg) / 2))

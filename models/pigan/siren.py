@@ -117,7 +117,7 @@ class FilmSiren(nn.Module):
 
 @torch.no_grad()
 def mean_code(siren: FilmSiren, samples: int = 10_000, seed: int = 0) -> Codes:
-    """The mapping network's mean output over z ~ N(0, I): what `--start_from_latent_avg` adds to the encoder's output.
+    """The mapping network's mean output over z ~ N(0, I): what `start_from_latent_avg` adds to the encoder's output.
 
     z is drawn on the CPU, so that a seed means the same numbers on every device.
     """

@@ -1,4 +1,4 @@
-"""Lists of cameras: sweeps for strips of pictures, trajectories for videos."""
+"""Lists of cameras: sweeps for strips of images, trajectories for videos."""
 
 import math
 from collections.abc import Sequence

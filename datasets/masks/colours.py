@@ -1,0 +1,70 @@
+"""Masks painted in the colours of a label table -> labels."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8, UInt32
+
+from configs.label_spaces import LabelSpace
+from utils.errors import UserError
+
+_PHOTO_COLOURS = 256  # a image with more colours than this was never a painted mask
+
+
+def decode_palette(path: str | Path, pixels: UInt8[np.ndarray, "height width"],
+                   palette: UInt8[np.ndarray, "colours 3"], space: LabelSpace,
+                   ) -> UInt8[np.ndarray, "height width"] | None:
+    """Labels of a palette PNG in the table's colours, but sorted otherwise, as image editors do.
+
+    None where the indices are already the labels, or the colours are not the table's (a grey or random palette).
+    """
+    used = np.unique(pixels)
+    if used[-1] >= len(palette):
+        return None
+    colours = [tuple(int(value) for value in palette[index]) for index in used]
+    if all(index < len(space) and space.palette[index] == colour for index, colour in zip(used, colours)):
+        return None
+    if len(colours) < 2 or len(set(colours)) < len(colours) or not set(colours) <= set(space.palette):
+        return None
+    return decode_colours(path, pixels, palette, space)
+
+
+def decode_colours(path: str | Path, pixels: UInt8[np.ndarray, "height width *rgb"],
+                   palette: UInt8[np.ndarray, "colours 3"] | None, space: LabelSpace,
+                   ) -> UInt8[np.ndarray, "height width"]:
+    """Labels of an RGB image, or of palette indices, through the colours of `space`.
+
+    Raises:
+        UserError: a colour is not in the table, or stands for more than one label.
+    """
+    if pixels.ndim == 2:
+        if palette is None:
+            raise UserError(f"{path}: a single-channel mask has no colours; leave out `mask_encoding` colour")
+        if pixels.max() >= len(palette):
+            raise UserError(f"{path}: its palette has {len(palette)} colours, but a pixel uses number {pixels.max()}; "
+                            "save the mask again")
+        pixels = palette[pixels]
+    packed = _pack(pixels)
+    table = {int(value): label for label, value in enumerate(_pack(np.array(space.palette, np.uint8)))}
+    found, inverse = np.unique(packed, return_inverse=True)
+    unknown = found[~np.isin(found, list(table))]
+    if len(found) > _PHOTO_COLOURS:
+        raise UserError(f"{path}: {len(found)} colours, so this is a photo, not a mask; give label numbers in a "
+                        f"single-channel PNG, or a mask painted in the colours of {space.name}")
+    if len(unknown):
+        row, column = np.argwhere(packed == unknown[0])[0]
+        raise UserError(f"{path}: the colour {tuple(pixels[row, column].tolist())} at x={column}, y={row} is not in "
+                        f"the table of {space.name} ({len(unknown)} of {len(found)} colours are not); repaint without "
+                        "smoothing or blending, or save label numbers in a single-channel PNG")
+    for colour, labels in space.ambiguous_colours.items():
+        if _pack(np.array(colour, np.uint8)) in found:
+            names = " and ".join(f"{label} ({space.labels[label]})" for label in labels)
+            raise UserError(f"{path}: the colour {colour} is ambiguous, {space.name} paints labels {names} alike, so "
+                            "the mask cannot be decoded; save label numbers in a single-channel PNG")
+    return np.array([table[int(value)] for value in found], np.uint8)[inverse.reshape(packed.shape)]
+
+
+def _pack(rgb: UInt8[np.ndarray, "*shape 3"]) -> UInt32[np.ndarray, "*shape"]:
+    """One number a colour."""
+    rgb = rgb.astype(np.uint32)
+    return np.asarray(rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2])

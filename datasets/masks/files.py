@@ -1,0 +1,142 @@
+"""Mask file -> array of labels, with an error that helps for everything that is not a mask."""
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from configs.label_spaces import LABEL_ORDERS, LabelSpace
+from datasets.masks.colours import decode_colours, decode_palette
+from datasets.masks.order import suspicious_order
+from utils.errors import UserError
+
+Encoding = Literal["auto", "index", "colour"]
+LabelOrder = Literal["celebamask", "bisenet"]
+Labels = UInt8[np.ndarray, "height width"]
+
+MIN_FACE = 0.02  # smallest share of the image that counts as a face; real ones have a fifth and more
+_SAVE_AS = "save the labels as an 8-bit single-channel PNG"
+
+
+class MaskWarning(UserWarning):
+    """A mask that can be read, but is probably not what its owner thinks."""
+
+
+def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", label_order: LabelOrder = "celebamask",
+              require_face: bool = True) -> Labels:
+    """Read one mask.
+
+    Args:
+        path: an 8-bit PNG. Single-channel (mode L) and grey RGB: pixel value = label. Palette (mode P): the index is
+            the label, unless the colours are those of the space's table and say something else. RGB: a mask painted in
+            the colours of the space's table.
+        space: the label table of the file.
+        encoding: 'index' or 'colour' says which reading is meant where 'auto', as above, would choose wrongly.
+        label_order: 'bisenet' for masks numbered as the BiSeNet face parser does.
+        require_face: refuse a mask that shows no head.
+
+    Returns:
+        Labels 0 .. len(space) - 1 in the order of `space`.
+
+    Raises:
+        UserError: the file is no mask of this space, or (with `require_face`) shows no face.
+
+    Warns:
+        MaskWarning: the parts lie as if the labels were in the other `label_order`.
+    """
+    if label_order != "celebamask" and space.name != "CelebAMask_HQ":
+        raise UserError(f"`label_order` {label_order}: this order is for CelebAMask-HQ faces, not for {space.name} "
+                        "masks; leave it out")
+    pixels, palette = _open(Path(path))
+    if pixels.ndim == 3 and encoding != "colour" and bool((pixels == pixels[..., :1]).all()):
+        pixels = pixels[..., 0]  # a single-channel mask that an editor saved as RGB
+    labels = None
+    if encoding == "colour" or (encoding == "auto" and pixels.ndim == 3):
+        labels = decode_colours(path, pixels, palette, space)
+    elif pixels.ndim == 3:
+        raise UserError(f"{path}: an RGB image holds colours, not label numbers; leave out `mask_encoding` index, or "
+                        f"{_SAVE_AS}")
+    elif encoding == "auto" and palette is not None:
+        labels = decode_palette(path, pixels, palette, space)
+    if labels is None:
+        labels = _reorder(path, _check_range(path, pixels, space), space, label_order)
+    if require_face:
+        check_face(path, labels, space)
+    return labels
+
+
+def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str = "") -> None:
+    """Refuse a mask without a head. `where` says which part of the image the labels are, e.g. ' in the crop'.
+
+    Raises:
+        UserError: all pixels are background, or the face part covers less than MIN_FACE of the image.
+    """
+    if not labels.any():
+        raise UserError(f"{path}: the mask is empty{where} (every pixel is background); paint the parts of a "
+                        f"{'cat' if space.face == 'head' else 'face'} into it")
+    face = space.index(space.face)
+    if (labels == face).mean() < MIN_FACE:
+        found = ", ".join(space.labels[label] for label in np.unique(labels) if label)
+        raise UserError(f"{path}: the mask shows no face{where} (label {face}, {space.face}, is less than "
+                        f"{MIN_FACE:.0%} of it; found: {found}); choose a mask with one, and check `label_order` and "
+                        "`dataset_type`")
+
+
+def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.ndarray, "colours 3"] | None]:
+    """Pixels of an 8-bit grey, palette or RGB PNG, and the palette if it has one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+        with image:
+            if image.format != "PNG":
+                raise UserError(f"{path}: this is a {image.format} image, and masks are PNG files (a photo is no "
+                                f"mask, and lossy formats blur the labels); {_SAVE_AS}")
+            mode, bits = image.mode, _png_bit_depth(path)
+            if bits == 16:
+                raise UserError(f"{path}: this PNG has 16 bits a channel; {_SAVE_AS}")
+            if mode not in ("1", "L", "P", "RGB"):
+                raise UserError(f"{path}: this PNG is {mode}, with an alpha channel; {_SAVE_AS}, without transparency")
+            pixels = np.asarray(image).astype(np.uint8)
+            palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3) if mode == "P" else None
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such mask; check the folder and the name") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(f"{path}: this mask has too many pixels; scale it down, without smoothing") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say that a file is damaged
+        raise UserError(f"{path}: this mask cannot be read ({error}); the file is damaged or is no image, copy or "
+                        "make it again") from error
+    if mode == "L" and bits < 8:
+        pixels = pixels // (255 // (2**bits - 1))  # Pillow stretches 2- and 4-bit values to 0..255
+    return pixels, palette
+
+
+def _png_bit_depth(path: Path) -> int:
+    """Bits a channel, from the PNG header (Pillow reads 16-bit RGB as 8-bit without saying so)."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
+
+
+def _check_range(path: str | Path, pixels: Labels, space: LabelSpace) -> Labels:
+    if pixels.max() < len(space):
+        return pixels
+    values = np.unique(pixels)
+    if len(values) > 64:
+        what = f"{len(values)} grey values, as in a photo"
+    else:
+        what = f"labels out of range ({', '.join(str(v) for v in values[values >= len(space)][:5])})"
+    raise UserError(f"{path}: {what}; {space.name} masks have labels 0 to {len(space) - 1}: give a mask of this data "
+                    "set, not a photo, a part of a mask or another data set's")
+
+
+def _reorder(path: str | Path, labels: Labels, space: LabelSpace, label_order: LabelOrder) -> Labels:
+    """File values -> labels of CelebAMask-HQ; warns where the other order fits better. Other spaces have one order."""
+    if space.name != "CelebAMask_HQ":
+        return labels
+    hint = suspicious_order(labels, label_order)
+    if hint:
+        warnings.warn(f"{path}: {hint}", MaskWarning, stacklevel=3)
+    return np.array(LABEL_ORDERS[label_order], np.uint8)[labels]

@@ -1,0 +1,178 @@
+"""Labels of a mask -> the image that the encoder reads: one-hot labels, their contours, the distance to them.
+
+    labels = read_mask("90001.png", space)                                   # (512, 512) uint8
+    mask = prepare_mask(labels, space, merged=True, transform=MaskTransform(), use_contour=True)
+    x = to_network_input(label, contour, distance, label_nc=16)              # (B, 18, 224, 224) float, on any device
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Integer, UInt8
+from PIL import Image
+from torch import Tensor
+
+from configs.label_spaces import LabelSpace
+from datasets.masks.files import MaskWarning, check_face, read_mask
+from utils.errors import UserError
+
+__all__ = ["MaskTransform", "MaskWarning", "PreparedMask", "check_face", "contour_map", "distance_map", "merge_labels",
+           "network_input", "prepare_mask", "read_mask", "to_network_input"]
+
+CONTOUR_THICKNESS = 3  # pixels of the full-resolution mask
+
+
+@dataclass(frozen=True)
+class MaskTransform:
+    """How a image becomes the network's square. Sizes in pixels; every resize is nearest-neighbour for masks.
+
+    With `crop`: resize to load_size, cut out the centre crop_size, resize to input_size; without: resize to input_size.
+    """
+
+    load_size: int = 320
+    crop_size: int = 256
+    input_size: int = 224
+    crop: bool = True
+
+    def __post_init__(self) -> None:
+        if self.input_size < 1:
+            raise UserError(f"`src_input_size` {self.input_size}: give a positive number of pixels")
+        if self.crop and not 1 <= self.crop_size <= self.load_size:
+            raise UserError(f"`image_crop_size` {self.crop_size} does not fit `image_load_size` {self.load_size}: give "
+                            "1 <= crop size <= load size")
+
+    @classmethod
+    def from_opts(cls, opts: Mapping[str, Any], crop: bool = True) -> "MaskTransform":
+        """The framing that a checkpoint's `opts` say it was trained with; sizes they lack, or hold as -1, are ours."""
+        load, cut = (opts.get(name, -1) for name in ("image_load_size", "image_crop_size"))
+        sizes = {"load_size": load, "crop_size": cut} if load > 0 and cut > 0 else {}
+        return cls(**sizes, input_size=opts.get("src_input_size", cls.input_size), crop=crop)
+
+    def at(self, size: int) -> "MaskTransform":
+        """The same framing as a square of `size` pixels without the step in between, for display and targets."""
+        load = round(size * self.load_size / self.crop_size) if self.crop else size
+        return replace(self, load_size=load, crop_size=size, input_size=size)
+
+    def apply(self, image: Integer[np.ndarray, "height width"]) -> Integer[np.ndarray, "size size"]:
+        """Nearest-neighbour resize and crop of one channel."""
+        rows, columns = (self._sources(length) for length in image.shape)
+        return image[np.ix_(rows, columns)]
+
+    def _sources(self, length: int) -> Int[np.ndarray, " size"]:
+        return _source_pixels(length, self)
+
+
+@lru_cache(maxsize=64)
+def _source_pixels(length: int, transform: MaskTransform) -> Int[np.ndarray, " size"]:
+    """For each pixel along one side of the result, the pixel of a side of `length` that it is copied from.
+
+    Pillow resizes a ramp of indices here, so that ties are rounded as in the images the released networks saw.
+    """
+    ramp = np.arange(length, dtype=np.int32)
+    if transform.crop:
+        start = round((transform.load_size - transform.crop_size) / 2)
+        ramp = _resize_nearest(ramp, transform.load_size)[start:start + transform.crop_size]
+    ramp = _resize_nearest(ramp, transform.input_size)
+    ramp.setflags(write=False)  # it is shared by the cache
+    return ramp
+
+
+def _resize_nearest(ramp: Int[np.ndarray, " old"], size: int) -> Int[np.ndarray, " size"]:
+    return np.array(Image.fromarray(ramp[None]).resize((size, 1), Image.Resampling.NEAREST))[0]
+
+
+@dataclass(frozen=True)
+class PreparedMask:
+    """A mask in the network's square, as small as it goes: what loaders send and devices unfold.
+
+    `contour` (0 or 255) and `distance` (0..255) are None for a network that does not read them.
+    """
+
+    label: UInt8[np.ndarray, "size size"]
+    contour: UInt8[np.ndarray, "size size"] | None
+    distance: UInt8[np.ndarray, "size size"] | None
+
+
+def merge_labels(labels: UInt8[np.ndarray, "height width"], space: LabelSpace) -> UInt8[np.ndarray, "height width"]:
+    """Labels of `space` -> labels of `space.merged`."""
+    if space.merge is None:
+        raise ValueError(f"label space {space.name} is merged already")
+    return np.array(space.merge, np.uint8)[labels]
+
+
+def contour_map(labels: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
+    """Outer outlines of every part but the background (label 0), white (255) on black."""
+    image = np.zeros(labels.shape, np.uint8)
+    for label in np.unique(labels[labels > 0]):
+        part = (labels == label).astype(np.uint8)
+        outlines, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(image, outlines, -1, 255, CONTOUR_THICKNESS)
+    return image
+
+
+def distance_map(contour: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
+    """Distance of every pixel to the nearest outline, stretched to 0..255.
+
+    Raises:
+        ValueError: there is no outline to measure from (an empty mask).
+    """
+    if not contour.any():
+        raise ValueError("a mask without outlines has no distance map")
+    distance = cv2.distanceTransform(255 - contour, cv2.DIST_L2, 3)
+    # to 0..1 first, then cut off: stretching straight to 255 differs by one in a few pixels
+    return (cv2.normalize(distance, None, 0, 1, cv2.NORM_MINMAX) * 255).astype(np.uint8)
+
+
+def prepare_mask(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, merged: bool, transform: MaskTransform,
+                 use_contour: bool) -> PreparedMask:
+    """Merge and outline at full resolution, then bring everything into the network's square.
+
+    Args:
+        labels: labels of `space`, any size.
+        merged: merge to `space.merged` first (`use_merged_labels`).
+        use_contour: make the contour and distance channels.
+
+    Raises:
+        ValueError: contours are wanted of a mask that is background all over.
+    """
+    if merged:
+        labels = merge_labels(labels, space)
+    if not use_contour:
+        return PreparedMask(transform.apply(labels), None, None)
+    contour = contour_map(labels)
+    return PreparedMask(transform.apply(labels), transform.apply(contour), transform.apply(distance_map(contour)))
+
+
+def to_network_input(label: UInt8[Tensor, "batch size size"], contour: UInt8[Tensor, "batch size size"] | None,
+                     distance: UInt8[Tensor, "batch size size"] | None, label_nc: int,
+                     ) -> Float[Tensor, "batch channels size size"]:
+    """Unfold prepared masks on their device: [one-hot labels, contour / 255, distance / 255].
+
+    The result is the same, bit for bit, on every device.
+
+    Args:
+        label: 0 .. label_nc - 1.
+        contour, distance: both, or None for a network without contours.
+        label_nc: number of one-hot channels.
+    """
+    numbers = torch.arange(label_nc, device=label.device, dtype=torch.uint8)
+    channels = [(label[:, None] == numbers[None, :, None, None]).float()]
+    # a tensor as divisor: dividing by a Python number multiplies by its rounded inverse on a GPU
+    white = torch.full((), 255.0, device=label.device)
+    channels += [extra[:, None].float() / white for extra in (contour, distance) if extra is not None]
+    return torch.cat(channels, dim=1)
+
+
+def network_input(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, merged: bool, transform: MaskTransform,
+                  use_contour: bool) -> Float[np.ndarray, "channels size size"]:
+    """One mask, all the way: `prepare_mask`, then `to_network_input`."""
+    mask = prepare_mask(labels, space, merged, transform, use_contour)
+    target = space.merged if merged and space.merged is not None else space
+    label, contour, distance = (None if plane is None else torch.from_numpy(plane)[None]
+                                for plane in (mask.label, mask.contour, mask.distance))
+    return to_network_input(label, contour, distance, label_nc=len(target))[0].numpy()

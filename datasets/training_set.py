@@ -1,0 +1,248 @@
+"""Photographs with their masks and poses, for training: the CelebAMask-HQ and CatMask layouts.
+
+    <data_root>/mask/ID.png (or masks/)    label PNGs; an edited mask ID_anything.png shares ID's photograph and pose
+    <data_root>/CelebA-HQ-img/ID.jpg       photographs (also images/ or image/; .jpg, .jpeg or .png)
+    <data_root>/<pose file>                see `datasets.poses`
+    <data_root>/train_paths.txt, val_paths.txt   lists of masks (optional)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from configs.data_configs import DataConfig
+from configs.label_spaces import LabelSpace
+from datasets.masks.cache import MapCache
+from datasets.masks.files import check_face, read_mask
+from datasets.masks.lists import list_folder, list_names
+from datasets.masks.maps import MaskTransform, PreparedMask, prepare_mask
+from datasets.poses import find_pose_file, image_id, poses_of
+from synth_heads.data.edit_pairs import find_pairs
+from synth_heads.data.known_z import FILE, read_latents
+from synth_heads.generator.latent import LATENT_DIM, mirror_latent
+from utils.errors import UserError, settings_named
+
+IMAGE_FOLDERS = ("CelebA-HQ-img", "images", "image")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+LISTS = {"train": "train_paths.txt", "val": "val_paths.txt"}
+HELD_OUT = 50  # one of so many masks is held out for validation where there are no lists
+
+
+class TrainItem(TypedDict):
+    """One sample, as small as it travels; the device unfolds it."""
+
+    name: str
+    label: UInt8[Tensor, "size size"]
+    contour: UInt8[Tensor, "size size"] | None  # None for a network without contours
+    distance: UInt8[Tensor, "size size"] | None
+    image: UInt8[Tensor, "3 output output"]
+    pose: Float[Tensor, "2"]  # yaw, pitch, radians
+    latent: Float[Tensor, " zdim"] | None  # the head's code, where it is wanted
+
+
+@dataclass(frozen=True)
+class ImagesOptions:
+    """How samples are read."""
+
+    transform: MaskTransform  # sizes in pixels; whether to crop is the data set's
+    output_size: int  # side of the target images
+    merged: bool = True  # `use_merged_labels`
+    use_contour: bool = True
+    cache: Path | None = None  # folder of the map cache
+    latents: bool = False  # also give the codes that the data set carries
+    mirror: bool = False  # every sample also mirrored, left for right
+
+
+class ImagesDataset3D(Dataset[TrainItem]):
+    """Masks of one list, each with its photograph and pose. Everything is looked up at once, and read when asked for.
+    With mirrored samples there are twice as many items; the second half is the first one mirrored.
+
+    Args:
+        root: the data root.
+        masks: mask files inside it, see `find_masks`.
+
+    Raises:
+        UserError: the folder of photographs, the pose file or (if wanted) the codes are not there, or lack one that a
+            mask needs.
+    """
+
+    def __init__(self, root: Path, config: DataConfig, masks: list[Path], options: ImagesOptions) -> None:
+        self.config, self.masks, self.options = config, masks, options
+        self.images = _find_images(root, masks)
+        self.poses = _find_poses(masks, config)
+        self.latents = _find_latents(root, masks) if options.latents else None
+        recipe = (config.label_space, options.merged, options.transform, config.crop)
+        if options.mirror and self.latents and len(next(iter(self.latents.values()))) != LATENT_DIM:
+            raise UserError(f"`mirror`: the codes in {root / FILE} are not those of SynthHeads, so they cannot be "
+                            "mirrored; leave out `mirror` or `latent_lambda`")
+        self.cache = None
+        if options.cache is not None:
+            self.cache = MapCache(options.cache, repr(recipe), planes=3 if options.use_contour else 1)
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """Of the labels that the items hold: merged, if the options say so."""
+        space = self.config.label_space
+        return space.merged if self.options.merged and space.merged is not None else space
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Items that show a head before and after an edit, mirrored ones too; see `synth_heads.data.edit_pairs`."""
+        ids = [image_id(path) for path in self.masks]
+        pairs, count = find_pairs(ids, [tuple(self.poses[identity]) for identity in ids]), len(ids)
+        return [(before + shift, after + shift) for shift in range(0, len(self), count) for before, after in pairs]
+
+    def __len__(self) -> int:
+        return len(self.masks) * (2 if self.options.mirror else 1)
+
+    def __getitem__(self, index: int) -> TrainItem:
+        """
+        Raises:
+            UserError: the mask or the photograph cannot be used.
+        """
+        if index >= len(self.masks):
+            return mirrored(self[index - len(self.masks)], self.label_space)
+        path = self.masks[index]
+        mask = self._mask(path)
+        planes = [None if plane is None else torch.from_numpy(plane.copy())
+                  for plane in (mask.label, mask.contour, mask.distance)]
+        return TrainItem(
+            name=path.stem, label=planes[0], contour=planes[1], distance=planes[2],
+            image=torch.from_numpy(self._image(self.images[image_id(path)])),
+            pose=torch.tensor(self.poses[image_id(path)], dtype=torch.float32),
+            latent=torch.from_numpy(self.latents[image_id(path)]) if self.latents else None,
+        )
+
+    def _mask(self, path: Path) -> PreparedMask:
+        options, transform = self.options, self.options.transform
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: this mask cannot be read ({error.strerror}); was it moved?") from error
+        kept = self.cache.get(content, transform.input_size) if self.cache else None
+        if kept is not None:
+            return kept
+        labels = read_mask(path, self.config.label_space)
+        mask = prepare_mask(labels, self.config.label_space, options.merged, transform, options.use_contour)
+        check_face(path, mask.label, self.label_space, where=" in the part that the network sees")
+        if self.cache:
+            self.cache.put(content, mask)
+        return mask
+
+    def _image(self, path: Path) -> UInt8[np.ndarray, "3 output output"]:
+        """Bilinear resize and centre crop, framed as the mask is."""
+        transform, size = self.options.transform, self.options.output_size
+        try:
+            with Image.open(path) as file:
+                image = file.convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"{path}: this photograph cannot be read ({error}); get it again, or take its mask off the "
+                            "list") from error
+        if transform.crop:
+            image = image.resize((transform.load_size,) * 2, Image.Resampling.BILINEAR)
+            start = round((transform.load_size - transform.crop_size) / 2)
+            image = image.crop((start, start, start + transform.crop_size, start + transform.crop_size))
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def mirrored(item: TrainItem, space: LabelSpace) -> TrainItem:
+    """A sample as a mirror shows it: its person's left is right."""
+    swap = torch.tensor(space.mirrored, dtype=torch.uint8)
+    yaw, pitch = item["pose"].unbind()
+    latent = item["latent"]
+    return TrainItem(
+        name=f"{item['name']} (mirrored)", label=swap[item["label"].long()].flip(-1), image=item["image"].flip(-1),
+        **{plane: None if item[plane] is None else item[plane].flip(-1) for plane in ("contour", "distance")},
+        pose=torch.stack([torch.pi - yaw, pitch]),
+        latent=None if latent is None else torch.from_numpy(mirror_latent(latent.numpy())),
+    )
+
+
+def find_masks(
+    root: Path, config: DataConfig, train_list: str | None = None, val_list: str | None = None
+) -> tuple[list[Path], list[Path], str]:
+    """Masks for training, masks for validation, and where they come from in words.
+
+    Lists given win over the data root's own. Where there is no list at all, every 50th mask (at least one, if there
+    are two) is held out for validation; where only one list is given, the other side takes the remaining masks.
+
+    Raises:
+        UserError: a folder or list is missing or empty, or names a mask that is not there.
+    """
+    if not root.is_dir():
+        raise UserError(f"`data_root` {root}: there is no such folder; docs/training.md says how data sets are laid "
+                        "out and how to get or make one")
+    folder = next((root / name for name in config.mask_folders if (root / name).is_dir()), None)
+    if folder is None:
+        raise UserError(f"`data_root` {root}: it has no folder {config.mask_folders[0]}/ of label PNGs; make it with "
+                        "scripts/build_celeba_mask.py, or give the data set's folder")
+    with settings_named(data_path="data_root"):
+        paths = list_folder(folder)
+    given = {"train": train_list, "val": val_list}
+    settings = {"train": "train_paths_conf", "val": "test_paths_conf"}
+    if not any(given.values()):
+        given = {side: str(root / name) if (root / name).is_file() else None for side, name in LISTS.items()}
+    chosen: dict[str, list[Path]] = {}
+    for side, file in given.items():
+        if file:
+            with settings_named(paths_list=settings[side], data_path="data_root"):
+                chosen[side] = list_names(file, folder, paths)
+    if len(chosen) == 2:
+        return chosen["train"], chosen["val"], "from lists"
+    if chosen:
+        side, = chosen
+        other = "val" if side == "train" else "train"
+        taken = {image_id(path) for path in chosen[side]}
+        chosen[other] = [path for path in paths if image_id(path) not in taken]
+        if not chosen["train"]:
+            raise UserError(f"{given[side]}: this list takes all masks of {folder}; give `{settings['train']}` as well")
+        return chosen["train"], chosen["val"], f"{given[side]} and the remaining masks"
+    ids = sorted({image_id(path) for path in paths})
+    held_out = set(ids[::HELD_OUT]) if len(ids) > 1 else set()
+    train = [path for path in paths if image_id(path) not in held_out]
+    return train, [path for path in paths if image_id(path) in held_out], f"no lists: every {HELD_OUT}th is held out"
+
+
+def _find_images(root: Path, masks: list[Path]) -> dict[int, Path]:
+    folder = next((root / name for name in IMAGE_FOLDERS if (root / name).is_dir()), None)
+    if folder is None:
+        raise UserError(f"`data_root` {root}: it has no folder of photographs ({'/, '.join(IMAGE_FOLDERS)}/); put the "
+                        "data set's photographs there, named ID.jpg or ID.png")
+    images = {int(path.stem): path for path in folder.iterdir()
+              if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.isascii() and path.stem.isdigit()}
+    missing = [path for path in masks if image_id(path) not in images]
+    if missing:
+        more = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
+        first = missing[0]
+        raise UserError(f"{folder}: no photograph {image_id(first)}.jpg or .png for mask {first.name}{more}; add "
+                        "it, or leave the mask out with `train_paths_conf` and `test_paths_conf`")
+    return images
+
+
+def _find_poses(masks: list[Path], config: DataConfig) -> dict[int, tuple[float, float]]:
+    folder = masks[0].parent
+    try:
+        file = find_pose_file(folder, config)
+    except UserError as error:
+        raise UserError(f"`data_root` {folder.parent}: it has no {config.pose_file}, which training needs; put the "
+                        "data set's pose file there") from error
+    return poses_of(masks, file, config.pose_format, kind="mask ",
+                    otherwise="leave the mask out with `train_paths_conf` and `test_paths_conf`")
+
+
+def _find_latents(root: Path, masks: list[Path]) -> dict[int, np.ndarray]:
+    latents = read_latents(root, "`latent_lambda`").by_image()
+    missing = [path for path in masks if image_id(path) not in latents]
+    if missing:
+        raise UserError(f"{root / FILE}: no code for mask {missing[0].name}; leave the mask out with "
+                        "`train_paths_conf` and `test_paths_conf`, or train without `latent_lambda`")
+    return latents

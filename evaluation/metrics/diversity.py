@@ -1,0 +1,48 @@
+"""How much the styles of one mask differ.
+
+    diversity(images, distance=l2)                       # images: 6 styles of one mask, in [-1, 1]
+    diversity(images, distance=Perceptual())             # LPIPS, where its backbone is there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+STYLES, PAIRS = 6, 10
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def style_pairs(styles: int = STYLES, count: int = PAIRS, seed: int = 0) -> tuple[tuple[int, int], ...]:
+    """`count` different pairs among `styles` images, the same each time; all of them if there are no more.
+
+    Raises:
+        ValueError: fewer than two images.
+    """
+    if styles < 2:
+        raise ValueError(f"a pair needs two images, got {styles}")
+    pairs = list(combinations(range(styles), 2))
+    chosen = np.random.default_rng(seed).permutation(len(pairs))[:count]
+    return tuple(pairs[index] for index in sorted(chosen.tolist()))
+
+
+def diversity(images: Float[Tensor, "styles 3 height width"], distance: Distance,
+              pairs: tuple[tuple[int, int], ...] | None = None) -> float:
+    """Mean distance of the pairs (by default those of `style_pairs`).
+
+    Args:
+        distance: takes two batches (pairs, 3, height, width), returns the mean distance of their pairs.
+    """
+    first, second = zip(*(pairs or style_pairs(len(images))), strict=True)
+    return float(distance(images[list(first)], images[list(second)]))
+
+
+def l2(image: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"],
+       ) -> Float[Tensor, ""]:
+    """Root mean square difference of the colours of each pair, mean over the batch."""
+    return (image - target).square().flatten(1).mean(1).sqrt().mean()

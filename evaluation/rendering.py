@@ -1,0 +1,237 @@
+"""Rendering a test set, one file a mask and kind of view, so that a run that was stopped or asks for more goes on.
+
+    renders = Renders.open(Path("out/eval/renders"), settings)
+    for _ in renders.render_missing(data, wanted, workers=2, devices=("cpu",)): ...
+    renders.load("own", "90001").rgb                 # (1, 3, size, size) in [-1, 1]
+
+Kinds: own (the mask's own pose), near (a little to the side of it), novel (another view of the same head), styles (the
+own pose in several styles).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from configs.data_configs import data_config
+from datasets.masks.files import check_face, read_mask
+from datasets.masks.maps import MaskTransform, network_input
+from evaluation.test_set import EvaluationSet, TestMask
+from models.checkpoints import read_checkpoint
+from models.pigan.cameras import FRONTAL, Camera
+from models.scene import Scene
+from models.sem2nerf import Sem2NeRF
+from synth_heads.data.card import DEPTH_UNIT
+from utils.errors import UserError
+from utils.files import atomic_path, make_folder, write_text
+from utils.images import from_bytes, to_uint8
+from utils.parallel import process_map
+
+KINDS = ("own", "near", "novel", "styles")
+NEAR_YAW = 0.1          # radians between a mask's own view and its neighbour
+FIRST_STYLE = 1         # seeds of the styles: 1, 2, 3 ...
+SETTINGS = "settings.json"
+Options = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """All that a image depends on, beside its mask."""
+
+    checkpoint: Path
+    answers: Options              # this run's answers to questions of the checkpoint's `opts`
+    dataset_type: str
+    merged: bool
+    use_contour: bool
+    transform: MaskTransform
+    size: int                     # pixels
+    samples: int                  # a ray, in each of two passes
+    sampler: str                  # see `Scene.render`
+    style_layers: tuple[int, ...]
+    styles: int
+    max_block: int | None = None  # bounds the memory, changes no image
+
+    def facts(self) -> dict[str, Any]:
+        """In words for the record of a folder and for the protocol."""
+        return {
+            "checkpoint": self.checkpoint.name, "checkpoint_sha256": file_sha256(self.checkpoint),
+            "dataset_type": self.dataset_type, "merged_labels": self.merged,
+            "mask_framing": f"resize {self.transform.load_size}, crop {self.transform.crop_size}, "
+                            f"network input {self.transform.input_size}",
+            "image_size": self.size, "samples": f"{self.samples} + {self.samples}", "sampler": self.sampler,
+            "near_yaw": NEAR_YAW, "style_layers": list(self.style_layers),
+            "style_seeds": list(range(FIRST_STYLE, FIRST_STYLE + self.styles)),
+        }
+
+
+@dataclass(frozen=True)
+class SavedViews:
+    """Views of one mask and kind, as they were saved: 8-bit colours, distances in steps of DEPTH_UNIT."""
+
+    pixels: UInt8[Tensor, "views 3 size size"]
+    depth: Float[Tensor, "views size size"]
+    opacity: Float[Tensor, "views size size"]
+
+    @property
+    def rgb(self) -> Float[Tensor, "views 3 size size"]:
+        """In [-1, 1]."""
+        return from_bytes(self.pixels)
+
+
+@dataclass(frozen=True)
+class Renders:
+    """A folder of renders."""
+
+    folder: Path
+    settings: RenderSettings
+
+    @staticmethod
+    def open(folder: Path, settings: RenderSettings, overwrite: bool = False) -> Renders:
+        """A new folder, or one that was rendered with the same settings.
+
+        Raises:
+            UserError: it holds renders made with others, and `overwrite` does not say that they may go.
+        """
+        record, facts = make_folder(folder) / SETTINGS, settings.facts()
+        if record.is_file() and not overwrite:
+            earlier = _read_json(record)
+            changed = sorted(key for key in facts if earlier.get(key) != facts[key])
+            if changed:
+                key = changed[0]
+                raise UserError(f"`exp_dir` {folder.parent}: holds renders with {key} {earlier.get(key)}, not "
+                                f"{facts[key]}; give another folder, or replace them with `overwrite`")
+        elif overwrite:
+            for file in folder.glob("*/*.npz"):
+                file.unlink()
+        write_text(record, json.dumps(facts, indent=1) + "\n")
+        return Renders(folder, settings)
+
+    def path(self, kind: str, name: str) -> Path:
+        return self.folder / kind / f"{name}.npz"
+
+    def missing(self, data: EvaluationSet, wanted: Mapping[str, int]) -> list[tuple[TestMask, tuple[str, ...]]]:
+        """Masks with the kinds that are still to render.
+
+        Args:
+            wanted: kind -> for how many masks (the first ones).
+        """
+        todo = []
+        for index, mask in enumerate(data.masks):
+            kinds = tuple(kind for kind, count in wanted.items()
+                          if index < count and not self.path(kind, mask.name).is_file())
+            if kinds:
+                todo.append((mask, kinds))
+        return todo
+
+    def render_missing(self, data: EvaluationSet, wanted: Mapping[str, int], workers: int, devices: Sequence[str],
+                       share: tuple[int, int] = (0, 1)) -> Iterator[str]:
+        """Render what is missing; gives the masks' names as they are finished.
+
+        Args:
+            workers: processes, each with a single CPU thread; no image depends on their number.
+            devices: spread over the processes.
+            share: (k, n): only every nth of the missing masks, from the kth on, for a share of the work.
+        """
+        jobs = [(self, mask, kinds, tuple(devices)) for mask, kinds in self.missing(data, wanted)]
+        numbers = {mask.name: index for index, mask in enumerate(data.masks)}
+        jobs = [job for job in jobs if numbers[job[1].name] % share[1] == share[0]]
+        if jobs:
+            yield from process_map(render_mask, jobs, min(workers, len(jobs)))
+
+    def load(self, kind: str, name: str) -> SavedViews:
+        """
+        Raises:
+            UserError: it was not rendered, or the file is damaged.
+        """
+        path = self.path(kind, name)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                pixels, depth, opacity = (torch.from_numpy(file[key]) for key in ("rgb", "depth", "opacity"))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: this render cannot be read ({error}); delete it and run again") from error
+        return SavedViews(pixels, depth.float() * DEPTH_UNIT, opacity.float() / 255)
+
+
+def render_mask(job: tuple[Renders, TestMask, tuple[str, ...], tuple[str, ...]]) -> str:
+    """Render and save some kinds of views of one mask.
+
+    Raises:
+        UserError: the mask cannot be used or a file cannot be written.
+    """
+    renders, mask, kinds, devices = job
+    settings = renders.settings
+    net = _model(settings.checkpoint, settings.answers, _my_device(devices))
+    config = data_config(settings.dataset_type)
+    space = config.label_space
+    labels = read_mask(mask.path, space)
+    check_face(mask.path, labels, space)
+    image = network_input(labels, space, settings.merged, settings.transform, settings.use_contour)
+    with torch.no_grad():
+        codes = net.encode(torch.from_numpy(image)[None].to(net.latent_avg.frequencies))
+    own = net.scene_of(codes, settings.max_block)
+    for kind in kinds:
+        if kind == "styles":
+            shots = [(net.scene_of(net.styled(codes, seed, settings.style_layers), settings.max_block), mask.pose)
+                     for seed in range(FIRST_STYLE, FIRST_STYLE + settings.styles)]
+        else:
+            shots = [(own, pose_of(kind, mask))]
+        _save(renders.path(kind, mask.name), shots, settings)
+    return mask.name
+
+
+def pose_of(kind: str, mask: TestMask) -> tuple[float, float]:
+    """Yaw and pitch, radians. The near view lies towards the front, where there is most to see."""
+    yaw, pitch = mask.pose
+    if kind == "near":
+        return yaw + (NEAR_YAW if yaw <= FRONTAL else -NEAR_YAW), pitch
+    return mask.novel.pose if kind == "novel" else mask.pose
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _save(path: Path, shots: Sequence[tuple[Scene, tuple[float, float]]], settings: RenderSettings) -> None:
+    views = [scene.render(Camera(*pose), settings.size, settings.samples, sampler=settings.sampler)
+             for scene, pose in shots]
+    pixels = np.stack([to_uint8(view.rgb).transpose(2, 0, 1) for view in views])
+    depth = np.stack([(view.depth / DEPTH_UNIT).round().clamp(0, 65535).numpy() for view in views]).astype(np.uint16)
+    opacity = np.stack([(view.opacity * 255).round().clamp(0, 255).numpy() for view in views]).astype(np.uint8)
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, rgb=pixels, depth=depth, opacity=opacity)
+
+
+@lru_cache(maxsize=2)
+def _model(checkpoint: Path, answers: Options, device: str) -> Sem2NeRF:
+    """The model of this process."""
+    contents = read_checkpoint(checkpoint)
+    return Sem2NeRF.from_contents({**contents, "opts": {**contents["opts"], **dict(answers)}}, checkpoint).to(device)
+
+
+def _my_device(devices: Sequence[str]) -> str:
+    """Processes are numbered from 1 on in their names: they take the devices in turn."""
+    number = multiprocessing.current_process().name.rpartition("-")[2]
+    return devices[(int(number) - 1) % len(devices)] if number.isdigit() else devices[0]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: this record cannot be read ({error}); delete the folder {path.parent}") from error

@@ -1,0 +1,238 @@
+"""The field in training: gradients of the codes alone, in blocks, with next to nothing kept between the passes.
+
+The decoder is frozen while the encoder learns, so all that the backward pass has to find are the sums over points that
+are the gradients of each layer's frequency f and phase p. With z = W x + b, u = f z + p and d = dL/du = cos(u) dL/dx,
+
+    dL/dp = sum d        dL/df = sum d z        dL/dx of the layer below = (f W)^T d
+
+Plain autograd keeps z and u of every layer for all points at once, two gigabytes for a 64 x 64 patch. Here the forward
+pass keeps no features, and the backward pass computes those of a block again and reduces them while they are in the
+processor's cache. It does so only for points that take part: at a negative density, or behind an opaque surface, a
+sample's gradient is zero, which in a trained field is true of nine in ten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
+
+from models.pigan.codes import Codes
+from models.pigan.fast.kernels import affine, cosine_, sine_, whole_rows
+from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, FILM_LAYERS, LOCKED_DIRECTION, FilmSiren
+from utils.parallel import thread_map
+
+# Features per block and layer (points * width): on a CPU they should fit into the second-level cache.
+CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
+
+Result = TypeVar("Result")
+
+
+def evaluate_field(
+    siren: FilmSiren,
+    points: Float[Tensor, "batch points 3"],
+    codes: Codes,
+    directions: Float[Tensor, "batch points 3"] | None = None,
+    *,
+    visible: Bool[Tensor, "batch points"] | None = None,
+    solid: Bool[Tensor, "batch points"] | None = None,
+    block: int | None = None,
+) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
+    """`siren(points, codes, directions)`, differentiable in whatever requires a gradient, in the leanest way there is.
+
+    Args:
+        visible: where False, the caller does not need the point: colour and density may be given as 0.
+        solid: where False, the caller does not need the colour of a point unless its density is positive: it may be
+            given as 0.
+        block: upper bound for the points evaluated at a time. The default is a good one where only codes learn. If
+            weights of the field (or positions) require a gradient, autograd keeps all features by default; with a
+            block it keeps those of one block at a time and computes them again in the backward pass.
+    """
+    positions = [points] if directions is None else [points, directions]
+    weights = (w for name, w in siren.named_parameters() if not name.startswith("mapping_network"))
+    if not torch.is_grad_enabled() or not any(value.requires_grad for value in (*positions, *weights)):
+        return _evaluate_frozen(siren, points, codes, directions, visible, solid, block)
+    if block is None or block >= points.shape[1]:
+        return siren(points, codes, directions)
+    starts = range(0, points.shape[1], block)
+    parts = [checkpoint(siren, points[:, i : i + block], codes, None if directions is None
+                        else directions[:, i : i + block], use_reentrant=False, preserve_rng_state=False)
+             for i in starts]
+    return torch.cat([rgb for rgb, _ in parts], 1), torch.cat([density for _, density in parts], 1)
+
+
+@torch.compiler.disable
+def _evaluate_frozen(
+    siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, visible: Tensor | None,
+    solid: Tensor | None, block: int | None,
+) -> tuple[Tensor, Tensor]:
+    default = max(1, (CPU_BLOCK if points.device.type == "cpu" else GPU_BLOCK) // siren.width)
+    block = min(default, block) if block else default
+    with torch.autocast(points.device.type, enabled=False):  # phases of many turns need all the digits there are
+        frequency, phase = siren.modulation(codes)
+        return _LeanField.apply(frequency, phase, _Points(points, directions), visible, solid, FrozenWeights(siren),
+                                block)
+
+
+class FrozenWeights:
+    """A snapshot of the field's weights (outputs, inputs).
+
+    The box scale is part of the first layer; the direction's columns of the colour layer are apart.
+    """
+
+    @torch.no_grad()
+    def __init__(self, siren: FilmSiren) -> None:
+        linears = [film.layer for film in siren.network] + [siren.color_layer_sine.layer]
+        self.weights = [linear.weight.detach().clone() for linear in linears]
+        self.biases = [linear.bias.detach().clone() for linear in linears]
+        self.weights[0] *= BOX_SCALE
+        self.direction_weight = self.weights[-1][:, :3].contiguous()
+        self.weights[-1] = self.weights[-1][:, 3:].contiguous()
+        self.locked_bias = self.biases[-1] + self.direction_weight @ self.biases[-1].new_tensor(LOCKED_DIRECTION)
+        output = siren.color_layer_linear[0]
+        self.density_weight, self.density_bias, self.output_weight, self.output_bias = (
+            value.detach().clone() for value in
+            (siren.final_layer.weight[0], siren.final_layer.bias, output.weight, output.bias))
+
+    def all_biases(self, locked: bool) -> list[Float[Tensor, " width"]]:
+        """Biases of all layers, with the locked direction's contribution or without one."""
+        return [*self.biases[:-1], self.locked_bias] if locked else self.biases
+
+
+class _Points(NamedTuple):
+    """Some points; without directions the view dependence is locked."""
+
+    positions: Float[Tensor, "*points 3"]
+    directions: Float[Tensor, "*points 3"] | None
+
+    def take(self, scene: int, rows: Tensor) -> _Points:
+        return _Points(self.positions[scene, rows], None if self.directions is None else self.directions[scene, rows])
+
+
+class _Scene:
+    """The field with one scene's frequency and phase (layers, width)."""
+
+    def __init__(self, weights: FrozenWeights, frequency: Tensor, phase: Tensor, locked: bool) -> None:
+        self.weights, self.frequency, self.phase = weights, frequency, phase
+        self.biases = weights.all_biases(locked)
+        # FiLM is affine before its sine and can be folded into the weights, as in `models.pigan.fast.fold`
+        self.folded = [f[:, None] * weight for f, weight in zip(frequency, weights.weights)]
+        self.folded_biases = [torch.addcmul(p, f, bias) for f, p, bias in zip(frequency, phase, self.biases)]
+        self.folded_direction_weight = frequency[-1, :, None] * weights.direction_weight
+
+    @cached_property
+    def transposed(self) -> list[Tensor]:
+        """What a gradient is multiplied with on its way down through layer 1, 2 ..."""
+        return [weight.t().contiguous() for weight in self.folded[1:]]
+
+    def evaluate(self, points: _Points, solid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Colour and density."""
+        x, directions = points
+        for weight, bias in zip(self.folded[:DENSITY_LAYERS], self.folded_biases):
+            x = sine_(affine(x, weight, bias))
+        density = torch.mv(x, self.weights.density_weight).add_(self.weights.density_bias)
+        rows = None if solid is None else (solid | ~(density <= 0)).nonzero()[:, 0]  # not-a-numbers must be seen
+        if rows is not None:
+            taken = whole_rows(rows)
+            x, directions = x[taken], None if directions is None else directions[taken]
+        x = affine(x, self.folded[-1], self.folded_biases[-1])
+        if directions is not None:
+            x.addmm_(directions, self.folded_direction_weight.t())
+        rgb = affine(sine_(x), self.weights.output_weight, self.weights.output_bias).sigmoid_()
+        return rgb if rows is None else rgb.new_zeros(len(density), 3).index_copy_(0, rows, rgb[: len(rows)]), density
+
+    def code_gradients(self, points: _Points, rgb: Tensor, grad_rgb: Tensor, grad_density: Tensor) -> Tensor:
+        """Sums over the points of dL/df and dL/dp: (2, layers, width)."""
+        x, directions = points
+        z = []
+        for i in range(FILM_LAYERS):
+            z.append(affine(x, self.weights.weights[i], self.biases[i]))
+            if i < DENSITY_LAYERS:
+                x = sine_(torch.addcmul(self.phase[i], self.frequency[i], z[i]))
+        if directions is not None:
+            z[-1].addmm_(directions, self.weights.direction_weight.t())
+
+        sums = self.frequency.new_empty(2, *self.frequency.shape)
+        grad_x = torch.mm(grad_rgb * rgb * (1 - rgb), self.weights.output_weight)
+        for i in reversed(range(FILM_LAYERS)):
+            grad_u = cosine_(torch.addcmul(self.phase[i], self.frequency[i], z[i])).mul_(grad_x)
+            torch.sum(grad_u, 0, out=sums[1, i])
+            torch.sum(z.pop().mul_(grad_u), 0, out=sums[0, i])
+            if i > 0:
+                grad_x = affine(grad_u, self.transposed[i - 1])
+            if i == DENSITY_LAYERS:
+                grad_x.addr_(grad_density, self.weights.density_weight)
+        return sums
+
+
+class _LeanField(torch.autograd.Function):
+    """(frequency, phase) of shape (batch, layers, width) -> colour, density at points of shape (batch, points, 3)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, frequency: Tensor, phase: Tensor, points: _Points, visible: Tensor | None, solid: Tensor | None,
+        weights: FrozenWeights, block: int,
+    ) -> tuple[Tensor, Tensor]:
+        scenes = _scenes(weights, frequency, phase, points)
+        rgb = torch.zeros_like(points.positions)
+        density = torch.zeros_like(rgb[..., 0])
+        if visible is None:
+            visible = torch.ones_like(density, dtype=torch.bool)
+
+        def evaluate(k: int, rows: Tensor) -> None:
+            rgb[k, rows], density[k, rows] = scenes[k].evaluate(
+                points.take(k, rows), None if solid is None else solid[k, rows])
+
+        _run(evaluate, visible, block)
+        ctx.save_for_backward(frequency, phase, *points, visible, rgb)
+        ctx.weights, ctx.block = weights, block
+        return rgb, density
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_rgb: Tensor, grad_density: Tensor) -> tuple[Tensor | None, ...]:
+        frequency, phase, positions, directions, visible, rgb = ctx.saved_tensors
+        points = _Points(positions, directions)
+        scenes = _scenes(ctx.weights, frequency, phase, points)
+
+        def gradients(k: int, rows: Tensor) -> tuple[int, Tensor]:
+            return k, scenes[k].code_gradients(points.take(k, rows), rgb[k, rows], grad_rgb[k, rows],
+                                               grad_density[k, rows])
+
+        matters = visible & (significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs()))
+        total = frequency.new_zeros(len(scenes), 2, *frequency.shape[1:], dtype=torch.float64)
+        for k, sums in _run(gradients, matters, ctx.block):
+            total[k] += sums
+        grad_frequency, grad_phase = total.to(frequency.dtype).unbind(1)
+        return grad_frequency, grad_phase, None, None, None, None, None
+
+
+def _scenes(weights: FrozenWeights, frequency: Tensor, phase: Tensor, points: _Points) -> list[_Scene]:
+    return [_Scene(weights, f, p, points.directions is None) for f, p in zip(frequency, phase)]
+
+
+def _run(function: Callable[[int, Tensor], Result], chosen: Tensor, block: int) -> list[Result]:
+    """`function(scene, rows)` for blocks of the chosen points (batch, points) of every scene."""
+    items = [(k, rows) for k, mask in enumerate(chosen) for rows in mask.nonzero()[:, 0].split(block) if len(rows)]
+
+    @torch.no_grad()  # grad mode is a thread's own
+    def work(item: tuple[int, Tensor]) -> Result:
+        return function(*item)
+
+    workers = torch.get_num_threads() if chosen.device.type == "cpu" else 1
+    return list(thread_map(work, items, min(workers, max(1, len(items)))))
+
+
+def significant(magnitude: Float[Tensor, "batch points"]) -> Bool[Tensor, "batch points"]:
+    """Which points to keep so that what all others of a scene sum up to is below float precision of the whole sum.
+
+    Everything that is not zero is kept if there are infinities, and not-a-numbers always are: they must be seen.
+    """
+    threshold = torch.finfo(magnitude.dtype).eps * magnitude.mean(-1, keepdim=True)
+    return ~(magnitude <= torch.where(threshold.isfinite(), threshold, 0))

@@ -1,0 +1,127 @@
+"""How a pi-GAN grows: sizes, batches and rates by step, and the cameras of its images, from a YAML file.
+
+    poses: {distribution: gaussian, yaw: 0.3, pitch: 0.155}
+    fade_steps: 10000
+    0: {img_size: 32, batch_size: 56, batch_split: 1, samples: 12, gen_lr: 5.0e-5, disc_lr: 4.0e-4}
+    10000: {img_size: 64, batch_size: 28, batch_split: 2, samples: 12, gen_lr: 2.5e-5, disc_lr: 2.0e-4}
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from models.discriminators.progressive_discriminator import SIZES
+from models.pigan.cameras import FRONTAL
+from training.size_schedule import read_steps
+from utils.errors import UserError
+
+DISTRIBUTIONS = ("gaussian", "uniform")
+FORM = ("write `poses: {distribution: gaussian, yaw: 0.3, pitch: 0.155}`, `fade_steps: 10000` and lines such as `0: "
+        "{img_size: 32, batch_size: 56, batch_split: 1, samples: 12, gen_lr: 5.0e-5, disc_lr: 4.0e-4}`")
+
+
+@dataclass(frozen=True)
+class PoseDistribution:
+    """Where cameras stand: standard deviations (gaussian) or greatest distances (uniform) from the frontal view."""
+
+    distribution: str
+    yaw: float  # radians
+    pitch: float
+
+    def draw(self, generator: torch.Generator) -> Float[Tensor, "2"]:
+        """Yaw and pitch of a camera."""
+        if self.distribution == "gaussian":
+            unit = torch.randn(2, generator=generator)
+        else:
+            unit = torch.rand(2, generator=generator) * 2 - 1
+        return FRONTAL + unit * torch.tensor([self.yaw, self.pitch])
+
+
+@dataclass(frozen=True)
+class GrowthStage:
+    """What holds from one step on."""
+
+    start: int  # first step, counted from 0
+    img_size: int  # pixels along each side
+    batch_size: int  # images of one process and step
+    batch_split: int  # equal parts that these are taken in, one after the other
+    samples: int  # points a ray, in each of two passes
+    gen_lr: float
+    disc_lr: float
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A whole file. fade_steps: how long a new resolution is faded in."""
+
+    stages: tuple[GrowthStage, ...]
+    poses: PoseDistribution
+    fade_steps: int
+
+    def at(self, step: int) -> GrowthStage:
+        """The stage that step number `step` (from 0) belongs to."""
+        return [stage for stage in self.stages if stage.start <= step][-1]
+
+    def alpha(self, step: int) -> float:
+        """How far the resolution of step number `step` is faded in, 0 to 1. The first one is there at once."""
+        size = self.at(step).img_size
+        first = min(stage.start for stage in self.stages if stage.img_size == size)
+        return 1.0 if first == 0 else min(1.0, (step - first) / max(1, self.fade_steps))
+
+
+def read_growth(path: str | Path) -> Growth:
+    """
+    Raises:
+        UserError: the file cannot be read or does not say what is needed.
+    """
+    general, steps = read_steps(path, FORM)
+    poses, fade = general.get("poses"), general.get("fade_steps")
+    spread = [_number(poses.get(name)) for name in ("yaw", "pitch")] if isinstance(poses, dict) else []
+    if not spread or poses.get("distribution") not in DISTRIBUTIONS or not all(value >= 0 for value in spread):
+        raise UserError(f"`pigan_steps_conf` {path}: poses needs a distribution ({' or '.join(DISTRIBUTIONS)}), yaw "
+                        f"and pitch; {FORM}")
+    if not isinstance(fade, int) or fade < 0:
+        raise UserError(f"`pigan_steps_conf` {path}: fade_steps is {fade}, give a number of steps; {FORM}")
+    stages = tuple(_stage(path, start, values) for start, values in steps.items())
+    for one, other in pairwise(stages):
+        if other.img_size not in (one.img_size, 2 * one.img_size):
+            raise UserError(f"`pigan_steps_conf` {path}: at step {other.start} images grow from {one.img_size} to "
+                            f"{other.img_size} pixels; they can only double")
+    return Growth(stages, PoseDistribution(poses["distribution"], *spread), fade)
+
+
+def _stage(path: str | Path, start: int, values: dict[str, Any]) -> GrowthStage:
+    def refuse(problem: str) -> UserError:
+        return UserError(f"`pigan_steps_conf` {path}: step {start}: {problem}; {FORM}")
+
+    whole = {name: values.get(name) for name in ("img_size", "batch_size", "batch_split", "samples")}
+    rates = {name: _number(values.get(name)) for name in ("gen_lr", "disc_lr")}
+    for name, value in whole.items():
+        if not isinstance(value, int) or value < 1:
+            raise refuse(f"{name} is {value}, give a whole number")
+    for name, value in rates.items():
+        if not 0 < value < math.inf:
+            raise refuse(f"{name} is {values.get(name)}, give a rate above 0")
+    if whole["img_size"] not in SIZES:
+        raise refuse(f"img_size is {whole['img_size']}, give one of {', '.join(map(str, SIZES))}")
+    if whole["samples"] < 3:
+        raise refuse(f"samples is {whole['samples']}, give at least 3")
+    if whole["batch_size"] % whole["batch_split"]:
+        raise refuse(f"batch_size {whole['batch_size']} cannot be split into {whole['batch_split']} equal parts")
+    return GrowthStage(start, **whole, **rates)
+
+
+def _number(value: Any) -> float:
+    """NaN if it is none. YAML reads 1e-4, without a point, as a text."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

@@ -1,0 +1,223 @@
+"""One code path for one process and for many: torchrun, torch.distributed.launch, SLURM's srun, or plain python."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training.runtime.rendezvous import TIMEOUT, launcher_store, slurm_rendezvous
+from utils.errors import UserError
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all of a run."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+    nodes: int = 1
+    group: Any = None  # CPU group for small objects; None for a single process
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:
+        """`value` of every process, on every process (plain data and CPU tensors)."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=self.group)
+        return values
+
+    def from_main(self, value: Any) -> Any:
+        """The main process's `value`, on every process."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0, group=self.group)
+        return values[0]
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Put the mean over all processes in place of each gradient, where there is one: for losses whose graph changes
+        from step to step, which `parallel` cannot follow. The same parameters have gradients in all processes."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.size == 1 or not gradients:
+            return
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(joined)
+        parts = (joined / self.size).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def parallel(self, module: nn.Module, static_graph: bool) -> nn.Module:
+        """`module`, with the gradients of what trains in it averaged over all processes."""
+        if self.size == 1:
+            return module
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False, static_graph=static_graph,
+                                       gradient_as_bucket_view=True)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a launcher says about this process."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+
+def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
+    """From the variables that torchrun (or torch.distributed.launch) or srun set.
+
+    Args:
+        local_rank: of the command line, for launchers that pass it there.
+    """
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]),
+                      int(environment.get("LOCAL_RANK", local_rank)), int(environment.get("LOCAL_WORLD_SIZE", 1)))
+    # only srun sets SLURM_STEP_NUM_TASKS: plain python inside a batch script is a single process
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        tasks = int(environment["SLURM_STEP_NUM_TASKS"])
+        local_size = int(re.match(r"[0-9]+", environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))[0])
+        return Launch(int(environment["SLURM_PROCID"]), tasks, int(environment["SLURM_LOCALID"]), local_size)
+    return Launch()
+
+
+def is_restart(environment: Mapping[str, str]) -> bool:
+    """Whether torchrun has started this process again after a failure."""
+    return int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
+def choose_device(name: str, gpu_ids: str, launch: Launch) -> torch.device:
+    """The device of `device`, `gpu_ids` and the launcher.
+
+    Raises:
+        UserError: it does not exist, or there are more processes than GPUs.
+    """
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not re.fullmatch(r"auto|cuda(:[0-9]+)?", name):
+        raise UserError(f"`device` {name}: choose auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
+        raise UserError(f"`device` {name}: PyTorch finds no GPU; choose `device` cpu, or install PyTorch with CUDA")
+    if launch.size > 1:
+        index, flag = launch.local_rank, "--nproc_per_node"
+    elif ":" in name:
+        index, flag = int(name.partition(":")[2]), "`device`"
+    else:
+        first = gpu_ids.split(",")[0].strip()
+        if not first.isdigit():
+            raise UserError(f"`gpu_ids` {gpu_ids}: give the number of a GPU, e.g. 0")
+        index, flag = int(first), "`gpu_ids`"
+    if index >= torch.cuda.device_count():
+        raise UserError(f"{flag}: GPU {index} (counted from 0) is asked for, but there are {torch.cuda.device_count()}")
+    return torch.device("cuda", index)
+
+
+def start(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://", local_rank: int = 0,
+          world_size: int = 1, single: bool = False) -> World:
+    """Join the other processes of the run, if there are any.
+
+    Args:
+        single: stay alone, whatever the environment says.
+        world_size: of the command line; more than 1 without a launcher is refused.
+
+    Raises:
+        UserError: the device does not exist, or the others cannot be reached.
+    """
+    launch = Launch() if single else read_launch(os.environ, local_rank)
+    chosen = choose_device(device, gpu_ids, launch)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if launch.size == 1:
+        if world_size > 1 and not single:
+            raise UserError(f"`world_size` {world_size}: this process was started alone; start all of them with "
+                            "torchrun or srun (docs/training.md shows how)")
+        return World(chosen)
+    if "MASTER_ADDR" not in os.environ:
+        os.environ.update(slurm_rendezvous(os.environ))
+    try:
+        store = launcher_store(launch.rank, launch.size) if dist_url == "env://" else None
+        dist.init_process_group(
+            "nccl" if chosen.type == "cuda" else "gloo", init_method=dist_url if store is None else None, store=store,
+            rank=launch.rank, world_size=launch.size, timeout=TIMEOUT,
+            device_id=chosen if chosen.type == "cuda" else None,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"`dist_url` {dist_url}: the other processes cannot be reached ({error}); check MASTER_ADDR, "
+                        "MASTER_PORT and the network") from error
+    group = dist.new_group(backend="gloo", timeout=TIMEOUT)
+    return World(chosen, launch.rank, launch.size, max(1, launch.size // max(1, launch.local_size)), group)
+
+
+def finish() -> None:
+    """Leave the other processes."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+class StopRequest:
+    """Turns SIGTERM, SIGUSR1 (SLURM's warning before it takes the machine away) and Ctrl-C into a question to ask
+    between steps. A second Ctrl-C ends the program at once.
+
+        with StopRequest(world) as stop:
+            ...
+            if stop.agreed(): save and leave
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.received: str | None = None  # name of the signal
+        self._before: dict[int, Any] = {}
+        self._pending: tuple[Any, torch.Tensor] | None = None
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {name: signal.signal(name, self._receive) for name in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        for name, handler in self._before.items():
+            signal.signal(name, handler)
+        if self._pending is not None and kind is None:
+            self._pending[0].wait()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number).name
+
+    def agreed(self) -> bool:
+        """Whether any process was asked to stop: the same answer in all of them. Call it once a step.
+
+        Among several, the answer is that of the step before: the question travels while the step computes, and nobody
+        waits for it.
+        """
+        if self.world.size == 1:
+            return self.received is not None
+        answer = False
+        if self._pending is not None:
+            work, flag = self._pending
+            work.wait()
+            answer = bool(flag.item())
+        flag = torch.tensor([int(self.received is not None)])
+        self._pending = dist.all_reduce(flag, group=self.world.group, async_op=True), flag
+        return answer

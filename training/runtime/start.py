@@ -1,0 +1,88 @@
+"""Which checkpoint a run starts from. Only the main process looks at the disk; all get its answer."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from models.checkpoints import read_checkpoint
+from training.runtime.checkpoints import CheckpointFolder
+from training.runtime.processes import World, is_restart
+from utils.errors import UserError
+
+Say = Callable[[str], None]
+Answer = TypeVar("Answer")
+
+
+def find_start(opts: Namespace, world: World, say: Say) -> tuple[dict[str, Any] | None, Path | None, bool]:
+    """For train3d.py: the checkpoint to start from, its file, and whether to continue it or only to take its weights.
+
+    A process that torchrun has started again continues its own run.
+
+    Raises:
+        UserError: there is a run in `exp_dir` that is neither continued nor overwritten, or no file can be read.
+    """
+
+    def look() -> tuple[dict[str, Any] | None, Path | None, bool]:
+        restarted = is_restart(os.environ)
+        continuing = opts.continue_training or opts.auto_resume or restarted
+        newest = _newest(opts, continuing, say)
+        if newest is not None:
+            return *newest, True
+        if opts.checkpoint_path:
+            path = Path(opts.checkpoint_path)
+            say(f"{'continuing' if opts.continue_training else 'starting from the weights of'} {path}")
+            return read_checkpoint(path), path, opts.continue_training
+        if opts.continue_training and not restarted:
+            raise UserError(f"`continue_training`: {Path(opts.exp_dir) / 'checkpoints'} holds no checkpoint; name one "
+                            "with `checkpoint_path`, or use `auto_resume`, which starts afresh where there is none")
+        return None, None, False
+
+    return _on_main(world, look)
+
+
+def find_own_run(opts: Namespace, world: World, say: Say) -> dict[str, Any] | None:
+    """The newest checkpoint of the run in `exp_dir` to continue with `auto_resume`; None where there is none.
+
+    Raises:
+        UserError: as `find_start`.
+    """
+
+    def look() -> dict[str, Any] | None:
+        newest = _newest(opts, opts.auto_resume or is_restart(os.environ), say)
+        return None if newest is None else newest[0]
+
+    return _on_main(world, look)
+
+
+def _newest(opts: Namespace, continuing: bool, say: Say) -> tuple[dict[str, Any], Path] | None:
+    files = CheckpointFolder(Path(opts.exp_dir) / "checkpoints")
+    if not files.candidates():
+        return None
+    if continuing:
+        contents, path, problems = files.load_newest()
+        for problem in problems:
+            say(f"falling back to {path.name}: {problem}")
+        say(f"continuing {path} after step {contents.get('global_step')}")
+        return contents, path
+    if not opts.overwrite:
+        raise UserError(f"`exp_dir` {opts.exp_dir}: there is a run in it already; continue it with `auto_resume`, "
+                        "delete it with `overwrite`, or choose another folder")
+    files.clear()
+    return None
+
+
+def _on_main(world: World, look: Callable[[], Answer]) -> Answer:
+    answer: Any = None
+    if world.is_main:
+        try:
+            answer = look()
+        except UserError as error:
+            answer = error
+    answer = world.from_main(answer)
+    if isinstance(answer, UserError):
+        raise answer
+    return answer

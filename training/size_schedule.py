@@ -1,0 +1,72 @@
+"""Sizes that may change in the course of training, from a YAML file.
+
+    0: {img_size: 512, resolution_vol: 128}       # from this step on
+
+Other keys, such as the batch size in files of the 2022 release, are left alone: they have no effect here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Sizes from one step on, in pixels along each side."""
+
+    start: int  # first step, counted from 0
+    img_size: int  # the whole image that patches are parts of
+    resolution_vol: int  # rays of a patch
+
+
+def read_stages(path: str | Path) -> tuple[Stage, ...]:
+    """Stages in order; the first starts at step 0.
+
+    Raises:
+        UserError: the file cannot be read or does not say what is needed.
+    """
+    form = "write lines such as `0: {img_size: 512, resolution_vol: 128}`"
+    _, steps = read_steps(path, form)
+    stages = []
+    for start, values in steps.items():
+        sizes = [values.get("img_size"), values.get("resolution_vol", values.get("img_size"))]
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise UserError(f"`pigan_steps_conf` {path}: step {start} needs img_size and resolution_vol; {form}")
+        stages.append(Stage(start, *sizes))
+    return tuple(stages)
+
+
+def stage_at(stages: tuple[Stage, ...], step: int) -> Stage:
+    """The stage that step number `step` (from 0) belongs to."""
+    return [stage for stage in stages if stage.start <= step][-1]
+
+
+def read_steps(path: str | Path, form: str) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    """What a file says for the whole run, and from which step on what holds, in order of the steps.
+
+    Args:
+        form: how such a file is written, for messages.
+
+    Raises:
+        UserError: the file cannot be read, or does not begin at step 0.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UserError(f"`pigan_steps_conf` {path}: cannot be read ({reason}); choose a file of configs/pigan_steps/"
+                        ) from error
+    except yaml.YAMLError as error:
+        what = " ".join(str(error).split())
+        raise UserError(f"`pigan_steps_conf` {path}: this is not YAML ({what}); {form}") from error
+    content = content if isinstance(content, dict) else {}
+    steps = {key: value for key, value in content.items() if isinstance(key, int) and isinstance(value, dict)}
+    if not steps or min(steps) != 0:
+        raise UserError(f"`pigan_steps_conf` {path}: it does not say the sizes from step 0 on; {form}")
+    return {key: value for key, value in content.items() if isinstance(key, str)}, dict(sorted(steps.items()))

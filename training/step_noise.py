@@ -1,0 +1,96 @@
+"""Everything random in a training step, as a function of the seed and of where in the run the step stands.
+
+A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on), a step's
+on the seed and the step. So they do not depend on how many processes share the work, and a resumed run draws what an
+uninterrupted one would have. All numbers are drawn on the CPU: a seed means the same on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.pigan.render import RayNoise
+from training.extreme_poses import ExtremePoseRanges, draw_extreme_poses
+from training.patches import PatchConfig, draw_patches, patch_grid
+from training.step import StepNoise
+
+# independent streams of random numbers
+SAMPLE, STEP, PATCH, POSE, FAKE = range(5)
+
+
+@dataclass(frozen=True)
+class StepNoiseConfig:
+    """What is drawn."""
+
+    seed: int
+    samples: int  # points a ray
+    hierarchical: bool
+    patches: PatchConfig | None  # None: always the whole image
+    extreme_poses: ExtremePoseRanges
+    extreme_probability: float  # of a step at an extreme pose
+    drop_paths: int = 0  # stochastic-depth layers of the encoder
+
+
+def draw(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
+         resolution: int, device: torch.device) -> StepNoise:
+    """Draw for one process's samples of one step.
+
+    Args:
+        step: number of the step, from 0.
+        positions: each sample's position in the run.
+        batch_start, batch_total: position of the step's first sample, and how many samples the step has over all
+            processes and micro-batches.
+        resolution: rays along each side of the patch.
+    """
+    extreme = np.random.default_rng(_seed(config, STEP, step)).random() < config.extreme_probability
+    grids, perturbations, importances, drops, poses = [], [], [], [], []
+    for position in positions:
+        generator = _generator(config, SAMPLE, position)
+        if config.patches is not None and config.patches.shift == "free":
+            grids.append(draw_patches(config.patches, resolution, step, 1, generator))
+        shape = (1, resolution * resolution, config.samples)
+        perturbations.append(torch.rand(shape, generator=generator))
+        drops.append(torch.rand(1, config.drop_paths, generator=generator))
+        if config.hierarchical:
+            importances.append(torch.rand(shape, generator=generator))
+        if extreme:
+            rng = np.random.default_rng(_seed(config, POSE, position))
+            poses.append(draw_extreme_poses(config.extreme_poses, 1, rng))
+    if config.patches is None:
+        one, zero = torch.ones(len(positions)), torch.zeros(len(positions))
+        grids = [patch_grid(resolution, one, zero, zero)]
+    elif config.patches.shift == "diagonal":  # the whole batch shares its scale
+        shared = draw_patches(config.patches, resolution, step, batch_total, _generator(config, PATCH, step))
+        grids = [shared[[position - batch_start for position in positions]]]
+
+    def joined(parts: list[Tensor]) -> Tensor | None:
+        if not parts:
+            return None
+        tensor = torch.cat(parts)
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+    return StepNoise(
+        grid=joined(grids),
+        noise=RayNoise(joined(perturbations), joined(importances)),
+        extreme_poses=joined([torch.from_numpy(pose).float() for pose in poses]),
+        drop_paths=joined(drops) if config.drop_paths else None,
+    )
+
+
+def generator_at(seed: int, stream: int, number: int) -> torch.Generator:
+    """The random numbers of one sample (or step) of a stream."""
+    state = int(np.random.SeedSequence((seed, stream, number)).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state >> 1)  # manual_seed takes 63 bits
+
+
+def _seed(config: StepNoiseConfig, stream: int, number: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence((config.seed, stream, number))
+
+
+def _generator(config: StepNoiseConfig, stream: int, number: int) -> torch.Generator:
+    return generator_at(config.seed, stream, number)

@@ -1,0 +1,98 @@
+"""Maps whose items are worked on in parallel: prefetched by threads, block by block on all cores, or in processes."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from utils.errors import UserError
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def prefetch_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
+    """`function(item)` for every item, results in order, in threads that work at most `ahead` items before their use.
+
+    So memory does not grow with the number of items. Without threads each item waits for its turn.
+    """
+    if threads == 0:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def thread_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """`function(item)` for every item, results in order.
+
+    A block that fits into one core's cache is best computed by that core alone: PyTorch's own threads would meet at a
+    barrier after every operation, which costs more than it gains, and very much more when the machine has other work.
+    So each worker here computes with a single thread, and results do not depend on the number of workers.
+    """
+    import torch  # takes a second to import, which worker processes without it need not wait for
+
+    if workers == 1:
+        yield from map(function, items)
+        return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(function, items)
+    finally:
+        torch.set_num_threads(threads)  # what threads made from now on start with
+
+
+def process_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """`function(item)` for every item, results in order; also with one worker the work is done in another process.
+
+    The processes are started afresh (not forked), so that their thread limits hold and every machine works alike. They
+    end with this process, even if it is killed; Ctrl-C ends them after the items they are at.
+
+    Raises:
+        UserError: a process was killed, as systems do when memory runs out.
+        Exception: the first one that `function` raises.
+    """
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))  # read by the new processes when they load their libraries
+    pool = ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn"), _begin)
+    try:
+        yield from pool.map(function, items)
+    except BrokenProcessPool as error:
+        raise UserError(f"one of the {workers} worker processes ended (out of memory?); run it again, with fewer "
+                        "`workers` if it happens again: what is finished is kept") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes in order
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
