@@ -28,9 +28,9 @@ from utils.files import atomic_path
 
 FORMAT = "sem2nerf"
 # options that name data and places of the training
-LOCAL_PATH_OPTIONS = frozenset({"exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache",
-                    "checkpoint_path", "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf",
-                    "dist_url"})
+LOCAL_PATH_OPTIONS = frozenset({
+    "exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache", "checkpoint_path",
+    "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf", "dist_url"})
 # numpy scalars (a validation loss, say) are harmless and do occur in published files, under numpy 1's module name
 _NUMPY_SCALARS = [
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from datasets.masks.mask_input import MaskInput
@@ -18,7 +18,7 @@ class ModelConfig:
     """Architecture of encoder and decoder; defaults are the published model's for faces."""
 
     encoder_type: str = "SwinEncoder"  # a key of SWIN_SIZES
-    input: MaskInput = MaskInput()  # how masks are read; decides about the encoder's channels and pixels
+    input: MaskInput = field(default_factory=MaskInput)  # how masks are read: the encoder's channels and pixels
     width: int = 256  # hidden units of the field
     z_dim: int = 256  # input of the mapping network
     camera_preset: str = "CelebAMask_HQ"  # camera and compositing constants

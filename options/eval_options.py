@@ -78,8 +78,8 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--workers", type=positive, help="processes that render; default: one a GPU, or one a core")
     model.add_argument("--shard", type=share, metavar="K/N", help="render only the Kth of N shares of the masks (1/4 "
                        "... 4/4 on four machines with one disk), and measure nothing; then run without it")
-    model.add_argument("--pigan_infer_max_batch", type=positive, default=50_000,
-                       help="most points evaluated at a time; lower it if memory runs out")
+    model.add_argument("--pigan_infer_max_batch", type=positive,
+                       help="most points evaluated at a time; default: as many as suit the device")
     add_flag(model, "--debug", "show the full traceback of an error")
     return parser
 
@@ -122,16 +122,17 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
     return opts, given
 
 
-def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, Any]) -> argparse.Namespace:
-    """Fill in what the checkpoint's `opts` decide, as for inference, and where the data set lies.
+def complete(opts: argparse.Namespace, given: set[str], contents: Mapping[str, Any]
+             ) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """Settle which model this run uses, as for inference, and where the data set lies.
 
     Raises:
         UserError: the command line contradicts the checkpoint.
     """
-    out = inference_options.complete(opts, given | {"data_path"}, trained)
+    out, contents = inference_options.complete(opts, given | {"data_path"}, contents)
     if out.data_path is None:
         out.data_path = str(data_config(out.dataset_type).data_root)
     if not Path(out.data_path).exists():
         raise UserError(f"--data_path {out.data_path}: there is no such data set; get or make one (README.md, "
                         "Data sets)")
-    return out
+    return out, contents

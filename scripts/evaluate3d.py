@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
 from options.eval_options import complete, parse_options
-from options.inference_options import find_checkpoint, model_opts
+from options.inference_options import find_checkpoint
 from utils.cli import command, run
 
 if TYPE_CHECKING:
@@ -38,14 +38,13 @@ def main(argv: Sequence[str]) -> "Report | None":
     from models.checkpoints import read_checkpoint
     from models.pigan.camera_presets import get_camera_preset
 
-    trained = read_checkpoint(checkpoint)["opts"]
-    opts = complete(opts, given, trained)
+    opts, contents = complete(opts, given, read_checkpoint(checkpoint))
     data = EvaluationSet.find(opts.data_path, data_config(opts.dataset_type), opts.eval_paths_conf, opts.n_images)
     check_data(opts.metrics, data)
     devices = pick_devices(opts)
     files = Files(opts.inception_weights, opts.lpips_weights, opts.parser, opts.parser_weights)
     networks = None if opts.shard else Networks.load(opts.metrics, files, devices[0])  # missing files show before hours
-    settings = render_settings(opts, checkpoint, trained)
+    settings = render_settings(opts, checkpoint, contents)
     out = Path(opts.exp_dir)
     renders = Renders.open(out / RENDERS, settings, opts.overwrite)
     tests = TestSet(data, renders, _track)
@@ -83,19 +82,15 @@ def pick_devices(opts: argparse.Namespace) -> list[Any]:
     return [pick_device(f"cuda:{part.strip()}") for part in opts.gpu_ids.split(",") if part.strip()]
 
 
-def render_settings(opts: argparse.Namespace, checkpoint: Path, trained: dict[str, Any]) -> "RenderSettings":
+def render_settings(opts: argparse.Namespace, checkpoint: Path, contents: dict[str, Any]) -> "RenderSettings":
     """What the images depend on."""
-    from datasets.masks.maps import MaskTransform
     from evaluation.metrics.diversity import STYLES
     from evaluation.rendering import RenderSettings
+    from models.config import ModelConfig
 
-    answers = {name: value for name, value in model_opts(opts, trained).items() if trained.get(name) != value}
-    transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size,
-                            data_config(opts.dataset_type).crop)
     return RenderSettings(
-        checkpoint, tuple(sorted(answers.items())), opts.dataset_type, opts.use_merged_labels, opts.use_contour,
-        transform, opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES,
-        opts.pigan_infer_max_batch)
+        checkpoint, ModelConfig.from_contents(contents), opts.dataset_type, opts.test_output_size,
+        opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES, opts.pigan_infer_max_batch)
 
 
 def write_sheet(path: Path, tests: "TestSet", networks: "Networks", wanted: Mapping[str, int], rows: int) -> None:

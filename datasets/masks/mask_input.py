@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
-from configs.data_configs import DataConfig, config_of_opts
+from configs.data_configs import DataConfig, canonical_preset, config_of_preset, data_config
 from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES, LabelSpace
 from datasets.masks.files import Encoding, LabelOrder, MaskWarning, check_face, check_labels, read_mask
 from datasets.masks.maps import MaskTransform, PreparedMask, merge_labels, prepare_mask, to_network_input
@@ -39,7 +39,7 @@ class MaskInput:
     merged: bool = True                        # labels are merged to the coarser space, e.g. left and right eye
     use_contour: bool = True                   # contour and distance channels follow the one-hot labels
     label_order: LabelOrder = "celebamask"     # how mask files number the labels
-    transform: MaskTransform = MaskTransform()
+    transform: MaskTransform = field(default_factory=MaskTransform)
 
     def __post_init__(self) -> None:
         if self.label_space not in LABEL_SPACES:
@@ -75,9 +75,8 @@ class MaskInput:
         out = cls(config.label_space.name, bool(opts.get("use_merged_labels", True)),
                   bool(opts.get("use_contour", True)), transform=MaskTransform.from_opts(opts, config.crop))
         if opts.get("input_nc", out.channels) != out.channels:
-            raise UserError(f"`input_nc` {opts['input_nc']} contradicts the other options, by which masks have "
-                            f"{out.channels} channels ({len(out.network_space)} labels"
-                            f"{' with contour and distance' * out.use_contour})")
+            raise UserError(f"masks have {out.channels} channels here ({len(out.network_space)} labels"
+                            f"{', contour and distance' * out.use_contour}), the network reads {opts['input_nc']}")
         return out
 
     @classmethod
@@ -159,6 +158,17 @@ class MaskInput:
         """The part of a mask that the network sees, in the colours of its labels, `size` pixels along each side."""
         merged = labels if self.network_space is self.space else merge_labels(labels, self.space)
         return colour_labels(self.transform.at(size).apply(merged), self.network_space.palette)
+
+
+def config_of_opts(opts: Mapping[str, Any]) -> DataConfig:
+    """The data set that training options are about: `dataset_type`, or that of the camera preset if it has another.
+
+    Raises:
+        UserError: an option names something unknown.
+    """
+    camera_preset = canonical_preset(opts.get("pigan_curriculum_type", "CelebAMask_HQ"))
+    config = data_config(opts["dataset_type"]) if "dataset_type" in opts else config_of_preset(camera_preset)
+    return config if config.camera_preset == camera_preset else config_of_preset(camera_preset)
 
 
 def _warn_of_oddities(name: str, labels: UInt8[np.ndarray, "height width"], space: LabelSpace) -> None:
