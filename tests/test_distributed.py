@@ -9,9 +9,8 @@ import torch.distributed as dist
 from launching import train, train_together
 from tiny_training import make_all
 
-from training.runtime.processes import Launch, choose_device, read_launch
+from training.runtime.processes import Launch, read_launch
 from training.runtime.rendezvous import meet, slurm_rendezvous
-from utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_launchers():
     assert read_launch({"RANK": "1", "WORLD_SIZE": "2"}, local_rank=1) == Launch(1, 2, 1, 1)
     srun = {"SLURM_PROCID": "9", "SLURM_STEP_NUM_TASKS": "16", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "41001",
             "SLURM_STEP_TASKS_PER_NODE": "8(x2)", "SLURM_STEP_NODELIST": "gpu-a[03-04],login"}
-    assert read_launch(srun) == Launch(9, 16, 1, 8)
+    assert read_launch(srun) == Launch(9, 16, 1, 8, own_gpus=True)
     assert slurm_rendezvous(srun) == {"MASTER_ADDR": "gpu-a03", "MASTER_PORT": "21001"}
     assert slurm_rendezvous({"SLURM_STEP_NODELIST": "node7"})["MASTER_ADDR"] == "node7"
     batch_script = {"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0"}
@@ -95,17 +94,3 @@ def test_each_attempt_meets_under_a_name_of_its_own():
         assert together(store, [2, 1, 0], 3)[0] is not None
     assert None not in names
     assert len(set(names)) == len(names)
-
-
-def test_devices():
-    assert choose_device("cpu", "0", Launch()) == torch.device("cpu")
-    with pytest.raises(UserError, match="`device` gpu"):
-        choose_device("gpu", "0", Launch())
-    if torch.cuda.is_available():
-        assert choose_device("auto", "0", Launch()) == torch.device("cuda", 0)
-        with pytest.raises(UserError, match="--nproc_per_node"):
-            choose_device("auto", "0", Launch(99, 100, 99, 100))
-    else:
-        assert choose_device("auto", "0", Launch()) == torch.device("cpu")
-        with pytest.raises(UserError, match="finds no GPU"):
-            choose_device("cuda", "0", Launch())

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from training.runtime.rendezvous import TIMEOUT, launcher_store, slurm_rendezvous
+from utils.device import pick_device, pick_local_device
 from utils.errors import UserError
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -79,8 +80,9 @@ class Launch:
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
-    local_size: int = 1
+    local_rank: int = 0     # number among the processes on this machine
+    local_size: int = 1     # how many these are
+    own_gpus: bool = False  # each process may see only the GPUs that it has for itself
 
 
 def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
@@ -96,39 +98,13 @@ def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
     if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
         tasks = int(environment["SLURM_STEP_NUM_TASKS"])
         local_size = int(re.match(r"[0-9]+", environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))[0])
-        return Launch(int(environment["SLURM_PROCID"]), tasks, int(environment["SLURM_LOCALID"]), local_size)
+        return Launch(int(environment["SLURM_PROCID"]), tasks, int(environment["SLURM_LOCALID"]), local_size, own_gpus=True)
     return Launch()
 
 
 def is_restart(environment: Mapping[str, str]) -> bool:
     """Whether torchrun has started this process again after a failure."""
     return int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-
-
-def choose_device(name: str, gpu_ids: str, launch: Launch) -> torch.device:
-    """The device of `device`, `gpu_ids` and the launcher.
-
-    Raises:
-        UserError: it does not exist, or there are more processes than GPUs.
-    """
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not re.fullmatch(r"auto|cuda(:[0-9]+)?", name):
-        raise UserError(f"`device` {name}: choose auto, cpu, cuda or cuda:N")
-    if not torch.cuda.is_available():
-        raise UserError(f"`device` {name}: PyTorch finds no GPU; choose `device` cpu, or install PyTorch with CUDA")
-    if launch.size > 1:
-        index, flag = launch.local_rank, "--nproc_per_node"
-    elif ":" in name:
-        index, flag = int(name.partition(":")[2]), "`device`"
-    else:
-        first = gpu_ids.split(",")[0].strip()
-        if not first.isdigit():
-            raise UserError(f"`gpu_ids` {gpu_ids}: give the number of a GPU, e.g. 0")
-        index, flag = int(first), "`gpu_ids`"
-    if index >= torch.cuda.device_count():
-        raise UserError(f"{flag}: GPU {index} (counted from 0) is asked for, but there are {torch.cuda.device_count()}")
-    return torch.device("cuda", index)
 
 
 def start(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://", local_rank: int = 0,
@@ -143,7 +119,8 @@ def start(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://",
         UserError: the device does not exist, or the others cannot be reached.
     """
     launch = Launch() if single else read_launch(os.environ, local_rank)
-    chosen = choose_device(device, gpu_ids, launch)
+    chosen = (pick_device(device, gpu_ids) if launch.size == 1 else
+              pick_local_device(device, launch.local_rank, launch.own_gpus))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if launch.size == 1:
