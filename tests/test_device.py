@@ -66,7 +66,7 @@ def test_each_process_has_a_gpu(gpus):
     assert launch_device(srun, "cpu") == "cpu"
     gpus(1)
     assert launch_device(srun) == "cuda:0"
-    with pytest.raises(UserError, match="process 1 of this machine: GPU 1 .* finds 1 here"):
+    with pytest.raises(UserError, match=r"process 1 of this machine: GPU 1 .* finds 1 here"):
         launch_device(torchrun)
     with pytest.raises(UserError, match="`device` gpu"):
         launch_device(srun, "gpu")

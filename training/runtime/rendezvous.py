@@ -18,8 +18,8 @@ POLL_SECONDS = 0.05
 def slurm_rendezvous(environment: Mapping[str, str]) -> dict[str, str]:
     """MASTER_ADDR and MASTER_PORT of a SLURM job step: its first node, and a port that follows from the job's id."""
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or "localhost"
-    first = re.match(r"([^\[,]+)(?:\[([0-9]+))?", nodes)
-    return {"MASTER_ADDR": first[1] + (first[2] or ""),
+    first = re.split(r",(?![^\[]*\])", nodes)[0]  # at a comma that is not in brackets: rack[1,3-4]-gpu,login
+    return {"MASTER_ADDR": re.sub(r"\[([0-9]+)[^\]]*\]", r"\1", first),
             "MASTER_PORT": str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000)}
 
 
