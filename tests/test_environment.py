@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -50,3 +51,10 @@ def test_every_import_is_a_requirement(folder):
     for module, lazily, path in modules_imported_by(folder):
         package = PACKAGE_OF_MODULE.get(module, module).lower()
         assert package in known or (lazily and package in optional), f"{Path(path).relative_to(ROOT)} imports {module}"
+
+
+def test_training_starts_where_no_user_signals_exist():
+    """Windows has no SIGUSR1."""
+    code = "import signal; del signal.SIGUSR1; import training.coach3d, training.loading; print('imported')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.stdout == "imported\n", done.stderr
