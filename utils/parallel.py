@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from utils.errors import UserError
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
 _thread_counts = threading.Lock()  # held while PyTorch's number for new threads is not what it should be
@@ -80,7 +81,7 @@ def process_map(function: Callable[[Item], Result], items: Iterable[Item], worke
     """`function(item)` for every item, results in order; also with one worker the work is done in another process.
 
     The processes are started afresh (not forked), so that their thread limits hold and every machine works alike. They
-    end with this process, even if it is killed; Ctrl-C ends them after the items they are at.
+    end with this process, even if it is killed; Ctrl-C ends them after the items that they are working on.
 
     Raises:
         UserError: a process was killed, as systems do when memory runs out.

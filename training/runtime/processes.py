@@ -1,4 +1,4 @@
-"""One code path for one process and for many: torchrun, torch.distributed.launch, SLURM's srun, or plain python."""
+"""The processes of a run, one or many: started by plain python, torchrun, torch.distributed.launch or SLURM's srun."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class World:
         return values[0]
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the mean over all processes in place of each gradient, where there is one: for losses whose graph changes
-        from step to step, which `parallel` cannot follow. The same parameters have gradients in all processes."""
+        """Replace each gradient by its mean over all processes: for losses whose graph changes from step to step, which
+        `parallel` does not support. The same parameters must have gradients in all processes."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.size == 1 or not gradients:
             return
@@ -71,7 +71,11 @@ class World:
             gradient.copy_(part.view_as(gradient))
 
     def parallel(self, module: nn.Module, static_graph: bool) -> nn.Module:
-        """`module`, with the gradients of what trains in it averaged over all processes."""
+        """`module`, its gradients averaged over all processes.
+
+        Args:
+            static_graph: every step computes the same operations.
+        """
         if self.size == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
@@ -83,7 +87,7 @@ class World:
 
 @dataclass(frozen=True)
 class Launch:
-    """What a launcher says about this process."""
+    """The place that a launcher gives this process."""
 
     rank: int = 0
     size: int = 1
@@ -192,8 +196,8 @@ def _explained(error: BaseException) -> BaseException:
 
 
 class StopRequest:
-    """Turns SIGTERM, SIGUSR1 (SLURM's warning before it takes the machine away) and Ctrl-C into a question to ask
-    between steps. A second Ctrl-C ends the program at once.
+    """Notes SIGTERM, SIGUSR1 (SLURM's warning before it takes the machine away) and Ctrl-C, so that a loop can ask for
+    them between two steps. A second Ctrl-C ends the program at once.
 
         with StopRequest(world) as stop:
             ...
@@ -226,8 +230,8 @@ class StopRequest:
     def agreed(self) -> bool:
         """Whether any process was asked to stop: the same answer in all of them. Call it once a step.
 
-        Among several, the answer is that of the step before: the question travels while the step computes, and nobody
-        waits for it.
+        With several processes it is the answer to the call before: the processes exchange what they have received
+        while they compute a step, so that no process waits for the exchange.
         """
         if self.world.size == 1:
             return self.received is not None
