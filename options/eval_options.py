@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera of the decoder")
     add_flag(model, "--encoder_not_zplus", "the encoder predicts one z")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    model.add_argument("--gpu_ids", default="0", help="with --device auto: rendering is spread over these GPUs")
+    model.add_argument("--gpu_ids", default="0", help="with --device auto or cuda: rendering is spread over these GPUs")
     model.add_argument("--workers", type=positive, help="processes that render; default: one a GPU, or one a core")
     model.add_argument("--shard", type=share, metavar="K/N", help="render only the Kth of N shares of the masks (1/4 "
                        "... 4/4 on four machines with one disk), and measure nothing; then run without it")

@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera of the decoder")
     add_flag(model, "--encoder_not_zplus", "the encoder predicts one z; the decoder's mapping makes the codes")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    model.add_argument("--gpu_ids", default="0", help="with --device auto: these GPUs share the views, e.g. 0,1")
+    model.add_argument("--gpu_ids", default="0", help="with --device auto or cuda: these GPUs share the views, e.g. 0,1")
     model.add_argument("--pigan_infer_max_batch", type=positive, default=50_000,
                        help="most points evaluated at a time; lower it if memory runs out")
     model.add_argument("--precision", choices=["fp32", "bf16"], default="fp32",

@@ -37,12 +37,13 @@ def main(argv: Sequence[str]) -> "Report | None":
     from evaluation.test_set import EvaluationSet
     from models.checkpoints import read_checkpoint
     from models.pigan.camera_presets import get_camera_preset
+    from utils.device import pick_devices
 
     trained = read_checkpoint(checkpoint)["opts"]
     opts = complete(opts, given, trained)
     data = EvaluationSet.find(opts.data_path, data_config(opts.dataset_type), opts.eval_paths_conf, opts.n_images)
     check_data(opts.metrics, data)
-    devices = pick_devices(opts)
+    devices = pick_devices(opts.device, opts.gpu_ids)
     files = Files(opts.inception_weights, opts.lpips_weights, opts.parser, opts.parser_weights)
     networks = None if opts.shard else Networks.load(opts.metrics, files, devices[0])  # missing files show before hours
     settings = render_settings(opts, checkpoint, trained)
@@ -71,16 +72,6 @@ def main(argv: Sequence[str]) -> "Report | None":
     print(report.to_markdown())
     print(f"wrote {opts.json or out / RESULTS}, {out / TABLE} and {out / SHEET}")
     return report
-
-
-def pick_devices(opts: argparse.Namespace) -> list[Any]:
-    """The devices that render; the first also measures."""
-    from utils.device import pick_device
-
-    first = pick_device(opts.device, opts.gpu_ids)
-    if opts.device != "auto" or first.type == "cpu":
-        return [first]
-    return [pick_device(f"cuda:{part.strip()}") for part in opts.gpu_ids.split(",") if part.strip()]
 
 
 def render_settings(opts: argparse.Namespace, checkpoint: Path, trained: dict[str, Any]) -> "RenderSettings":

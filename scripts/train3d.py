@@ -26,15 +26,12 @@ from utils.files import make_folder, write_text
 def main(argv: Sequence[str]) -> None:
     opts = parse(argv)
 
-    from training.runtime import processes as distributed  # heavy imports stay behind --help
+    from training.runtime import processes  # heavy imports stay behind --help
 
-    world = distributed.start(opts.device, opts.gpu_ids, dist_url=opts.dist_url, local_rank=opts.local_rank,
-                              world_size=opts.world_size, single=opts.no_distributed)
-    try:
+    with processes.running(opts.device, opts.gpu_ids, dist_url=opts.dist_url, local_rank=opts.local_rank,
+                           world_size=opts.world_size, single=opts.no_distributed, debug=opts.debug) as world:
         _check_world(opts, world)
         train(opts, argv, world)
-    finally:
-        distributed.finish()
 
 
 def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:

@@ -25,13 +25,10 @@ from utils.files import make_folder, write_text
 def main(argv: Sequence[str]) -> None:
     opts = parse(argv)
 
-    from training.runtime import processes as distributed  # heavy imports stay behind --help
+    from training.runtime import processes  # heavy imports stay behind --help
 
-    world = distributed.start(opts.device, opts.gpu_ids, local_rank=opts.local_rank)
-    try:
+    with processes.running(opts.device, opts.gpu_ids, local_rank=opts.local_rank, debug=opts.debug) as world:
         train(opts, argv, world)
-    finally:
-        distributed.finish()
 
 
 def train(opts: Namespace, argv: Sequence[str], world: Any) -> None:
