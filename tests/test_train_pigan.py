@@ -13,7 +13,7 @@ from conftest import ROOT
 from decoder_runs import assert_same_run, assert_same_way, contents, resume_from_milestone
 from launching import train_together
 
-from models.pigan.camera_presets import get_camera_preset
+from configs.data_configs import get_camera_preset
 from models.pigan.cameras import camera_origins, camera_to_world
 from models.pigan.siren import FilmSiren
 from options.pigan_options import EXAMPLES, parse

@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.pigan.camera_presets import CameraPreset
+from configs.data_configs import CameraPreset
 from models.pigan.cameras import camera_origins, camera_to_world
 from models.pigan.codes import Codes
 from models.pigan.integration import composite

@@ -20,9 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from configs.data_configs import CameraPreset
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
 from models.discriminators.progressive_discriminator import ProgressiveDiscriminator
-from models.pigan.camera_presets import CameraPreset
 from models.pigan.cameras import FRONTAL, camera_origins, camera_to_world, pixel_directions, rotate
 from models.pigan.render import RayNoise, render_rays
 from models.pigan.siren import FilmSiren
