@@ -53,7 +53,8 @@ def test_it_is_trained_and_rendered(project):
     """A step of training finds data, masks, poses and decoder; inference reads the rest from the checkpoint."""
     arguments = [flag for flag in (*SMALL, *RECIPE) if flag != "--use_merged_labels"]
     said = run(project, "train3d.py", "--dataset_type=dogs_seg_to_3dface", "--pigan_curriculum_type=Dogs",
-               "--exp_dir=out", "--pigan_steps_conf=steps.yaml", "--max_steps=1", "--batch_size=2", "--dis_lambda=0", *arguments)
+               "--exp_dir=out", "--pigan_steps_conf=steps.yaml", "--max_steps=1", "--batch_size=2", "--dis_lambda=0",
+               *arguments)
     assert "decoder: pretrained_models/pigan-dogs.pth" in said
     checkpoint = next((project / "out").rglob("*.pt"))
     run(project, "inference3d.py", f"--checkpoint_path={checkpoint}", "--data_path=data/Dogs/mask/1.png",
@@ -64,5 +65,5 @@ def test_it_is_trained_and_rendered(project):
 
 def test_two_entries_of_one_name_are_refused():
     space = LabelSpace(name="Dogs", labels=("background", "head"), palette=((0, 0, 0), (1, 1, 1)), face="head")
-    with pytest.raises(ValueError, match="LabelSpace.*Dogs"):
+    with pytest.raises(ValueError, match=r"LabelSpace.*Dogs"):
         by_name([space, space])

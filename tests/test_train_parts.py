@@ -10,13 +10,13 @@ from tiny_training import make_decoder
 from torch import nn
 
 from configs.label_spaces import LABEL_SPACES
+from models.pigan.cameras import patch_rays
 from models.sem2nerf import Sem2NeRF
 from options.train_options import parse
 from training import build
 from training.drop_path import DropPaths, GivenDropPath
 from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
-from training.rays import patch_rays
 from training.runtime.loss_record import LossRecord
 from training.runtime.processes import World
 from training.runtime.state import RunState
