@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from configs.data_configs import CameraPreset, get_camera_preset
 from models.encoders.swin_encoder import SWIN_SIZES
-from models.pigan.camera_presets import CameraPreset, get_camera_preset
 from models.pigan.siren import FILM_LAYERS
 from utils.errors import UserError
 

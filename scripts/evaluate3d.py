@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from configs.data_configs import data_config
+from configs.data_configs import data_config, get_camera_preset
 from options.eval_options import complete, parse_options
 from options.inference_options import find_checkpoint, model_opts
 from utils.cli import command, run
@@ -36,7 +36,6 @@ def main(argv: Sequence[str]) -> "Report | None":
     from evaluation.run import Files, Networks, check_data, measure, protocol, wanted_views
     from evaluation.test_set import EvaluationSet
     from models.checkpoints import read_checkpoint
-    from models.pigan.camera_presets import get_camera_preset
     from utils.device import pick_devices
 
     trained = read_checkpoint(checkpoint)["opts"]

@@ -12,7 +12,8 @@ from models.checkpoints import to_official
 from models.pigan.cameras import Camera, camera_origins, camera_to_world, pixel_directions, rotate
 from models.pigan.codes import Codes
 from models.pigan.fast.fold import FoldedField
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import FILM_LAYERS
 from models.sem2nerf import Sem2NeRF
 

@@ -12,7 +12,7 @@ from test_patch_discriminator import seeded_discriminator
 from criteria.perceptual import ALEXNET_CONVOLUTIONS
 from datasets.masks.maps import to_network_input
 from models.checkpoints import to_native
-from models.pigan.render import RayNoise
+from models.pigan.sampling import RayNoise
 from models.sem2nerf import Sem2NeRF
 from training.patches import PatchConfig, draw_patches
 from training.ranger import Ranger

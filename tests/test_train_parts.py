@@ -10,12 +10,12 @@ from tiny_training import make_decoder
 from torch import nn
 
 from configs.label_spaces import LABEL_SPACES
+from models.pigan.cameras import patch_rays
 from models.sem2nerf import Sem2NeRF
 from options.train_options import parse
 from training import build
-from training.extreme_poses import FACE_RANGES
+from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
-from training.rays import patch_rays
 from training.runtime.loss_record import LossRecord
 from training.runtime.processes import World
 from training.runtime.state import RunState
@@ -27,8 +27,8 @@ from utils.panels import CAPTION, GAP, mask_image, panel, with_frame
 
 CPU = torch.device("cpu")
 ALONE = World(CPU)
-CONFIG = StepNoiseConfig(seed=1, samples=3, hierarchical=True, patches=PatchConfig(0.2), extreme_poses=FACE_RANGES,
-                    extreme_probability=0.5, drop_paths=2)
+CONFIG = StepNoiseConfig(seed=1, samples=3, hierarchical=True, patches=PatchConfig(0.2),
+                    extreme_poses=ExtremePoseRanges((0.4, 0.55), (0.3, 0.45)), extreme_probability=0.5, drop_paths=2)
 
 
 def parts(draws):

@@ -13,8 +13,8 @@ from conftest import ROOT
 from decoder_runs import assert_same_run, assert_same_way, contents, resume_from_milestone
 from launching import train_together
 
-from models.pigan.camera_presets import get_camera_preset
-from models.pigan.cameras import camera_origins, camera_to_world
+from configs.data_configs import get_camera_preset
+from models.pigan.cameras import camera_origins, camera_to_world, world_rays
 from models.pigan.siren import FilmSiren
 from options.pigan_options import EXAMPLES, parse
 from options.train_options import parse as parse_train3d
@@ -32,7 +32,6 @@ from synth_heads.decoder.reconstruction import (
     ReconstructionSettings,
     draw_batch,
     mixed_codes,
-    world_rays,
 )
 from training import build
 from utils.errors import UserError

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
 from criteria.w_norm import w_norm
+from models.pigan.cameras import patch_rays, sample_image
 from models.pigan.codes import Codes
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.fast.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.sem2nerf import Sem2NeRF
 from synth_heads.losses.edits import edit_error
 from synth_heads.losses.known_codes import known_distances
-from training.patches import sample_image
-from training.rays import patch_rays
 
 R1_WEIGHT = 10.0
 

@@ -69,11 +69,9 @@ def load(args: argparse.Namespace) -> Subject:
     opts = read_checkpoint(path)["opts"]
     net = Sem2NeRF.from_checkpoint(path)
     space = data_config("celebahq_seg_to_3dface").label_space
-    load_size, crop = opts.get("image_load_size", -1), opts.get("image_crop_size", -1)
-    transform = MaskTransform(load_size=round(256 * load_size / crop)) if load_size > 0 and crop > 0 else MaskTransform()
     mask = torch.as_tensor(network_input(
-        read_mask(ROOT / MASK, space), space, merged=opts.get("use_merged_labels", True), transform=transform,
-        use_contour=opts.get("use_contour", False)))
+        read_mask(ROOT / MASK, space), space, merged=opts.get("use_merged_labels", True),
+        transform=MaskTransform.from_opts(opts), use_contour=opts.get("use_contour", False)))
     with torch.no_grad():
         return Subject(net, mask, net.encode(mask[None]))
 

@@ -14,7 +14,7 @@ from configs.data_configs import DATA_CONFIGS
 from datasets.masks.maps import MaskTransform
 from datasets.sample_stream import BatchShard, SampleStream
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
-from models.pigan.render import RayNoise
+from models.pigan.sampling import RayNoise
 from synth_heads.data.edit_pairs import find_pairs
 from training.step import Batch, LossWeights, PatchGenerator, Rendering, StepNoise, TrainStep
 
