@@ -25,6 +25,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from configs.data_configs import data_config
+from datasets.layout import DEPTH_UNIT
 from datasets.masks.files import check_face, read_mask
 from datasets.masks.maps import MaskTransform, network_input
 from evaluation.test_set import EvaluationSet, TestMask
@@ -32,7 +33,6 @@ from models.checkpoints import read_checkpoint
 from models.pigan.cameras import FRONTAL, Camera
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
-from synth_heads.data.card import DEPTH_UNIT
 from utils.errors import UserError
 from utils.files import atomic_path, make_folder, write_text
 from utils.images import from_bytes, to_uint8

@@ -19,16 +19,13 @@ from torch import Tensor
 
 from configs.data_configs import DataConfig
 from datasets.inference_set import InferenceDataset
+from datasets.layout import DEPTH_FOLDER, DEPTH_UNIT, images_of_heads
 from datasets.masks.maps import MaskTransform
 from datasets.poses import find_pose_file, image_id, read_poses
 from datasets.training_set import ImagesDataset3D, ImagesOptions
-from synth_heads.data.card import DEPTH_UNIT
-from synth_heads.data.known_z import FILE as LATENTS
-from synth_heads.data.known_z import read_latents
 from utils.errors import UserError, settings_named
 
 TEST_LIST = "test_paths.txt"
-DEPTHS = "depth"
 
 Pose = tuple[float, float]
 
@@ -85,7 +82,7 @@ class EvaluationSet:
             paths_list = root / TEST_LIST
         with settings_named(paths_list="eval_paths_conf"):
             found = InferenceDataset(folder, config, paths_list=paths_list, use_original_pose=True, n_images=n_images)
-        novel = _other_views(root, folder, found.paths, config) if (root / LATENTS).is_file() else {}
+        novel = _other_views(root, folder, found.paths, config)
         masks = tuple(TestMask(mask, found.poses[image_id(mask)], novel.get(mask)) for mask in found.paths)
         return EvaluationSet(root, config, masks, Path(paths_list).name if paths_list else f"all of {folder.name}/")
 
@@ -106,7 +103,7 @@ class EvaluationSet:
 
     @property
     def has_depth(self) -> bool:
-        return (self.root / DEPTHS).is_dir()
+        return (self.root / DEPTH_FOLDER).is_dir()
 
     def depth(self, mask: Path, transform: MaskTransform, size: int) -> Float[Tensor, "size size"]:
         """True distances along the rays, infinite on the background, framed as the model's camera does.
@@ -114,7 +111,7 @@ class EvaluationSet:
         Raises:
             UserError: the image is missing.
         """
-        path = self.root / DEPTHS / f"{image_id(mask)}.png"
+        path = self.root / DEPTH_FOLDER / f"{image_id(mask)}.png"
         try:
             with Image.open(path) as file:
                 steps = np.asarray(file).astype(np.int32)
@@ -126,8 +123,11 @@ class EvaluationSet:
 
 def _other_views(root: Path, folder: Path, paths: list[Path], config: DataConfig) -> dict[Path, OtherView]:
     """For each mask the view of the same head whose yaw differs most, if it has a mask and a pose, too."""
+    heads = images_of_heads(root)
+    if heads is None:
+        return {}
     poses = read_poses(find_pose_file(folder, config), config.pose_format)
-    views = {int(identity): row for row in read_latents(root, "`data_path`").ids for identity in row}
+    views = {int(identity): row for row in heads for identity in row}
     found = {}
     for path in paths:
         own = image_id(path)
