@@ -1,8 +1,9 @@
 """One entry for every dataset type: where its files lie, how its masks are read, where its cameras stand."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from configs.label_spaces import LABEL_SPACES, LabelSpace
 from utils.errors import UserError
@@ -95,3 +96,14 @@ def config_of_preset(camera_preset: str) -> DataConfig:
     """
     wanted = canonical_preset(camera_preset)
     return next(config for config in DATA_CONFIGS.values() if config.camera_preset == wanted)
+
+
+def config_of_opts(opts: Mapping[str, Any]) -> DataConfig:
+    """The data set that training options are about: `dataset_type`, or that of the camera preset if it has another.
+
+    Raises:
+        UserError: an option names something unknown.
+    """
+    camera_preset = canonical_preset(opts.get("pigan_curriculum_type", _FACES.camera_preset))
+    config = data_config(opts["dataset_type"]) if "dataset_type" in opts else config_of_preset(camera_preset)
+    return config if config.camera_preset == camera_preset else config_of_preset(camera_preset)

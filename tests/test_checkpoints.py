@@ -9,7 +9,9 @@ import pytest
 import torch
 from conftest import ROOT
 
+from datasets.masks.mask_input import MaskInput
 from models.checkpoints import (
+    for_release,
     is_official,
     read_checkpoint,
     read_pigan_weights,
@@ -25,8 +27,8 @@ from scripts.convert_checkpoint import main as convert
 from utils.errors import UserError
 
 DEMO = ROOT / "pretrained_models/sem2nerf_demo.pt"
-OPTS = {"encoder_type": "SwinEncoderNano", "input_nc": 5, "src_input_size": 224, "pigan_hidden_dim": 8, "pigan_zdim": 4,
-        "start_from_latent_avg": True, "pigan_curriculum_type": "CelebAMask_HQ"}
+OPTS = {"encoder_type": "SwinEncoderNano", "input_nc": 16, "use_contour": False, "src_input_size": 224,
+        "pigan_hidden_dim": 8, "pigan_zdim": 4, "start_from_latent_avg": True, "pigan_curriculum_type": "CelebAMask_HQ"}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,8 @@ def contents():
     torch.nn.init.normal_(net.encoder.head.fc.weight)
     parameters = list(net.encoder.parameters())
     states = {i: {"step": 3, "exp_avg": torch.randn_like(p)} for i, p in enumerate(parameters)}
-    return {"format": "sem2nerf", "state_dict": net.state_dict(), "opts": OPTS, "global_step": 7, "best_val_loss": None,
-            "latent_avg": [net.latent_avg.frequencies, net.latent_avg.phase_shifts],
+    return {"format": "sem2nerf", "state_dict": net.state_dict(), "input": net.input.to_dict(), "opts": OPTS,
+            "global_step": 7, "best_val_loss": None, "latent_avg": [net.latent_avg.frequencies, net.latent_avg.phase_shifts],
             "optimizer": {"state": states, "param_groups": [{"lr": 1e-4, "params": list(range(len(parameters)))}]}}
 
 
@@ -65,7 +67,25 @@ def test_round_trip_is_lossless(contents, tmp_path):
 def test_half_precision_survives_conversion(tmp_path):
     convert([str(DEMO), str(tmp_path / "official.pt")])
     convert([str(tmp_path / "official.pt"), str(tmp_path / "back.pt")])
-    assert equal(torch.load(tmp_path / "back.pt", weights_only=True), torch.load(DEMO, weights_only=True))
+    back, demo = (torch.load(path, weights_only=True) for path in (tmp_path / "back.pt", DEMO))
+    assert MaskInput.from_dict(back.pop("input")) == MaskInput.of_checkpoint(demo)
+    assert equal(back, demo)
+
+
+def test_how_masks_are_read_is_stored_and_wins_over_the_options(contents, tmp_path):
+    """Official and older files leave it to their options; release and conversion write it down."""
+    own = {**contents, "input": MaskInput(use_contour=False, label_order="bisenet").to_dict()}
+    save_checkpoint(tmp_path / "own.pt", own)
+    assert Sem2NeRF.from_checkpoint(tmp_path / "own.pt").input.label_order == "bisenet"
+    for changed in (for_release(own), to_native(to_official(own))):
+        assert changed["input"] == own["input"]
+    silent = {key: value for key, value in to_official(contents).items() if key != "input"}
+    assert "input" not in silent
+    for changed in (for_release(silent), to_native(silent)):
+        assert MaskInput.from_dict(changed["input"]) == MaskInput(use_contour=False)
+    save_checkpoint(tmp_path / "odd.pt", {**contents, "input": {"label_space": "CelebAMask_HQ"}})
+    with pytest.raises(UserError, match=r"odd\.pt: .*`input` does not say how masks are read"):
+        Sem2NeRF.from_checkpoint(tmp_path / "odd.pt")
 
 
 def test_convert_does_not_overwrite(contents, tmp_path):
@@ -183,7 +203,7 @@ def damaged(path, contents, kind):
     ("missing", "no such"), ("text", "not a PyTorch checkpoint|damaged"), ("empty", "damaged"), ("pickle", "run code"),
     ("plain pickle", "run code|not a PyTorch"), ("truncated", "damaged"), ("no weights", "state_dict"),
     ("no opts", "opts"), ("other width", "shape"), ("missing weight", "lacks"),
-    ("unknown encoder", "Transformer9000"), ("width in words", "pigan_hidden_dim wide"), ("not finite", "not finite"),
+    ("unknown encoder", "Transformer9000"), ("width in words", "pigan_hidden_dim` wide"), ("not finite", "not finite"),
     ("mean code", "latent_avg"), ("short mean code", "latent_avg")])
 def test_unusable_files(contents, tmp_path, kind, words):
     path = tmp_path / "model.pt"
