@@ -1,5 +1,8 @@
 """The data sets and camera presets of all categories, by name."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from configs.categories import CATEGORIES, by_name
 from configs.category import CameraPreset, DataConfig, PoseFormat
 from utils.errors import UserError
@@ -51,3 +54,14 @@ def config_of_preset(camera_preset: str) -> DataConfig:
     """
     wanted = get_camera_preset(camera_preset)
     return next(config for config in DATA_CONFIGS.values() if config.camera_preset == wanted.name)
+
+
+def config_of_opts(opts: Mapping[str, Any]) -> DataConfig:
+    """The data set that training options are about: `dataset_type`, or that of the camera preset if it has another.
+
+    Raises:
+        UserError: an option names something unknown.
+    """
+    camera_preset = canonical_preset(opts.get("pigan_curriculum_type", next(iter(CAMERA_PRESETS))))
+    config = data_config(opts["dataset_type"]) if "dataset_type" in opts else config_of_preset(camera_preset)
+    return config if config.camera_preset == camera_preset else config_of_preset(camera_preset)

@@ -18,7 +18,7 @@ PIGAN_CHECKPOINTS: dict[str, Path] = {category.camera.name: category.decoder_wei
 SWIN_CHECKPOINT = PRETRAINED_FOLDER / "swin_tiny_patch4_window7_224.pth"
 SWIN_CHECKPOINT_PAGE = "https://github.com/microsoft/Swin-Transformer"
 
-# face segmentation networks of the evaluation: ours, shipped with the project, and the popular BiSeNet
-PARSER_WEIGHTS = PRETRAINED_FOLDER / "synthheads_parser.pt"
+# face segmenters of the evaluation: ours, shipped with the project, and the popular BiSeNet
+SEGMENTER_WEIGHTS = PRETRAINED_FOLDER / "synthheads_parser.pt"
 BISENET_WEIGHTS = PRETRAINED_FOLDER / "79999_iter.pth"
 BISENET_WEIGHTS_PAGE = "https://github.com/zllrunning/face-parsing.PyTorch"

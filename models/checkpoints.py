@@ -1,6 +1,7 @@
 """Checkpoint files: reading them safely, and the two layouts they come in.
 
-native    state_dict with `encoder.*` and `decoder.siren.*`, plus `format: sem2nerf`
+native    state_dict with `encoder.*` and `decoder.siren.*`, plus `format: sem2nerf` and `input`, which says how masks are
+          read (datasets/masks/mask_input.py; earlier files leave it to `opts`)
 official  as the 2022 release writes them: also the encoder's constant buffers, `encoder.module.*` from multi-GPU runs
 
 The names of the weights and everything else in a file (opts, latent_avg, global_step, optimiser states ...) are the
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.masks.mask_input import MaskInput
 from models.config import ModelConfig
 from models.encoders import swin_keys
 from models.encoders.swin import WINDOW
@@ -127,12 +129,14 @@ def for_release(contents: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: native[key] for key in ("format", "latent_avg", "global_step", "best_val_loss") if key in native}
     opts = {key: value for key, value in native["opts"].items() if key not in LOCAL_PATH_OPTIONS}
     weights = {key: stored(key, value) for key, value in native["state_dict"].items()}
-    return {**kept, "opts": opts, "state_dict": weights}
+    return {**kept, "input": MaskInput.of_checkpoint(native).to_dict(), "opts": opts, "state_dict": weights}
 
 
 def to_native(contents: Mapping[str, Any]) -> dict[str, Any]:
     """Contents of either layout, or of an earlier native one -> native layout. Tensors are shared, not copied."""
     out = {**contents, "format": FORMAT}
+    if is_official(contents):
+        out["input"] = MaskInput.of_checkpoint(contents).to_dict()
     for name in STATE_DICTS:
         if name in out:
             out[name] = swin_keys.to_native_names(_plain(out[name]))

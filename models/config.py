@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.data_configs import CameraPreset, get_camera_preset
+from datasets.masks.mask_input import MaskInput
 from models.encoders.swin_encoder import SWIN_SIZES
 from models.pigan.siren import FILM_LAYERS
 from utils.errors import UserError
@@ -17,8 +18,7 @@ class ModelConfig:
     """Architecture of encoder and decoder; defaults are the published model's for faces."""
 
     encoder_type: str = "SwinEncoder"  # a key of SWIN_SIZES
-    input_nc: int = 18  # channels: merged labels + contour + distance map
-    input_size: int = 224  # pixels of the network input
+    input: MaskInput = MaskInput()  # how masks are read; decides about the encoder's channels and pixels
     width: int = 256  # hidden units of the field
     z_dim: int = 256  # input of the mapping network
     camera_preset: str = "CelebAMask_HQ"  # camera and compositing constants
@@ -26,24 +26,36 @@ class ModelConfig:
     start_from_latent_avg: bool = True  # the encoder predicts an offset from the decoder's mean code
 
     @classmethod
-    def from_opts(cls, opts: Mapping[str, Any]) -> ModelConfig:
-        """From training options, as argparse gives them or as a checkpoint holds them under `opts`.
+    def from_contents(cls, contents: Mapping[str, Any]) -> ModelConfig:
+        """Of a checkpoint: its `opts`, and its `input` if it has one (official files and older ones have not).
 
         Raises:
-            UserError: an option names an encoder or camera preset that does not exist, or a size that is none.
+            UserError: see `from_opts`; or `input` is incomplete.
+        """
+        return cls.from_opts(contents["opts"], MaskInput.of_checkpoint(contents))
+
+    @classmethod
+    def from_opts(cls, opts: Mapping[str, Any], mask_input: MaskInput | None = None) -> ModelConfig:
+        """From training options, as argparse gives them or as a checkpoint holds them under `opts`.
+
+        Args:
+            mask_input: how masks are read; None: as the options say.
+
+        Raises:
+            UserError: an option names data, an encoder or a camera preset that does not exist, or a size that is none;
+                or the options contradict each other.
         """
         default = cls()
 
         def size(name: str, otherwise: int) -> int:
             value = opts.get(name, otherwise)
             if not isinstance(value, (int, float)) or value < 1 or value != int(value):
-                raise UserError(f"--{name} {value}: give a whole number from 1 on")
+                raise UserError(f"`{name}` {value}: give a whole number from 1 on")
             return int(value)
 
         config = cls(
             encoder_type=opts.get("encoder_type", default.encoder_type),
-            input_nc=size("input_nc", default.input_nc),
-            input_size=size("src_input_size", default.input_size),
+            input=mask_input or MaskInput.from_opts(opts),
             width=size("pigan_hidden_dim", default.width),
             z_dim=size("pigan_zdim", default.z_dim),
             camera_preset=get_camera_preset(opts.get("pigan_curriculum_type", default.camera_preset)).name,
@@ -57,6 +69,16 @@ class ModelConfig:
             raise UserError(f"`src_input_size` {config.input_size}: {config.encoder_type} needs a multiple of {unit}; "
                             "the published models use 224")
         return config
+
+    @property
+    def input_nc(self) -> int:
+        """Channels of the network input."""
+        return self.input.channels
+
+    @property
+    def input_size(self) -> int:
+        """Pixels along each side of the network input."""
+        return self.input.transform.input_size
 
     @property
     def code_dim(self) -> int:

@@ -13,7 +13,9 @@ import torch
 from conftest import ROOT
 from timm.models.swin_transformer import SwinTransformer as TimmSwin
 
+from datasets.masks.mask_input import MaskInput
 from models.checkpoints import (
+    for_release,
     is_official,
     read_checkpoint,
     read_file,
@@ -31,8 +33,8 @@ from scripts.convert_checkpoint import main as convert
 from utils.errors import UserError
 
 DEMO = ROOT / "pretrained_models/sem2nerf_demo.pt"
-OPTS = {"encoder_type": "SwinEncoderNano", "input_nc": 5, "src_input_size": 224, "pigan_hidden_dim": 8, "pigan_zdim": 4,
-        "start_from_latent_avg": True, "pigan_curriculum_type": "CelebAMask_HQ"}
+OPTS = {"encoder_type": "SwinEncoderNano", "input_nc": 16, "use_contour": False, "src_input_size": 224,
+        "pigan_hidden_dim": 8, "pigan_zdim": 4, "start_from_latent_avg": True, "pigan_curriculum_type": "CelebAMask_HQ"}
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,8 @@ def contents():
     torch.nn.init.normal_(net.encoder.head.weight)
     parameters = list(net.encoder.parameters())
     states = {i: {"step": 3, "exp_avg": torch.randn_like(p)} for i, p in enumerate(parameters)}
-    return {"format": "sem2nerf", "state_dict": net.state_dict(), "opts": OPTS, "global_step": 7, "best_val_loss": None,
-            "latent_avg": [net.latent_avg.frequencies, net.latent_avg.phase_shifts],
+    return {"format": "sem2nerf", "state_dict": net.state_dict(), "input": net.input.to_dict(), "opts": OPTS,
+            "global_step": 7, "best_val_loss": None, "latent_avg": [net.latent_avg.frequencies, net.latent_avg.phase_shifts],
             "optimizer": {"state": states, "param_groups": [{"lr": 1e-4, "params": list(range(len(parameters)))}]}}
 
 
@@ -73,7 +75,25 @@ def test_half_precision_survives_conversion(tmp_path):
     convert([str(tmp_path / "official.pt"), str(tmp_path / "back.pt")])
     demo = to_native(torch.load(DEMO, weights_only=True))
     assert demo["state_dict"]["encoder.head.weight"].dtype == torch.float16
-    assert equal(torch.load(tmp_path / "back.pt", weights_only=True), demo)
+    back = torch.load(tmp_path / "back.pt", weights_only=True)
+    assert MaskInput.from_dict(back.pop("input")) == MaskInput.of_checkpoint(demo)
+    assert equal(back, demo)
+
+
+def test_how_masks_are_read_is_stored_and_wins_over_the_options(contents, tmp_path):
+    """Official and older files leave it to their options; release and conversion write it down."""
+    own = {**contents, "input": MaskInput(use_contour=False, label_order="bisenet").to_dict()}
+    save_checkpoint(tmp_path / "own.pt", own)
+    assert Sem2NeRF.from_checkpoint(tmp_path / "own.pt").input.label_order == "bisenet"
+    for changed in (for_release(own), to_native(to_official(own))):
+        assert changed["input"] == own["input"]
+    silent = {key: value for key, value in to_official(contents).items() if key != "input"}
+    assert "input" not in silent
+    for changed in (for_release(silent), to_native(silent)):
+        assert MaskInput.from_dict(changed["input"]) == MaskInput(use_contour=False)
+    save_checkpoint(tmp_path / "odd.pt", {**contents, "input": {"label_space": "CelebAMask_HQ"}})
+    with pytest.raises(UserError, match=r"odd\.pt: .*`input` does not say how masks are read"):
+        Sem2NeRF.from_checkpoint(tmp_path / "odd.pt")
 
 
 def test_convert_does_not_overwrite(contents, tmp_path):
@@ -243,7 +263,7 @@ def damaged(path, contents, kind):
     ("missing", "no such"), ("text", "not a PyTorch checkpoint|damaged"), ("empty", "damaged"), ("pickle", "run code"),
     ("plain pickle", "run code|not a PyTorch"), ("truncated", "damaged"), ("no weights", "state_dict"),
     ("no opts", "opts"), ("other width", "shape"), ("missing weight", "lacks"),
-    ("unknown encoder", "Transformer9000"), ("width in words", "pigan_hidden_dim wide"), ("not finite", "not finite"),
+    ("unknown encoder", "Transformer9000"), ("width in words", "pigan_hidden_dim` wide"), ("not finite", "not finite"),
     ("weight of words", "`state_dict` should hold tensors"), ("numbered weight", "`state_dict` should hold tensors"),
     ("averaged words", "`train_state_dict` should hold tensors"), ("odd name", "unknown weight zzz "),
     ("mean code", "latent_avg"), ("short mean code", "latent_avg")])

@@ -176,7 +176,8 @@ def test_geometry_at_another_size_keeps_the_framing():
 
 def test_geometry_of_a_checkpoint():
     trained = {"image_load_size": 640, "image_crop_size": 512, "src_input_size": 96}
-    assert MaskTransform.from_opts(trained) == MaskTransform(640, 512, 96)
+    assert MaskTransform.from_opts(trained) == MaskTransform(320, 256, 96)  # as official inference frames it
+    assert MaskTransform.from_opts({"image_load_size": 512, "image_crop_size": 512}) == MaskTransform(256, 256)
     unset = {"image_load_size": -1, "image_crop_size": -1}
     assert MaskTransform.from_opts(unset, crop=False) == MaskTransform(crop=False)
     assert MaskTransform.from_opts({}) == MaskTransform()

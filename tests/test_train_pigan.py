@@ -14,12 +14,12 @@ from decoder_runs import assert_same_run, assert_same_way, contents, resume_from
 from launching import train_together
 
 from configs.data_configs import get_camera_preset
+from datasets.layout import DEPTH_UNIT
 from models.pigan.cameras import camera_origins, camera_to_world, world_rays
 from models.pigan.siren import FilmSiren
 from options.pigan_options import EXAMPLES, parse
 from options.train_options import parse as parse_train3d
 from scripts.train_pigan import main
-from synth_heads.data.card import DEPTH_UNIT
 from synth_heads.data.dataset import build_dataset
 from synth_heads.data.record import Settings
 from synth_heads.data.view_bank import ViewBank

@@ -5,10 +5,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from utils.errors import UserError
 
@@ -77,8 +77,11 @@ def _compute_alone() -> None:
         other.join()
 
 
-def process_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+def process_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int,
+                values: Sequence[Any] = (None,)) -> Iterator[Result]:
     """`function(item)` for every item, results in order; also with one worker the work is done in another process.
+
+    `values` (devices, say) are dealt out to the processes in turn: `own_value()` gives a process the one it got.
 
     The processes are started afresh (not forked), so that their thread limits hold and every machine works alike. They
     end with this process, even if it is killed; Ctrl-C ends them after the items that they are working on.
@@ -89,7 +92,11 @@ def process_map(function: Callable[[Item], Result], items: Iterable[Item], worke
     """
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))  # read by the new processes when they load their libraries
-    pool = ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn"), _begin)
+    context, workers = multiprocessing.get_context("spawn"), max(1, workers)
+    dealt = context.SimpleQueue()
+    for number in range(workers):
+        dealt.put(values[number % len(values)])
+    pool = ProcessPoolExecutor(workers, context, _begin, (dealt,))
     try:
         yield from pool.map(function, items)
     except BrokenProcessPool as error:
@@ -104,7 +111,17 @@ def process_map(function: Callable[[Item], Result], items: Iterable[Item], worke
                 os.environ[name] = value
 
 
-def _begin() -> None:
+def own_value() -> Any:
+    """What `process_map` dealt out to this process; None in any other."""
+    return _own_value
+
+
+_own_value: Any = None
+
+
+def _begin(dealt: Any) -> None:
+    global _own_value
+    _own_value = dealt.get()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes in order
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

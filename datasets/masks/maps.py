@@ -40,6 +40,10 @@ class MaskTransform:
     crop: bool = True
 
     def __post_init__(self) -> None:
+        for name, value in (("image_load_size", self.load_size), ("image_crop_size", self.crop_size),
+                            ("src_input_size", self.input_size)):
+            if not isinstance(value, int):
+                raise UserError(f"`{name}` {value}: give a whole number of pixels")
         if self.input_size < 1:
             raise UserError(f"`src_input_size` {self.input_size}: give a positive number of pixels")
         if self.crop and not 1 <= self.crop_size <= self.load_size:
@@ -48,10 +52,15 @@ class MaskTransform:
 
     @classmethod
     def from_opts(cls, opts: Mapping[str, Any], crop: bool = True) -> "MaskTransform":
-        """The framing that a checkpoint's `opts` say it was trained with; sizes they lack, or hold as -1, are ours."""
+        """The framing in which a model with these training options is used.
+
+        As in official inference the centre is cut out at 256 pixels, whatever the resolution of training was (320/256
+        for a model that was trained at 640/512); the ratio of load and crop size, which says how much of a mask is
+        seen, is that of training. Sizes that the options lack, or hold as -1, are the published ones.
+        """
         load, cut = (opts.get(name, -1) for name in ("image_load_size", "image_crop_size"))
-        sizes = {"load_size": load, "crop_size": cut} if load > 0 and cut > 0 else {}
-        return cls(**sizes, input_size=opts.get("src_input_size", cls.input_size), crop=crop)
+        load_size = round(cls.crop_size * load / cut) if load > 0 and cut > 0 else cls.load_size
+        return cls(load_size, input_size=opts.get("src_input_size", cls.input_size), crop=crop)
 
     def at(self, size: int) -> "MaskTransform":
         """The same framing as a square of `size` pixels without the step in between, for display and targets."""

@@ -12,16 +12,19 @@ network. A blurred or grey scene scores well, too: read it beside the other metr
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from evaluation.metrics.registry import Evaluation, Metric, MetricAccumulator
+from evaluation.rendering import poses_of
 from models.pigan.cameras import Camera, camera_rays, project, sample_image
 from models.scene import View
 
 OPAQUE = 0.9        # opacity from which a pixel has a surface
-ROUNDING = 1e-4     # of places, in half widths of a image
+ROUNDING = 1e-4     # of positions, in half widths of an image
 TOLERANCE = 0.02    # of a distance, world units (a head is about .25 deep): farther apart, something else is in front
 
 
@@ -80,3 +83,26 @@ def surface_points(view: SeenView, fov_deg: float) -> Float[Tensor, "points 3"]:
     origin, directions = camera_rays(view.camera, len(view.depth), fov_deg)
     surface = view.surface.flatten()
     return origin + directions[surface] * view.depth.flatten()[surface, None]
+
+
+def consistency(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
+    """Reprojection of each mask's own view into its neighbour."""
+    means, tests = MetricAccumulator(), evaluation.tests
+    for index in tests.numbers("comparing neighbouring views"):
+        mask, seen = tests.data.masks[index], []
+        for kind in ("own", "near"):
+            view = tests.views(kind, index)
+            camera, surface = Camera(*poses_of(kind, mask)[0]), view.opacity[0] >= OPAQUE
+            seen.append(SeenView(camera, view.rgb[0], view.depth[0], surface))
+        result = reprojection(*seen, evaluation.fov_deg)
+        means.add(view_error=result.error, view_depth_error=result.depth_error, view_share=result.share)
+    return means.result()
+
+
+METRIC = Metric(
+    needs={"view_consistency": ()}, views=("own", "near"), compute=consistency,
+    scores={
+        "view_error": ("reprojection error of colours in [-1, 1] between neighbouring views", "lower"),
+        "view_depth_error": ("reprojection error of the depth, world units", "lower"),
+        "view_share": ("fraction of a view's surface that its neighbour shows", ""),
+    })

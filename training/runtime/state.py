@@ -107,6 +107,7 @@ class RunState:
         contents: dict[str, Any] = {
             "format": FORMAT,
             "state_dict": dict(self.net.state_dict()),
+            "input": self.net.input.to_dict(),
             "opts": vars(self.opts),
             "latent_avg": (self.net.latent_avg.frequencies, self.net.latent_avg.phase_shifts),
             "global_step": self.global_step,
