@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.label_spaces import LABEL_SPACES, LabelSpace
+from configs.paths_config import DEMO_CHECKPOINT
 from utils.errors import UserError
 
 PoseFormat = Literal["celebahq", "pseudo"]
@@ -28,6 +29,7 @@ class DataConfig:
     eval_yaw_offsets: tuple[float, ...]       # the five views of a result row
     extreme_yaw: tuple[float, float]          # range of |yaw offset| of an extreme training pose
     extreme_pitch: tuple[float, float]        # range of |pitch offset|
+    decoder: Path | None = None               # start weights of a training; None: those of the camera preset
 
 
 _FACES = DataConfig(
@@ -58,7 +60,7 @@ _CATS = DataConfig(
     extreme_pitch=(0.25, 0.4),
 )
 
-_SYNTH_HEADS = replace(_FACES, name="synthheads_seg_to_3dface", data_root=Path("data/SynthHeads"))
+_SYNTH_HEADS = replace(_FACES, name="synthheads_seg_to_3dface", data_root=Path("data/SynthHeads"), decoder=DEMO_CHECKPOINT)
 
 DATA_CONFIGS: dict[str, DataConfig] = {config.name: config for config in (_FACES, _CATS, _SYNTH_HEADS)}
 

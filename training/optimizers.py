@@ -37,7 +37,7 @@ def build_scheduler(
     continues the same curve. Beyond `max_steps` it stays at the final rate.
 
     Args:
-        warmup_steps: the rate first climbs linearly from 0 over so many steps.
+        warmup_steps: the rate first climbs linearly from 0 over this many steps.
         final_fraction: final rate / first rate (of the first parameter group).
 
     Raises:
@@ -51,3 +51,36 @@ def build_scheduler(
         optimizer, t_initial=max_steps, lr_min=final_fraction * optimizer.param_groups[0]["lr"],
         warmup_t=warmup_steps, t_in_epochs=False,
     )
+
+
+def restore_optimizer(optimizer: Optimizer, state: Any) -> bool:
+    """Load a state, if it is of this kind of optimiser, with as many parameters of the same shapes; else change nothing.
+
+    The learning rate becomes the groups' `initial_lr`: rate and schedule follow from the options and the step.
+
+    Returns:
+        whether it fits.
+    """
+    if not _fits(state, optimizer):
+        return False
+    rates = [group["initial_lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = group["initial_lr"] = rate
+    return True
+
+
+def _fits(state: Any, optimizer: Optimizer) -> bool:
+    """Whether a state is of this kind of optimiser, with as many parameters of the same shapes."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    try:
+        saved = [index for group in state["param_groups"] for index in group["params"]]
+        same_kind = set(optimizer.param_groups[0]) - {"params", "initial_lr"} <= set(state["param_groups"][0])
+        moments = [(state["state"][index]["exp_avg"].shape, p.shape)
+                   for index, p in zip(saved, parameters) if index in state["state"]]
+        kinds = {frozenset(values) for values in state["state"].values()}
+    except (KeyError, TypeError, AttributeError):
+        return False
+    lookahead = all(("slow_buffer" in keys) == (type(optimizer).__name__ == "Ranger") for keys in kinds)
+    return (same_kind and lookahead and len(saved) == len(parameters)
+            and all(there == here for there, here in moments))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,3 +69,9 @@ class SwinEncoder(load_swin()):
 
     def forward(self, masks: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch out"]:
         return super().forward(masks)
+
+    def forward_head(self, x: Float[Tensor, "batch rows columns features"], pre_logits: bool = False
+                     ) -> Float[Tensor, "batch out"]:
+        """In float32 also under autocast: the field needs all digits of its codes."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward_head(x.float(), pre_logits)
