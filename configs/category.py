@@ -91,6 +91,7 @@ class DataConfig:
     eval_yaw_offsets: tuple[float, ...]       # the five views of a result row
     extreme_yaw: tuple[float, float]          # range of |yaw offset| of an extreme training pose
     extreme_pitch: tuple[float, float]        # range of |pitch offset|
+    decoder: Path | None = None               # start weights of a training; None: those of the category
 
     @property
     def camera_preset(self) -> str:

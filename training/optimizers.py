@@ -75,3 +75,36 @@ def build_scheduler(
     if name == "none":
         return None
     return CosineSchedule(optimizer, max_steps, warmup_steps, final_fraction)
+
+
+def restore_optimizer(optimizer: Optimizer, state: Any) -> bool:
+    """Load a state, if it is of this kind of optimiser, with as many parameters of the same shapes; else change nothing.
+
+    The learning rate becomes the groups' `initial_lr`: rate and schedule follow from the options and the step.
+
+    Returns:
+        whether it fits.
+    """
+    if not _fits(state, optimizer):
+        return False
+    rates = [group["initial_lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = group["initial_lr"] = rate
+    return True
+
+
+def _fits(state: Any, optimizer: Optimizer) -> bool:
+    """Whether a state is of this kind of optimiser, with as many parameters of the same shapes."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    try:
+        saved = [index for group in state["param_groups"] for index in group["params"]]
+        same_kind = set(optimizer.param_groups[0]) - {"params", "initial_lr"} <= set(state["param_groups"][0])
+        moments = [(state["state"][index]["exp_avg"].shape, p.shape)
+                   for index, p in zip(saved, parameters) if index in state["state"]]
+        kinds = {frozenset(values) for values in state["state"].values()}
+    except (KeyError, TypeError, AttributeError):
+        return False
+    lookahead = all(("slow_buffer" in keys) == (type(optimizer).__name__ == "Ranger") for keys in kinds)
+    return (same_kind and lookahead and len(saved) == len(parameters)
+            and all(there == here for there, here in moments))

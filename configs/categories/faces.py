@@ -47,7 +47,8 @@ CELEBA = DataConfig(
 CATEGORY = Category(
     camera=CAMERA,
     label_spaces=(LABELS, MERGED),
-    data_sets=(CELEBA, replace(CELEBA, name="synthheads_seg_to_3dface", data_root=Path("data/SynthHeads"))),
+    data_sets=(CELEBA, replace(CELEBA, name="synthheads_seg_to_3dface", data_root=Path("data/SynthHeads"),
+                                decoder=PRETRAINED_FOLDER / "sem2nerf_demo.pt")),
     decoder_weights=PRETRAINED_FOLDER / "pigan-celeba-pretrained.pth",
     official_weights=PRETRAINED_FOLDER / "sem2nerf_celebahq_pretrained.pt",
 )

@@ -224,7 +224,9 @@ class SwinTransformer(nn.Module):
         x = self.patch_embed(images)
         for stage, numbers in zip(self.layers, draws):
             x = stage(x, numbers)
-        return self.head(self.norm(x).mean((1, 2)))
+        x = self.norm(x).mean((1, 2))
+        with torch.autocast(x.device.type, enabled=False):  # what is predicted needs all digits
+            return self.head(x.to(self.head.weight.dtype))
 
 
 def attention_mask(resolution: int, window: int, shift: int) -> Float[Tensor, "windows positions positions"]:
