@@ -9,38 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluation.metrics.registry import NOVEL, score_meanings
 from utils.files import write_text
-
-# name of a score -> what it is, and which way is better; names that begin with `novel_` are those of other views
-MEANINGS: dict[str, tuple[str, str]] = {
-    "fid": ("FID to the true images", "lower"),
-    "kid": ("KID to the true images", "lower"),
-    "kid_std": ("KID, standard deviation over its subsets", ""),
-    "is": ("Inception score", "higher"),
-    "is_std": ("Inception score, standard deviation over ten splits", ""),
-    "precision": ("precision (renders among the true images)", "higher"),
-    "recall": ("recall (true images among the renders)", "higher"),
-    "miou": ("mIoU of the parsed image and the mask, classes present, all pixels of the set", "higher"),
-    "miou_per_image": ("mIoU of each image, mean", "higher"),
-    "pixel_accuracy": ("pixel accuracy of the parsed image", "higher"),
-    "psnr": ("PSNR to the true image, dB", "higher"),
-    "psnr_matched": ("PSNR after matching each label's mean colour, dB", "higher"),
-    "ssim": ("SSIM to the true image", "higher"),
-    "lpips": ("LPIPS to the true image", "lower"),
-    "depth_error": ("depth, median error as a fraction of the head's depth", "lower"),
-    "diversity_lpips": ("diversity: LPIPS of 10 pairs among 6 styles", "higher"),
-    "diversity_l2": ("diversity: root mean square difference of the same pairs", "higher"),
-    "view_error": ("reprojection error of colours in [-1, 1] between neighbouring views", "lower"),
-    "view_depth_error": ("reprojection error of the depth, world units", "lower"),
-    "view_share": ("share of a view's surface that its neighbour shows", ""),
-    "pose_yaw_deg": ("yaw read from the parsed image, median error, degrees", "lower"),
-    "pose_pitch_deg": ("pitch read from the parsed image, median error, degrees", "lower"),
-    "mask_yaw_deg": ("the same reading of the true masks, yaw, degrees", ""),
-    "mask_pitch_deg": ("the same reading of the true masks, pitch, degrees", ""),
-    "pose_yaw_correlation": ("correlation of the yaw that was read with the camera's", "higher"),
-    "pose_faces": ("share of the images whose face could be read", "higher"),
-}
-NOVEL = "novel_"
 
 
 @dataclass(frozen=True)
@@ -92,7 +62,7 @@ def is_class(name: str) -> bool:
 
 def describe(name: str) -> tuple[str, str]:
     """Meaning of a score, and which way is better."""
-    meaning, better = MEANINGS[name.removeprefix(NOVEL)]
+    meaning, better = score_meanings()[name.removeprefix(NOVEL)]
     return (f"other views: {meaning}" if name.startswith(NOVEL) else meaning), better
 
 

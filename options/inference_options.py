@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,9 @@ Options of the official release keep their names; plainer ones for some of them 
 """
 
 # what a checkpoint decides where the command line is silent: model and masks, and the image it was trained for
-MODEL_OPTIONS = ("dataset_type", "pigan_curriculum_type", "use_merged_labels", "src_input_size", "encoder_not_zplus")
+MODEL_OPTIONS = ("dataset_type", "pigan_curriculum_type", "use_merged_labels", "src_input_size", "encoder_not_zplus",
+                 "image_load_size", "image_crop_size", "label_order")
 IMAGE_OPTIONS = ("test_output_size", "pigan_infer_ray_step")
-FRAMING_OPTIONS = {"image_load_size": "load_size", "image_crop_size": "crop_size", "src_input_size": "input_size"}
 # official options that do nothing here, with their defaults: accepted, since old command lines have them
 WITHOUT_EFFECT = {"resize_factors": None, "latent_codes_path": None, "distri_without_z": False, "predict_pose": False,
                   "encoder_n_styles": 9, "encoder_reverse_codes": False,
@@ -170,53 +169,26 @@ def find_checkpoint(opts: argparse.Namespace, given: set[str]) -> tuple[Path, st
     return demo, f"{DEMO_CHECKPOINT} (bundled demo weights; the official ones are not in {path.parent}/)"
 
 
-def complete(opts: argparse.Namespace, given: set[str], contents: Mapping[str, Any]
-             ) -> tuple[argparse.Namespace, dict[str, Any]]:
-    """Settle which model this run uses: what the checkpoint says, unless the command line says otherwise.
+def model_answers(opts: argparse.Namespace, given: set[str]) -> dict[str, Any]:
+    """What the command line says instead of the checkpoint, for `models.config.with_options`."""
+    return {name: getattr(opts, name) for name in MODEL_OPTIONS if name in given}
+
+
+def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, Any]) -> argparse.Namespace:
+    """A copy of the options with what the checkpoint decides.
 
     Args:
         opts, given: of `parse_options`.
-        contents: of the checkpoint.
-
-    Returns:
-        The options with what the checkpoint decides, and the checkpoint's contents with what the command line decides
-        (`opts` and `input`), from which the model can be built.
-
-    Raises:
-        UserError: the command line contradicts the checkpoint.
+        trained: the `opts` that `models.config.with_options` gives.
     """
-    from datasets.masks.mask_input import MaskInput, config_of_opts
-
-    out, trained = argparse.Namespace(**vars(opts)), contents["opts"]
+    out = argparse.Namespace(**vars(opts))
     for name in IMAGE_OPTIONS:
         if name not in given and name in trained:
             setattr(out, name, trained[name])
-    answers = {name: getattr(opts, name) for name in MODEL_OPTIONS if name in given}
-    flags = " and ".join(f"`{name}`" for name in answers if name not in ("src_input_size", "encoder_not_zplus"))
-    asked = {**contents, "opts": {**trained, **answers}}
-    try:
-        config, reader = config_of_opts(asked["opts"]), MaskInput.of_checkpoint(asked)
-        channels = reader.channels
-        if flags:
-            reader = replace(reader, label_space=config.label_space.name,
-                             merged=answers.get("use_merged_labels", reader.merged),
-                             transform=replace(reader.transform, crop=config.crop))
-        if reader.channels != channels:
-            raise UserError(f"masks would have {reader.channels} channels, the network reads {channels}")
-    except UserError as error:
-        if flags:
-            raise UserError(f"{error}; leave out {flags} to take this from the checkpoint") from error
-        raise UserError(f"{opts.checkpoint_path}: this checkpoint's own options do not work here: {error}") from error
-    if "dataset_type" in given and config.name != opts.dataset_type:
-        raise UserError(f"`dataset_type` {opts.dataset_type} does not go with the camera preset "
-                        f"{config.camera_preset}; leave it out, or give a checkpoint for this data set")
-    sizes = {field: getattr(opts, name) for name, field in FRAMING_OPTIONS.items() if name in given}
-    order = opts.label_order if "label_order" in given else reader.label_order
-    reader = replace(reader, label_order=order, transform=replace(reader.transform, **sizes))
-    out.dataset_type = config.name
+    out.dataset_type = trained["dataset_type"]
     if "data_path" not in given:
-        out.data_path = str(data_config(config.name).data_root / "mask_samples")
-    return out, {**asked, "input": reader.to_dict()}
+        out.data_path = str(data_config(out.dataset_type).data_root / "mask_samples")
+    return out
 
 
 def warnings_for(given: set[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
-from options.inference_options import complete, find_checkpoint, parse_options, warnings_for
+from options.inference_options import complete, find_checkpoint, model_answers, parse_options, warnings_for
 from utils.cli import command, run
 
 if TYPE_CHECKING:  # heavy modules are imported once the options are known to be right
@@ -37,12 +37,14 @@ def main(argv: Sequence[str]) -> None:
     from inference.results import Results
     from inference.view_renderer import ViewRenderer
     from models.checkpoints import read_checkpoint
+    from models.config import with_options
     from models.sem2nerf import Sem2NeRF
     from utils.device import pick_devices
     from utils.files import make_folder
 
     devices = pick_devices(opts.device, opts.gpu_ids)
-    opts, contents = complete(opts, given, read_checkpoint(checkpoint))
+    contents = with_options(read_checkpoint(checkpoint), model_answers(opts, given), checkpoint)
+    opts = complete(opts, given, contents["opts"])
     data = InferenceDataset(
         opts.data_path, data_config(opts.dataset_type), MaskInput.of_checkpoint(contents), encoding=opts.mask_encoding,
         display_size=RESIZED if opts.resize_outputs else opts.test_output_size, paths_list=opts.infer_paths_conf,

@@ -34,7 +34,8 @@ ELSEWHERE = {  # the test file, and what it calls
     "evaluate3d.py": ("test_evaluate3d.py", "evaluate3d"),
     "reproduce_paper.py": ("test_reproduce_paper.py", "reproduce_paper"),
     "run_ablations.py": ("test_run_ablations.py", "run_ablations"),
-    "train_parser.py": ("test_parsers.py", "train_parser"),
+    "train_segmenter.py": ("test_face_segmentation.py", "train_segmenter"),
+    "evaluate_test_heads.py": ("test_evaluate_test_heads.py", "evaluate_test_heads"),
     "train_pigan.py": ("test_train_pigan.py", "train_pigan"),
 }
 COMMANDS = all_commands()

@@ -14,8 +14,10 @@ from tiny import FACE_OPTS, tiny_checkpoint
 from configs.data_configs import data_config
 from datasets.masks.files import read_mask
 from datasets.masks.maps import MaskTransform
+from evaluation.test_set import EvaluationSet
 from models.pigan.cameras import Camera
 from models.sem2nerf import Sem2NeRF
+from scripts import evaluate3d
 from utils.images import to_uint8
 
 MASK = ROOT / "data/CelebAMask-HQ/mask_samples/90001.png"
@@ -58,27 +60,14 @@ def test_inference3d(checkpoint, image, tmp_path):
     np.testing.assert_array_equal(row[:, SIZE:], image)
 
 
-def test_evaluate3d(checkpoint, image, tmp_path):
-    from evaluation.rendering import Renders, render_mask
-    from evaluation.test_set import TestMask
-    from models.checkpoints import read_checkpoint
-    from options.eval_options import complete, parse_options
-    from scripts.evaluate3d import render_settings
-
-    opts, given = parse_options(["--checkpoint_path", str(checkpoint), "--data_path", str(MASK.parent),
-                                 f"--test_output_size={SIZE}", f"--pigan_infer_ray_step={SAMPLES}"])
-    opts, contents = complete(opts, given, read_checkpoint(checkpoint))
-    renders = Renders.open(tmp_path / "renders", render_settings(opts, checkpoint, contents))
-    frontal = (np.pi / 2, np.pi / 2)
-    render_mask((renders, TestMask(MASK, frontal, None), ("own",), ("cpu",)))
-    np.testing.assert_array_equal(renders.load("own", MASK.stem).pixels[0].permute(1, 2, 0).numpy(), image)
-
-
-def test_examination(net, image):
-    from synth_heads.evaluation.examination import encode
-
-    codes = encode(net, np.asarray(Image.open(MASK)), MaskTransform.from_opts(FACE_OPTS))
-    np.testing.assert_array_equal(to_uint8(net.scene_of(codes).render(Camera(), SIZE, SAMPLES).rgb), image)
+def test_evaluate3d(checkpoint, net, tmp_path):
+    evaluate3d.main(["--checkpoint_path", str(checkpoint), "--data_path", str(MASK.parent), "--n_images=1",
+                     f"--test_output_size={SIZE}", f"--pigan_infer_ray_step={SAMPLES}", "--metrics=diversity",
+                     "--style_masks=1", "--workers=1", "--device=cpu", "--exp_dir", str(tmp_path)])
+    data = EvaluationSet.find(MASK.parent, data_config("celebahq_seg_to_3dface"))
+    saved = np.load(tmp_path / f"renders/own/{MASK.stem}.npz")["rgb"]
+    own = net.scene(MASK).render(Camera(*data.masks[0].pose), SIZE, SAMPLES)
+    np.testing.assert_array_equal(saved[0].transpose(1, 2, 0), to_uint8(own.rgb))
 
 
 def test_photographs_to_compare_with_show_the_same_part(net):

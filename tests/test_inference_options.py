@@ -8,15 +8,16 @@ from tiny import FACE_OPTS
 
 from datasets.masks.maps import MaskTransform
 from datasets.masks.mask_input import MaskInput
-from options.inference_options import WITHOUT_EFFECT, build_parser, complete, parse_options
+from models.config import with_options
+from options.inference_options import WITHOUT_EFFECT, build_parser, complete, model_answers, parse_options
 from utils.errors import UserError
 
 
 def completed(trained, *argv, **contents):
     """The options, and how masks are read, for a checkpoint with these training options."""
     opts, given = parse_options(argv)
-    opts, contents = complete(opts, given, {"opts": trained, **contents})
-    return opts, MaskInput.of_checkpoint(contents)
+    contents = with_options({"opts": trained, **contents}, model_answers(opts, given), "net.pt")
+    return complete(opts, given, contents["opts"]), MaskInput.of_checkpoint(contents)
 
 
 def test_framing_follows_the_checkpoint():
@@ -40,6 +41,8 @@ def test_what_contradicts_the_checkpoint_is_refused(stored):
                         (["--dataset_type=dogs"], "`dataset_type` dogs: not known")):
         with pytest.raises(UserError, match=words):
             completed(FACE_OPTS, *argv, **stored)
+    with pytest.raises(UserError, match="net.pt: its own options do not work here: .* the network reads 21"):
+        completed({**FACE_OPTS, "input_nc": 21})
 
 
 def test_every_official_option_has_its_name_and_default(golden):

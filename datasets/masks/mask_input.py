@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
-from configs.data_configs import DataConfig, canonical_preset, config_of_preset, data_config
+from configs.data_configs import DataConfig, config_of_opts
 from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES, LabelSpace
 from datasets.masks.files import Encoding, LabelOrder, MaskWarning, check_face, check_labels, read_mask
 from datasets.masks.maps import MaskTransform, PreparedMask, merge_labels, prepare_mask, to_network_input
@@ -158,17 +158,6 @@ class MaskInput:
         """The part of a mask that the network sees, in the colours of its labels, `size` pixels along each side."""
         merged = labels if self.network_space is self.space else merge_labels(labels, self.space)
         return colour_labels(self.transform.at(size).apply(merged), self.network_space.palette)
-
-
-def config_of_opts(opts: Mapping[str, Any]) -> DataConfig:
-    """The data set that training options are about: `dataset_type`, or that of the camera preset if it has another.
-
-    Raises:
-        UserError: an option names something unknown.
-    """
-    camera_preset = canonical_preset(opts.get("pigan_curriculum_type", "CelebAMask_HQ"))
-    config = data_config(opts["dataset_type"]) if "dataset_type" in opts else config_of_preset(camera_preset)
-    return config if config.camera_preset == camera_preset else config_of_preset(camera_preset)
 
 
 def _warn_of_oddities(name: str, labels: UInt8[np.ndarray, "height width"], space: LabelSpace) -> None:

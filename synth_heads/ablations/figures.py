@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.masks.maps import MaskTransform
-from evaluation.face_segmentation.registry import load_parser
+from evaluation.face_segmentation.registry import load_segmenter
 from models.checkpoints import read_checkpoint
 from models.sem2nerf import Sem2NeRF
 from synth_heads.evaluation.examination import Tally, examine_views, summary
@@ -52,7 +52,7 @@ def examine(model: Path, examination: Examination) -> dict[str, float]:
     Raises:
         UserError: a file cannot be used.
     """
-    contents, parser = read_checkpoint(model), load_parser("synthheads", examination.parser)
+    contents, parser = read_checkpoint(model), load_segmenter("synthheads", examination.parser)
     net, transform, tally = Sem2NeRF.from_contents(contents, model), MaskTransform.from_opts(contents["opts"]), Tally()
     for number in range(examination.heads):
         trial = _trial(number, examination.seed, examination.size)

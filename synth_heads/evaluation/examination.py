@@ -101,7 +101,7 @@ def examine_head(net: Sem2NeRF, parser: Parser, trial: Trial, wrong: Codes, tran
 
     other = net.scene_of(wrong).render(camera, size, SAMPLES, sampler=sampler)
     tally.add("shuffled_psnr", psnr(other.rgb, target))
-    tally.parsed("shuffled", parser.parse(other.rgb[None])[0], merge_labels(trial.views[0].labels, SPACE))
+    tally.parsed("shuffled", parser.segment(other.rgb[None])[0], merge_labels(trial.views[0].labels, SPACE))
     return tally, images
 
 
@@ -123,9 +123,9 @@ def examine_views(net: Sem2NeRF, parser: Parser, trial: Trial, transform: MaskTr
         tally.add(f"{side}_psnr", psnr(view.rgb, target))
         tally.add(f"{side}_psnr_matched", psnr(match_label_colours(view.rgb, target, torch.from_numpy(labels)), target))
         tally.add(f"{side}_depth_error", depth_error(view.depth, torch.from_numpy(truth.depth), head))
-        tally.parsed(side, parser.parse(view.rgb[None])[0], labels)
+        tally.parsed(side, parser.segment(view.rgb[None])[0], labels)
         if index == 0:
-            tally.parsed("truth", parser.parse(target[None])[0], labels)
+            tally.parsed("truth", parser.segment(target[None])[0], labels)
         images.append(view.rgb)
     return tally, images
 
@@ -140,7 +140,7 @@ def examine_styles(net: Sem2NeRF, parser: Parser, trial: Trial, transform: MaskT
     for seed in range(STYLES + 1):
         styled = codes if seed == 0 else net.styled(codes, seed, STYLE_LAYERS)
         view = net.scene_of(styled).render(camera, size, SAMPLES, sampler=sampler)
-        tally.parsed("styled" if seed else "unstyled", parser.parse(view.rgb[None])[0], labels)
+        tally.parsed("styled" if seed else "unstyled", parser.segment(view.rgb[None])[0], labels)
         images.append(view.rgb)
     tally.add("style_l2", diversity(torch.stack(images[1:]), l2))
     return tally, images

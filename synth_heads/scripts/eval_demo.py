@@ -60,9 +60,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 @command()
 def main(argv: Sequence[str]) -> None:
     opts = parse(argv)
-    from evaluation.face_segmentation.registry import find_weights
+    from evaluation.face_segmentation.registry import find_segmenter
 
-    find_weights("synthheads", opts.parser_weights)
+    find_segmenter("synthheads", opts.parser_weights)
     _load(opts)  # says at once what is wrong with the model
 
     import numpy as np
@@ -116,13 +116,13 @@ def _examine_heads(job: tuple[argparse.Namespace, Any]) -> tuple[Any, list[Any]]
     import torch
 
     from datasets.masks.maps import merge_labels
-    from evaluation.face_segmentation.registry import load_parser
+    from evaluation.face_segmentation.registry import load_segmenter
     from synth_heads.evaluation.examination import SPACE, Tally, encode, examine_head, examine_styles
     from synth_heads.evaluation.trials import make_trial
     from utils.images import colour_labels, to_uint8
 
     opts, numbers = job
-    (net, transform), parser = _load(opts), load_parser("synthheads", opts.parser_weights)
+    (net, transform), parser = _load(opts), load_segmenter("synthheads", opts.parser_weights)
     trials = [make_trial(int(number), opts.seed, opts.size) for number in numbers]
     if len(trials) == 1:
         trials.append(make_trial(int(numbers[0]) + 1, opts.seed, opts.size))

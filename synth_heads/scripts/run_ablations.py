@@ -1,9 +1,9 @@
-"""What does each part of region-aware learning do? Trains every variant of synth_heads/configs/ablations/ with several seeds on
-computer-made heads, examines them on heads that no training saw, and writes one table.
+"""What does each part of region-aware learning do? Trains every variant of synth_heads/configs/ablations/ with several
+seeds on computer-made heads, examines them on heads that no training saw, and writes one table.
 
     python synth_heads/scripts/run_ablations.py --exp_dir out/ablations --workers 2
-    python synth_heads/scripts/run_ablations.py --exp_dir out/smoke --seeds 2 --num_heads 4 --warm_steps 4 --max_steps 4 \
-        --test_heads 1 --size 32                                      # the whole chain, tiny
+    python synth_heads/scripts/run_ablations.py --exp_dir out/smoke --seeds 2 --num_heads 4 --warm_steps 4 \
+        --max_steps 4 --test_heads 1 --size 32                        # the whole chain, tiny
 
 Run the same command again after an interruption: what is finished is kept, a training goes on where it was. More
 --seeds or another file in --configs add to what is there. Each training is one of scripts/train3d.py, on one core.
@@ -41,7 +41,8 @@ DATA = ("--views", "2", "--size", "128", "--mask_size", "512", "--merged", "--pa
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="run_ablations.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--exp_dir", type=Path, default=Path("out/ablations"), help="folder for everything")
-    parser.add_argument("--configs", type=Path, default=ROOT / "synth_heads/configs/ablations", help="base.yaml and the variants")
+    parser.add_argument("--configs", type=Path, default=ROOT / "synth_heads/configs/ablations",
+                        help="base.yaml and the variants")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="of them, the baseline first; default: all")
     parser.add_argument("--seeds", type=positive, default=3, help="trainings of each variant: seeds 0, 1, ...")
     parser.add_argument("--pigan_weights", type=Path, default=ROOT / DEMO_CHECKPOINT,
@@ -64,12 +65,12 @@ def main(argv: Sequence[str]) -> None:
     recipe, variants = read_ablation(opts.configs)
     variants = choose(variants, opts.variants)
 
-    from evaluation.face_segmentation.registry import find_weights
+    from evaluation.face_segmentation.registry import find_segmenter
     from synth_heads.ablations.figures import Examination
     from synth_heads.ablations.plan import agree_with_plan, decoder_sizes, lay_out, make_plan
 
     examination = Examination(opts.test_heads, opts.test_seed, opts.size,
-                              find_weights("synthheads", opts.parser_weights))
+                              find_segmenter("synthheads", opts.parser_weights))
     data = opts.exp_dir / "data"
     recipe = recipe.with_steps(opts.warm_steps, opts.max_steps).with_shared(
         {"data_root": str(data), "pigan_weights": str(opts.pigan_weights), **decoder_sizes(opts.pigan_weights)})

@@ -16,8 +16,8 @@ from PIL import Image
 from configs.data_configs import data_config
 from datasets.celeba_parts import PART_LABELS
 from datasets.inference_set import InferenceDataset
+from datasets.layout import DEPTH_UNIT
 from datasets.poses import find_pose_file, read_poses
-from synth_heads.data.card import DEPTH_UNIT
 from synth_heads.data.dataset import (
     build_dataset,
     camera_angles,

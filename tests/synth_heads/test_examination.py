@@ -8,7 +8,7 @@ import torch
 from conftest import ROOT
 
 from configs.label_spaces import LABEL_SPACES
-from evaluation.face_segmentation.small_network import FaceParser, ParserConfig
+from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from models.checkpoints import for_release, save_checkpoint
 from models.config import ModelConfig
 from models.sem2nerf import Sem2NeRF
@@ -87,11 +87,11 @@ def model(tmp_path):
     net = Sem2NeRF(ModelConfig.from_opts(OPTS))
     with torch.no_grad():
         net.siren.final_layer.weight.mul_(300)
-    torch.nn.init.normal_(net.encoder.head.fc.weight)
+    torch.nn.init.normal_(net.encoder.head.weight)
     contents = {"format": "sem2nerf", "state_dict": net.state_dict(), "opts": OPTS, "global_step": 1,
                 "latent_avg": (net.latent_avg.frequencies, net.latent_avg.phase_shifts)}
     save_checkpoint(tmp_path / "model.pt", for_release(contents))
-    parser = FaceParser(ParserConfig(widths=(4, 4, 4, 4)))
+    parser = SmallFaceSegmenter(SegmenterConfig(widths=(4, 4, 4, 4)))
     parser.save(tmp_path / "parser.pt")
     return tmp_path
 

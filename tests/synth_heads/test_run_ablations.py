@@ -9,7 +9,7 @@ import yaml
 from conftest import ROOT
 from tiny_training import make_decoder
 
-from evaluation.face_segmentation.small_network import FaceParser, ParserConfig
+from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from options.train_options import build_parser, check
 from synth_heads.ablations.figures import HEADINGS, START, Examination, Spread, differences, report, table
 from synth_heads.ablations.options import arguments, choose, read_ablation
@@ -170,7 +170,7 @@ def command(tmp_path, monkeypatch):
     """Two variants, two seeds, one step each."""
     monkeypatch.chdir(ROOT)
     torch.manual_seed(0)
-    FaceParser(ParserConfig(size=32, widths=(4, 4, 4, 4))).save(tmp_path / "parser.pt")
+    SmallFaceSegmenter(SegmenterConfig(size=32, widths=(4, 4, 4, 4))).save(tmp_path / "parser.pt")
     configs = tmp_path / "configs"
     configs.mkdir()
     for name in ("base", "full", "without_contours"):
