@@ -148,11 +148,13 @@ def to_native(contents: Mapping[str, Any]) -> dict[str, Any]:
 def to_official(contents: Mapping[str, Any]) -> dict[str, Any]:
     """Contents of either layout -> official layout (without DDP prefixes), complete with its constant buffers.
 
+    `input` stays only if it says something else than `opts`, from which it follows for official files.
+
     Raises:
         UserError: the windows do not fit the input size, for which the official code has no layout.
     """
     out = to_native(contents)
-    config = ModelConfig.from_opts(out["opts"])
+    config = ModelConfig.from_contents(out)
     fitting = WINDOW * SWIN_SIZES[config.encoder_type].total_stride
     if config.input_size % fitting:
         raise UserError(f"`src_input_size` {config.input_size}: the official layout needs windows that fit, a multiple "
@@ -164,6 +166,8 @@ def to_official(contents: Mapping[str, Any]) -> dict[str, Any]:
         official.update(module.named_buffers(name, recurse=False))
     out["state_dict"] = {**official, **state}
     del out["format"]
+    if config.input == MaskInput.from_opts(out["opts"]):
+        out.pop("input", None)
     return out
 
 
