@@ -8,10 +8,12 @@ from configs.category import CameraPreset, DataConfig, PoseFormat
 from utils.errors import UserError
 
 __all__ = ["CAMERA_PRESETS", "DATA_CONFIGS", "CameraPreset", "DataConfig", "PoseFormat", "canonical_preset",
-           "config_of_preset", "data_config", "get_camera_preset"]
+           "config_of_opts", "config_of_preset", "data_config", "get_camera_preset"]
 
 DATA_CONFIGS: dict[str, DataConfig] = by_name(config for category in CATEGORIES for config in category.data_sets)
 CAMERA_PRESETS: dict[str, CameraPreset] = by_name(category.camera for category in CATEGORIES)
+
+DEFAULT_PRESET = "CelebAMask_HQ"  # of options that name none: the published models are of faces
 
 
 def get_camera_preset(name: str) -> CameraPreset:
@@ -62,6 +64,6 @@ def config_of_opts(opts: Mapping[str, Any]) -> DataConfig:
     Raises:
         UserError: an option names something unknown.
     """
-    camera_preset = canonical_preset(opts.get("pigan_curriculum_type", next(iter(CAMERA_PRESETS))))
+    camera_preset = canonical_preset(opts.get("pigan_curriculum_type", DEFAULT_PRESET))
     config = data_config(opts["dataset_type"]) if "dataset_type" in opts else config_of_preset(camera_preset)
     return config if config.camera_preset == camera_preset else config_of_preset(camera_preset)

@@ -23,12 +23,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from configs.data_configs import data_config
 from datasets.layout import DEPTH_UNIT
-from datasets.masks.files import check_face, read_mask
-from datasets.masks.maps import MaskTransform, network_input
+from datasets.masks.maps import MaskTransform
 from evaluation.test_set import EvaluationSet, TestMask
 from models.checkpoints import read_checkpoint
+from models.config import ModelConfig
 from models.pigan.cameras import FRONTAL, Camera
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
@@ -41,7 +40,6 @@ KINDS = ("own", "near", "novel", "styles")
 NEAR_YAW = 0.1          # radians between a mask's own view and its neighbour
 FIRST_STYLE = 1         # seeds of the styles: 1, 2, 3 ...
 SETTINGS = "settings.json"
-Options = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,8 @@ class RenderSettings:
     """All that an image depends on, beside its mask."""
 
     checkpoint: Path
-    answers: Options              # this run's answers to questions of the checkpoint's `opts`
+    model: ModelConfig            # what the checkpoint says, or this run instead
     dataset_type: str
-    merged: bool
-    use_contour: bool
-    transform: MaskTransform
     size: int                     # pixels
     samples: int                  # per ray, in each of two passes
     sampler: str                  # see `Scene.render`
@@ -61,6 +56,16 @@ class RenderSettings:
     styles: int
     max_block: int | None = None  # bounds the memory, changes no image
     rounded: bool = True          # colours are kept in 8 bits, as image files have them; False: as they are computed
+
+    @property
+    def transform(self) -> MaskTransform:
+        """How masks are framed, and images to compare with."""
+        return self.model.input.transform
+
+    @property
+    def merged(self) -> bool:
+        """Whether the model reads merged labels."""
+        return self.model.input.merged
 
     def facts(self) -> dict[str, Any]:
         """In words for the record of a folder and for the protocol."""
@@ -174,14 +179,9 @@ def render_mask(job: tuple[Renders, TestMask, tuple[str, ...]]) -> str:
     """
     renders, mask, kinds = job
     settings = renders.settings
-    net = _model(settings.checkpoint, settings.answers, own_value() or "cpu")
-    config = data_config(settings.dataset_type)
-    space = config.label_space
-    labels = read_mask(mask.path, space)
-    check_face(mask.path, labels, space)
-    image = network_input(labels, space, settings.merged, settings.transform, settings.use_contour)
+    net = _model(settings.checkpoint, settings.model, own_value() or "cpu")
     with torch.no_grad():
-        codes = net.encode(torch.from_numpy(image)[None].to(net.latent_avg.frequencies))
+        codes = net.encode(net.read(mask.path)[None])
     own = net.scene_of(codes, settings.max_block)
     for kind in kinds:
         if kind == "styles":
@@ -224,10 +224,9 @@ def _save(path: Path, shots: Sequence[tuple[Scene, tuple[float, float]]], settin
 
 
 @lru_cache(maxsize=2)
-def _model(checkpoint: Path, answers: Options, device: str) -> Sem2NeRF:
+def _model(checkpoint: Path, config: ModelConfig, device: str) -> Sem2NeRF:
     """The model of this process."""
-    contents = read_checkpoint(checkpoint)
-    return Sem2NeRF.from_contents({**contents, "opts": {**contents["opts"], **dict(answers)}}, checkpoint).to(device)
+    return Sem2NeRF.from_contents(read_checkpoint(checkpoint), checkpoint, config).to(device)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

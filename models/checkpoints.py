@@ -1,7 +1,7 @@
 """Checkpoint files: reading them safely, and the two layouts they come in.
 
-native    state_dict with `encoder.*` and `decoder.siren.*`, plus `format: sem2nerf` and `input`, which says how masks are
-          read (datasets/masks/mask_input.py; earlier files leave it to `opts`)
+native    state_dict with `encoder.*` and `decoder.siren.*`, plus `format: sem2nerf` and `input`, which says how masks
+          are read (datasets/masks/mask_input.py; earlier files leave it to `opts`)
 official  as the 2022 release writes them: also the encoder's constant buffers, `encoder.module.*` from multi-GPU runs
 
 The names of the weights and everything else in a file (opts, latent_avg, global_step, optimiser states ...) are the

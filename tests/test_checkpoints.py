@@ -46,7 +46,8 @@ def contents():
     parameters = list(net.encoder.parameters())
     states = {i: {"step": 3, "exp_avg": torch.randn_like(p)} for i, p in enumerate(parameters)}
     return {"format": "sem2nerf", "state_dict": net.state_dict(), "input": net.input.to_dict(), "opts": OPTS,
-            "global_step": 7, "best_val_loss": None, "latent_avg": [net.latent_avg.frequencies, net.latent_avg.phase_shifts],
+            "global_step": 7, "best_val_loss": None,
+            "latent_avg": [net.latent_avg.frequencies, net.latent_avg.phase_shifts],
             "optimizer": {"state": states, "param_groups": [{"lr": 1e-4, "params": list(range(len(parameters)))}]}}
 
 

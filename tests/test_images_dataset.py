@@ -18,7 +18,8 @@ from tiny_training import make_cat_data, make_data
 
 from configs.data_configs import data_config
 from datasets.masks.cache import MapCache
-from datasets.masks.maps import MaskTransform, prepare_mask, read_mask
+from datasets.masks.files import read_mask
+from datasets.masks.maps import MaskTransform, prepare_mask
 from datasets.sample_stream import BatchShard, SampleStream, index_at
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks, mirrored
 from training.loading import checked, collate, to_device, training_loader

@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from datasets.inference_set import InferenceDataset
-from datasets.mask_reader import MaskReader
+from datasets.inference_set import InferenceDataset, read_all
 from utils.parallel import prefetch_map, thread_map
 
 
@@ -47,9 +46,9 @@ class Counted(InferenceDataset):
 
 
 def test_masks_are_read_once_as_far_as_they_fit(monkeypatch):
-    monkeypatch.setattr("datasets.mask_reader.KEPT", 3)
+    monkeypatch.setattr("datasets.inference_set.KEPT", 3)
     data = Counted(5)
-    masks = MaskReader(data, threads=1, ahead=2)
+    masks = read_all(data, threads=1, ahead=2)
     assert data.read == [1] * 5  # all are checked before the first is used
     assert list(masks) == [0, 1, 2, 3, 4]
     assert data.read == [1, 1, 1, 2, 2]

@@ -9,7 +9,7 @@ HEAVY = ("timm", "torchvision", "huggingface_hub", "torch._dynamo", "tensorboard
 
 
 def test_inference_loads_nothing_heavy():
-    code = ("import sys; sys.path.insert(0, '.'); import scripts.inference_renderer, models.checkpoints; "
+    code = ("import sys; sys.path.insert(0, '.'); import inference.view_renderer, datasets.inference_set; "
             f"print([name for name in {HEAVY} if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr
