@@ -16,10 +16,10 @@ from options.train_options import parse
 from training import build
 from training.drop_path import DropPaths, GivenDropPath
 from training.extreme_poses import FACE_RANGES
-from training.patches import PatchConfig
-from training.rays import patch_rays
 from training.loop import TrainingLoop
 from training.objectives.sem2nerf import Sem2NeRFObjective
+from training.patches import PatchConfig
+from training.rays import patch_rays
 from training.runtime.loss_record import LossRecord
 from training.runtime.processes import World
 from training.runtime.weight_average import WeightAverage
