@@ -96,8 +96,8 @@ def _paper_options(option: Option) -> None:
            "SwinEncoderNano")
     option("--swin_weights", None, "ImageNet weights of the encoder; default: swin_tiny_patch4_window7_224.pth in "
            "pretrained_models/ if it is there; 'none': random")
-    option("--encoder_not_zplus", False, "the encoder predicts one z for the mapping network, not the codes of each layer"
-           ": heads stay those that the decoder knows, and follow the mask less closely")
+    option("--encoder_not_zplus", False, "the encoder predicts one z for the mapping network, not each layer's codes: "
+           "heads stay those that the decoder knows, and follow the mask less closely")
     option("--encoder_output", argparse.SUPPRESS, "the same in words: codes, or z", metavar="{codes,z}",
            type=_predicts_z, dest="encoder_not_zplus")
     option("--start_from_latent_avg", False, "the encoder predicts offsets from the decoder's mean code, so that "
@@ -184,7 +184,8 @@ def _output_options(option: Option) -> None:
     option("--keep_checkpoints", 0, "how many iteration_N.pt files to keep, the newest ones; 0: all")
     option("--test_output_size", 128, "pixels of validation images")
     option("--val_images", 0, "masks to validate on, from the start of the list; 0: all")
-    option("--val_latent_mask", None, "layers whose codes validation takes from the mean code, e.g. 7,8 for its colours")
+    option("--val_latent_mask", None, "layers whose codes validation takes from the mean code, e.g. 7,8 for "
+           "its colours")
     option("--test_pigan_latent_avg", False, "validate the decoder's mean head in place of the encoder's, to check "
            "the decoder", alias="--show_mean_head")
     option("--progress", False, "show the progress bar though the output is no terminal")

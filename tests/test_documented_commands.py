@@ -35,7 +35,8 @@ ELSEWHERE = {  # the test file, and what it calls
     "reproduce_paper.py": ("test_reproduce_paper.py", "reproduce_paper"),
     "run_ablations.py": ("test_run_ablations.py", "run_ablations"),
     "train_parser.py": ("test_parsers.py", "train_parser"),
-    "train_pigan.py": ("test_train_pigan.py", "train_pigan"),
+    "train_decoder.py": ("synth_heads/test_train_decoder.py", "train_decoder"),
+    "train_pigan.py": ("test_train_adversarial.py", "train_pigan"),
 }
 COMMANDS = all_commands()
 
