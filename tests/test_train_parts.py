@@ -266,7 +266,8 @@ def test_codes_keep_their_digits_under_autocast():
     net.encoder.head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     noise = RayNoise(torch.zeros(2, 1, 4), None)
     with torch.no_grad():
-        _, frequencies, phase_shifts, out = PatchGenerator(net, Rendering(samples=4), amp=True)(masks, None, None, noise)
+        generator = PatchGenerator(net, Rendering(samples=4), amp=True)
+        _, frequencies, phase_shifts, out = generator(masks, None, None, noise)
         expected = net.encoder.head(features[0].float())
         assert torch.equal(out, expected)
         codes = net.codes_of(expected)

@@ -57,9 +57,9 @@ def validate(
     """Render each mask of this process's shard at its photograph's pose, and the first ones from two more sides.
 
     The sums of all processes are put together, however many samples each had. The loss is that of the weights: L2, L1
-    and LPIPS of whole images, and the extra losses, which get no images. `code_spread` is the codes' standard deviation over the
-    masks, averaged over their entries: an encoder that has collapsed to one head for all masks has none, which the
-    other numbers may hide.
+    and LPIPS of whole images, and the extra losses, which get no images. `code_spread` is the codes' standard
+    deviation over the masks, averaged over their entries: an encoder that has collapsed to one head for all masks has
+    none, which the other numbers may hide.
 
     Args:
         stopped: whether to give up, asked between batches; when it is true in any process, there is no result (None).

@@ -6,7 +6,7 @@ seeds on computer-made heads, examines them on heads that no training saw, and w
         --max_steps 4 --test_heads 1 --size 32                        # the whole chain, tiny
 
 Run the same command again after an interruption: what is finished is kept, a training goes on where it was. More
---seeds or another file in --configs add to what is there. Each training is one of scripts/train3d.py, on one core.
+--seeds or another file in --configs add to what is there. Each training is one of train_encoder.py, on one core.
 synth_heads/docs/ablations.md explains the variants and says what was seen.
 """
 
@@ -118,7 +118,7 @@ def _train(cell: "Cell") -> None:
     Raises:
         UserError: the training was told to stop before its last step.
     """
-    from scripts.train3d import main as train
+    from synth_heads.scripts.train_encoder import main as train
 
     make_folder(cell.folder)
     command = [*arguments(cell.options), f"--exp_dir={cell.folder}", "--auto_resume", "--no_distributed"]

@@ -140,9 +140,11 @@ class Sem2NeRFObjective(Objective):
         for optimizer in self.optimizers.values():
             optimizer.step()
         shown = self.world.is_main and (step + 1) % opts.image_interval == 0 and generated.rendered is not None
-        return StepResult(losses, self.shard.step_samples, self._panel(loaded, batch, noise, generated) if shown else None)
+        shown = self._panel(loaded, batch, noise, generated) if shown else None
+        return StepResult(losses, self.shard.step_samples, shown)
 
-    def _backward(self, batch: Batch, noise: StepNoise, stage: Stage) -> tuple[GeneratorLosses, dict[str, torch.Tensor]]:
+    def _backward(self, batch: Batch, noise: StepNoise, stage: Stage
+                  ) -> tuple[GeneratorLosses, dict[str, torch.Tensor]]:
         """Gradients of both networks for one micro-batch, and all losses."""
         side = stage.img_size if self.opts.patch_train else stage.resolution_vol
         with self._discriminator_frozen():
