@@ -34,13 +34,13 @@ def outputs_of(modules, call):
 
 
 def test_encoder_blocks(net, masks, tag, golden):  # noqa: F811
-    """Every block of the encoder. timm puts the merging of patches first in a stage, the official code last."""
+    """Every block and stage of the encoder."""
     reference, encoder = golden(f"encoder_{tag}"), net.encoder
     blocks = {f"layer{i}_block{j}": block for i, layer in enumerate(encoder.layers)
               for j, block in enumerate(layer.blocks)}
-    merged = {f"layer{i}": encoder.layers[i + 1].downsample for i in range(3)}
-    seen = outputs_of({"patch_embed": encoder.patch_embed, **blocks, **merged, "layer3": encoder.layers[3],
-                       "norm": encoder.norm}, lambda: encoder(masks[:1]))
+    stages = {f"layer{i}": stage for i, stage in enumerate(encoder.layers)}
+    seen = outputs_of({"patch_embed": encoder.patch_embed, **blocks, **stages, "norm": encoder.norm},
+                      lambda: encoder(masks[:1]))
     recorded = {key.removeprefix("feat_"): value for key, value in reference.items() if key.startswith("feat_")}
     pooled = recorded.pop("pooled")
     assert seen.keys() == recorded.keys()

@@ -13,7 +13,6 @@ from configs.label_spaces import LABEL_SPACES
 from models.sem2nerf import Sem2NeRF
 from options.train_options import parse
 from training import build
-from training.drop_path import DropPaths, GivenDropPath
 from training.extreme_poses import FACE_RANGES
 from training.patches import PatchConfig
 from training.rays import patch_rays
@@ -78,34 +77,6 @@ def test_patch_rays_of_a_whole_image_are_its_pixels():
     origin, expected = camera_rays(Camera(1.3, 1.8), 8, 12)
     torch.testing.assert_close(origins[0], origin)
     torch.testing.assert_close(directions[0], expected, rtol=0, atol=1e-6)
-
-
-def test_given_drop_path():
-    layer = GivenDropPath(0.25).train()
-    x = torch.ones(3, 2)
-    assert torch.equal(layer(x), x), "no numbers, nothing dropped"
-    layer.draws = torch.tensor([0.2, 0.25, 0.9])
-    torch.testing.assert_close(layer(x), torch.tensor([[0.0, 0.0], [4 / 3, 4 / 3], [4 / 3, 4 / 3]]))
-    assert torch.equal(layer.eval()(x), x)
-
-
-def test_drop_paths_replace_timms():
-    from models.encoders.swin_encoder import SwinEncoder
-
-    encoder = SwinEncoder("SwinEncoderNano", 5, 64, 4).train()
-    keys = list(encoder.state_dict())
-    paths = DropPaths(encoder)
-    assert paths.count == 2 * 7, "two in each block but the first, of 2 + 4 + 2"
-    assert list(encoder.state_dict()) == keys
-    nn.init.normal_(encoder.head.fc.weight)
-    x = torch.randn(2, 5, 64, 64)
-    paths.give(torch.tensor([[0.9] * 14, [0.0] * 14]))
-    one, other = encoder(x), encoder(x)
-    assert torch.equal(one, other), "no hidden generator"
-    paths.give(torch.tensor([[0.9] * 14, [0.9] * 14]))
-    changed = encoder(x)
-    assert torch.equal(changed[0], one[0])
-    assert not torch.equal(changed[1], one[1])
 
 
 def test_weight_average():
@@ -230,10 +201,7 @@ def test_official_training_checkpoint_continues(golden, tmp_path):
     assert (state.global_step, state.samples_seen, state.best_val_loss) == (42, 42 * 16, math.inf)
     moments = state.optimizers["optimizer"].state
     for name, parameter in net.encoder.named_parameters():
-        official_name = f"encoder.module.{name}".replace("head.fc", "head")
-        if "downsample" in name:  # timm counts them to the stage after
-            stage = int(name.split(".")[1])
-            official_name = official_name.replace(f"layers.{stage}.", f"layers.{stage - 1}.")
+        official_name = f"encoder.module.{name}"
         assert moments[parameter]["slow_buffer"].shape == official["state_dict"][official_name].shape
         assert torch.equal(moments[parameter]["slow_buffer"], official["state_dict"][official_name]), name
     assert isinstance(net, Sem2NeRF)
@@ -245,7 +213,7 @@ def test_optimiser_of_another_kind_starts_anew():
     opts = settled("--pigan_weights=random")
     net = build.build_net(opts, None, None, said.append)
     state = RunState(opts, net, None, {}, 2, said.append)
-    net.encoder.head.fc.bias.grad = torch.ones_like(net.encoder.head.fc.bias)
+    net.encoder.head.bias.grad = torch.ones_like(net.encoder.head.bias)
     state.update()
     saved = {name: optimizer.state_dict() for name, optimizer in state.optimizers.items()}
     same = RunState(opts, net, None, {"samples_seen": 2, "global_step": 1, **saved}, 2, said.append)
@@ -271,6 +239,6 @@ def test_nan_weights_are_not_saved():
     net = build.build_net(opts, None, None, lambda text: None)
     state = RunState(opts, net, None, {}, 2, print)
     state.check_weights()
-    net.encoder.head.fc.bias.data[3] = float("nan")
+    net.encoder.head.bias.data[3] = float("nan")
     with pytest.raises(UserError, match="a weight of the encoder or decoder has become NaN"):
         state.check_weights()

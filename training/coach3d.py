@@ -72,7 +72,7 @@ class Coach3D:
         if opts.compile:
             self.net.encoder.compile()
         generator = PatchGenerator(self.net, build.rendering(opts), amp=opts.amp == "bf16")
-        self.draw_config = build.draw_config(opts, generator.drop_paths.count)
+        self.draw_config = build.draw_config(opts, self.net.encoder.drop_path_layers)
         static = opts.grad_accum == 1  # DDP cannot both accumulate and rely on a static graph
         judge = None
         if self.discriminator is not None:

@@ -22,7 +22,6 @@ from models.pigan.render import RayNoise, render_rays
 from models.sem2nerf import Sem2NeRF
 from synth_heads.losses.edits import edit_error
 from synth_heads.losses.known_codes import known_distances
-from training.drop_path import DropPaths
 from training.patches import sample_image
 from training.rays import patch_rays
 
@@ -118,7 +117,6 @@ class PatchGenerator(nn.Module):
     def __init__(self, net: Sem2NeRF, rendering: Rendering, amp: bool = False) -> None:
         super().__init__()
         self.net, self.rendering, self.amp = net, rendering, amp
-        self.drop_paths = DropPaths(net.encoder)
 
     def forward(
         self,
@@ -133,9 +131,8 @@ class PatchGenerator(nn.Module):
                dict[str, Float[Tensor, ""]]]:
         """Colours in [0, 1] (of rays, if there are any), the codes (frequencies, phase shifts), and the `known`
         distances from `latents`."""
-        self.drop_paths.give(drop_paths)
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
-            out = self.net.encoder(masks)
+            out = self.net.encoder(masks, drop_paths)
             codes = self.net.codes_of(out)
         codes = codes.to(torch.float32)  # the field multiplies frequencies by 15: it needs all digits
         distances = known_distances(known, self.net.siren, out, codes, latents)
