@@ -94,8 +94,8 @@ class InferenceDataset(Dataset[MaskItem]):
         """
         path = self.paths[index]
         labels = self.reader.labels(path, self.encoding)
-        return MaskItem(path, self.reader.prepare(labels, path), self.poses and self.poses[image_id(path)],
-                        self.reader.painted(labels, self.display_size))
+        pose = None if self.poses is None else self.poses[image_id(path)]
+        return MaskItem(path, self.reader.prepare(labels, path), pose, self.reader.painted(labels, self.display_size))
 
 
 def read_all(data: InferenceDataset, threads: int = 1, ahead: int = 1) -> Iterator[MaskItem]:

@@ -69,6 +69,10 @@ class ViewRenderer:
             scene.prepare(cameras, size, settings.samples, settings.sampler)
         scenes = [scene] + [scene.on(device) for device in self.devices[1:]]
 
+        def report(index: int, rays: int) -> None:
+            if progress is not None:
+                progress(index, rays / size**2)
+
         def render(index: int) -> UInt8[np.ndarray, "size size 3"]:
             generator = None
             if settings.stochastic_seed is not None:
@@ -76,7 +80,7 @@ class ViewRenderer:
                 generator = torch.Generator().manual_seed(seed)
             view = scenes[index % len(scenes)].render(
                 cameras[index], size, settings.samples, sampler=settings.sampler, generator=generator,
-                on_rays=None if progress is None else lambda rays: progress(index, rays / size**2))
+                on_rays=lambda rays: report(index, rays))
             return to_uint8(view.rgb)
 
         # on one device a view is the work of all its cores, and Ctrl-C ends it at once

@@ -38,6 +38,9 @@ class Decoder(nn.Module):
 class Sem2NeRF(nn.Module):
     """Encoder, decoder and the decoder's mean code."""
 
+    _mean_frequencies: Tensor
+    _mean_phase_shifts: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

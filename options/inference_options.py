@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     style.add_argument("--style_mix_seq_num", "--style_steps", type=positive, default=7,
                        help="images in that strip; if given on the command line, the strip is written too")
     add_flag(style, "--test_pigan_latent_avg", "show the decoder's mean head instead of the mask's (checks weights)",
-             "--mean_head")
+             "--show_mean_head")
 
     video = parser.add_argument_group("of the paper: video")
     add_flag(video, "--render_videos", "also a video of each mask")
@@ -95,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(video, "--video_rev_end", "play the path forwards, then backwards", "--video_ping_pong")
 
     model = parser.add_argument_group("of the paper: model")
-    model.add_argument("--pigan_curriculum_type", "--camera_preset", default="CelebAMask_HQ",
+    model.add_argument("--pigan_curriculum_type", "--camera", default="CelebAMask_HQ",
                        help="* camera of the decoder")
     add_flag(model, "--encoder_not_zplus", "* the encoder predicts one z, and the decoder's mapping network makes the "
              "codes", "--encoder_predicts_z")

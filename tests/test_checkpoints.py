@@ -15,7 +15,6 @@ from timm.models.swin_transformer import SwinTransformer as TimmSwin
 
 from datasets.masks.mask_input import MaskInput
 from models.checkpoints import (
-    for_release,
     is_official,
     read_checkpoint,
     read_file,
@@ -79,22 +78,6 @@ def test_half_precision_survives_conversion(tmp_path):
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     assert MaskInput.from_dict(back.pop("input")) == MaskInput.of_checkpoint(demo)
     assert equal(back, demo)
-
-
-def test_how_masks_are_read_is_stored_and_wins_over_the_options(contents, tmp_path):
-    """Official and older files leave it to their options; release and conversion write it down."""
-    own = {**contents, "input": MaskInput(use_contour=False, label_order="bisenet").to_dict()}
-    save_checkpoint(tmp_path / "own.pt", own)
-    assert Sem2NeRF.from_checkpoint(tmp_path / "own.pt").input.label_order == "bisenet"
-    for changed in (for_release(own), to_native(to_official(own))):
-        assert changed["input"] == own["input"]
-    silent = {key: value for key, value in to_official(contents).items() if key != "input"}
-    assert "input" not in silent
-    for changed in (for_release(silent), to_native(silent)):
-        assert MaskInput.from_dict(changed["input"]) == MaskInput(use_contour=False)
-    save_checkpoint(tmp_path / "odd.pt", {**contents, "input": {"label_space": "CelebAMask_HQ"}})
-    with pytest.raises(UserError, match=r"odd\.pt: .*`input` does not say how masks are read"):
-        Sem2NeRF.from_checkpoint(tmp_path / "odd.pt")
 
 
 def test_convert_does_not_overwrite(contents, tmp_path):

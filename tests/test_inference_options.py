@@ -64,7 +64,7 @@ def test_image_options_come_from_the_checkpoint_unless_given():
 
 def test_plain_names_are_the_official_ones():
     aliases = ["--samples_per_ray=5", "--image_size=32", "--style_layers=7", "--style_seed=3", "--max_points=9",
-               "--views=2", "--mean_head"]
+               "--views=2", "--show_mean_head"]
     official = ["--pigan_infer_ray_step=5", "--test_output_size=32", "--latent_mask=7", "--inject_code_seed=3",
                 "--pigan_infer_max_batch=9", "--n_outputs_to_generate=2", "--test_pigan_latent_avg"]
     assert parse_options(aliases) == parse_options(official)

@@ -38,7 +38,7 @@ def test_grey_palette_rgb_and_painted_files_hold_the_same_mask(tmp_path):
     labels = tiny_face()
     painted = colour_labels(labels, FACES.palette)
     random_palette = np.random.default_rng(0).integers(1, 255, (256, 3))
-    shuffled = np.array(FACES.palette)[::-1]  # a image editor sorts the palette as it likes
+    shuffled = np.array(FACES.palette)[::-1]  # an image editor sorts the palette as it likes
     files = [
         save(tmp_path / "grey.png", labels),
         save(tmp_path / "palette.png", labels, palette=FACES.palette),

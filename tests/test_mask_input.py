@@ -7,12 +7,14 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
-from tiny import CAT_OPTS, FACE_OPTS, tiny_model
+from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint, tiny_model
 
 from configs.label_spaces import BISENET_ORDER
 from datasets.masks.files import MaskWarning
 from datasets.masks.maps import MaskTransform
 from datasets.masks.mask_input import MaskInput
+from models.checkpoints import for_release, read_checkpoint, to_native, to_official
+from models.sem2nerf import Sem2NeRF
 from utils.errors import UserError
 
 FACE, CAT = (ROOT / "data" / name / "mask_samples/90001.png" for name in ("CelebAMask-HQ", "CatMask"))
@@ -105,3 +107,16 @@ def test_painted_shows_what_the_network_sees():
     labels = reader.labels(FACE)
     seen = np.asarray(reader.network_space.palette, np.uint8)[reader.prepare(labels).label]
     assert (reader.painted(labels, 224) == seen).all(-1).mean() > 0.98  # one step of resizing less moves edges
+
+
+def test_a_checkpoint_says_how_its_masks_are_read(tmp_path):
+    """Training, release and conversion write it down; for official and older files it follows from their options."""
+    older = read_checkpoint(tiny_checkpoint(tmp_path / "older.pt"))
+    assert "input" not in older
+    own = {**older, "input": MaskInput(label_order="bisenet").to_dict()}
+    for changed in (own, for_release(own), to_native(to_official(own))):
+        assert Sem2NeRF.from_contents(changed, "net.pt").input == MaskInput(label_order="bisenet")
+    for changed in (for_release(older), to_native(to_official(older))):
+        assert MaskInput.from_dict(changed["input"]) == MaskInput()
+    with pytest.raises(UserError, match=r"odd\.pt: .*`input` does not say how masks are read"):
+        Sem2NeRF.from_contents({**older, "input": {"label_space": "CelebAMask_HQ"}}, "odd.pt")

@@ -25,7 +25,7 @@ CONTOUR_THICKNESS = 3  # pixels of the full-resolution mask
 
 @dataclass(frozen=True)
 class MaskTransform:
-    """How a image becomes the network's square. Sizes in pixels; every resize is nearest-neighbour for masks.
+    """How an image becomes the network's square. Sizes in pixels; every resize is nearest-neighbour for masks.
 
     With `crop`: resize to load_size, cut out the centre crop_size, resize to input_size; without: resize to input_size.
     """
@@ -130,7 +130,7 @@ def distance_map(contour: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray
         raise ValueError("a mask without outlines has no distance map")
     distance = cv2.distanceTransform(255 - contour, cv2.DIST_L2, 3)
     # to 0..1 first, then cut off: stretching straight to 255 differs by one in a few pixels
-    return (cv2.normalize(distance, None, 0, 1, cv2.NORM_MINMAX) * 255).astype(np.uint8)
+    return (cv2.normalize(distance, np.empty_like(distance), 0, 1, cv2.NORM_MINMAX) * 255).astype(np.uint8)
 
 
 def prepare_mask(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, merged: bool, transform: MaskTransform,
@@ -173,11 +173,18 @@ def to_network_input(label: UInt8[Tensor, "batch size size"], contour: UInt8[Ten
     return torch.cat(channels, dim=1)
 
 
+def unfold(mask: PreparedMask, label_nc: int, device: str | torch.device = "cpu"
+           ) -> Float[Tensor, "channels size size"]:
+    """`to_network_input` of one mask."""
+    def plane(values: UInt8[np.ndarray, "size size"] | None) -> UInt8[Tensor, "1 size size"] | None:
+        return None if values is None else torch.from_numpy(values)[None].to(device)
+
+    label = torch.from_numpy(mask.label)[None].to(device)
+    return to_network_input(label, plane(mask.contour), plane(mask.distance), label_nc)[0]
+
+
 def network_input(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, merged: bool, transform: MaskTransform,
                   use_contour: bool) -> Float[np.ndarray, "channels size size"]:
-    """One mask, all the way: `prepare_mask`, then `to_network_input`."""
-    mask = prepare_mask(labels, space, merged, transform, use_contour)
+    """One mask, all the way: `prepare_mask`, then `unfold`."""
     target = space.merged if merged and space.merged is not None else space
-    label, contour, distance = (None if plane is None else torch.from_numpy(plane)[None]
-                                for plane in (mask.label, mask.contour, mask.distance))
-    return to_network_input(label, contour, distance, label_nc=len(target))[0].numpy()
+    return unfold(prepare_mask(labels, space, merged, transform, use_contour), len(target)).numpy()

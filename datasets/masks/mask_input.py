@@ -22,7 +22,7 @@ from torch import Tensor
 from configs.data_configs import DataConfig, config_of_opts
 from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES, LabelSpace
 from datasets.masks.files import Encoding, LabelOrder, MaskWarning, check_face, check_labels, read_mask
-from datasets.masks.maps import MaskTransform, PreparedMask, merge_labels, prepare_mask, to_network_input
+from datasets.masks.maps import MaskTransform, PreparedMask, merge_labels, prepare_mask, unfold
 from utils.errors import UserError
 from utils.images import colour_labels
 
@@ -145,9 +145,7 @@ class MaskInput:
     def tensor(self, planes: PreparedMask, device: str | torch.device = "cpu"
                ) -> Float[Tensor, "channels size size"]:
         """Network input of one prepared mask."""
-        label, contour, distance = (None if plane is None else torch.from_numpy(plane)[None].to(device)
-                                    for plane in (planes.label, planes.contour, planes.distance))
-        return to_network_input(label, contour, distance, len(self.network_space))[0]
+        return unfold(planes, len(self.network_space), device)
 
     def read(self, mask: Mask, encoding: Encoding = "auto") -> Float[Tensor, "channels size size"]:
         """Network input of a mask, all the way; arguments, errors and warnings are those of `labels` and `prepare`."""
