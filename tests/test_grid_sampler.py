@@ -160,18 +160,28 @@ def test_a_map_in_use_does_not_change():
 
 
 def test_auto_does_not_depend_on_the_first_view(scene, monkeypatch):
-    """A camera that looks at the field from behind is asked for first, last, and not at all."""
+    """It is decided by the frontal view, whichever view is asked for first."""
     for name, value in (("PROBE_STRIDE", 16), ("MIN_GRID_EVALUATIONS", 0)):
         monkeypatch.setattr(f"models.scene.{name}", value)
-    probes = []
-    for cameras in ((Camera(-1.5), Camera(1.4)), (Camera(1.4), Camera(-1.5)), (Camera(1.4),)):
+    decisions = []
+    for order in ((0, 1), (1, 0)):
         for name in ("_reliable", "grids"):
             monkeypatch.setattr(scene, name, {})
-        for camera in cameras:
-            scene.render(camera, 8, 24, sampler="auto")
-        probes.append((scene._reliable, next(iter(scene.grids[24].covered))))
-    assert probes[0][0] == probes[1][0] == probes[2][0]
-    assert all(Camera(fov_deg=scene.preset.fov_deg) in grids.covered for grids in scene.grids.values())
+        cameras = [Camera(-1.5), Camera(1.4)]
+        for index in order:
+            scene.render(cameras[index], 8, 24, sampler="auto")
+        assert Camera(fov_deg=scene.preset.fov_deg) in scene.grids[24].covered
+        decisions.append(scene._reliable)
+    assert decisions[0] == decisions[1]
+
+
+def test_auto_is_exact_on_a_gpu(scene, monkeypatch):
+    monkeypatch.setattr("models.scene.MIN_GRID_EVALUATIONS", 0)
+    monkeypatch.setattr(scene, "_reliable", {24: True})
+    assert scene._takes_grid(8, 24, "auto")
+    monkeypatch.setattr(type(scene.field), "device", torch.device("cuda"))
+    assert not scene._takes_grid(8, 24, "auto")
+    assert scene._takes_grid(8, 24, "grid")
 
 
 def test_only_where_interpolation_errs_all_points_are_asked_for():

@@ -45,7 +45,7 @@ def evaluate_field(
     solid: Bool[Tensor, "batch points"] | None = None,
     block: int | None = None,
 ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
-    """`siren(points, codes, directions)`, differentiable in whatever requires a gradient, in the leanest way there is.
+    """`siren(points, codes, directions)`, differentiable in whatever requires a gradient, with little kept for that.
 
     Args:
         visible: where False, the caller does not need the point: colour and density may be given as 0.
