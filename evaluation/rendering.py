@@ -23,12 +23,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from configs.data_configs import data_config
 from datasets.layout import DEPTH_UNIT
-from datasets.masks.files import check_face, read_mask
-from datasets.masks.maps import MaskTransform, network_input
+from datasets.masks.maps import MaskTransform
 from evaluation.test_set import EvaluationSet, TestMask
 from models.checkpoints import read_checkpoint
+from models.config import ModelConfig
 from models.pigan.cameras import FRONTAL, Camera
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
@@ -41,7 +40,6 @@ KINDS = ("own", "near", "novel", "styles")
 NEAR_YAW = 0.1          # radians between a mask's own view and its neighbour
 FIRST_STYLE = 1         # seeds of the styles: 1, 2, 3 ...
 SETTINGS = "settings.json"
-Options = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,8 @@ class RenderSettings:
     """All that an image depends on, beside its mask."""
 
     checkpoint: Path
-    answers: Options              # this run's answers to questions of the checkpoint's `opts`
+    model: ModelConfig            # what the checkpoint says, or this run instead
     dataset_type: str
-    merged: bool
-    use_contour: bool
-    transform: MaskTransform
     size: int                     # pixels
     samples: int                  # per ray, in each of two passes
     sampler: str                  # see `Scene.render`
@@ -61,6 +56,15 @@ class RenderSettings:
     styles: int
     max_block: int | None = None  # bounds the memory, changes no image
     rounded: bool = True          # colours are kept in 8 bits, as image files have them; False: as they are computed
+
+    @property
+    def transform(self) -> MaskTransform:
+        """How masks are framed, and the images to compare with."""
+        return self.model.input.transform
+
+    @property
+    def merged(self) -> bool:
+        return self.model.input.merged
 
     def facts(self) -> dict[str, Any]:
         """In words for the record of a folder and for the protocol."""
@@ -140,14 +144,16 @@ class Renders:
         """Render what is missing; gives the masks' names as they are finished.
 
         Args:
-            workers: processes, each with a single CPU thread; no image depends on their number.
+            workers: processes, each with a single CPU thread; no image depends on their number. 0: in this process.
             devices: dealt out to the processes in turn.
             shard: (k, n): only every nth of the missing masks, from the kth on, for a part of the work.
         """
         jobs = [(self, mask, kinds) for mask, kinds in self.missing(data, wanted)]
         numbers = {mask.name: index for index, mask in enumerate(data.masks)}
         jobs = [job for job in jobs if numbers[job[1].name] % shard[1] == shard[0]]
-        if jobs:
+        if workers == 0:
+            yield from map(render_mask, jobs)
+        elif jobs:
             yield from process_map(render_mask, jobs, min(workers, len(jobs)), devices)
 
     def load(self, kind: str, name: str) -> SavedViews:
@@ -174,14 +180,9 @@ def render_mask(job: tuple[Renders, TestMask, tuple[str, ...]]) -> str:
     """
     renders, mask, kinds = job
     settings = renders.settings
-    net = _model(settings.checkpoint, settings.answers, own_value() or "cpu")
-    config = data_config(settings.dataset_type)
-    space = config.label_space
-    labels = read_mask(mask.path, space)
-    check_face(mask.path, labels, space)
-    image = network_input(labels, space, settings.merged, settings.transform, settings.use_contour)
+    net = load_model(settings.checkpoint, settings.model, own_value() or "cpu")
     with torch.no_grad():
-        codes = net.encode(torch.from_numpy(image)[None].to(net.latent_avg.frequencies))
+        codes = net.encode(net.read(mask.path)[None])
     own = net.scene_of(codes, settings.max_block)
     for kind in kinds:
         if kind == "styles":
@@ -224,10 +225,13 @@ def _save(path: Path, shots: Sequence[tuple[Scene, tuple[float, float]]], settin
 
 
 @lru_cache(maxsize=2)
-def _model(checkpoint: Path, answers: Options, device: str) -> Sem2NeRF:
-    """The model of this process."""
-    contents = read_checkpoint(checkpoint)
-    return Sem2NeRF.from_contents({**contents, "opts": {**contents["opts"], **dict(answers)}}, checkpoint).to(device)
+def load_model(checkpoint: Path, config: ModelConfig, device: str = "cpu") -> Sem2NeRF:
+    """The model of this process.
+
+    Raises:
+        UserError: the checkpoint cannot be used or does not fit the configuration.
+    """
+    return Sem2NeRF.from_contents(read_checkpoint(checkpoint), checkpoint, config).to(device)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> "Report | None":
     networks = None if opts.shard else load_networks(opts.metrics, files, devices[0])
     out = Path(opts.exp_dir)
     renders = Renders.open(out / RENDERS, render_settings(opts, checkpoint, trained), opts.overwrite)
-    tests = TestViews(data, renders, _track)
+    tests = TestViews(data, renders, progress_bar)
     if networks is not None and "photographs" in needs_of(opts.metrics):
         tests.photographs()
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> "Report | None":
     print(f"{len(data.masks)} masks ({data.source}), {todo} of them to render")
     workers = opts.workers or (len(devices) if devices[0].type == "cuda" else os.cpu_count() or 1)
     finished = renders.render_missing(data, wanted, workers, [str(device) for device in devices], shard)
-    for _ in _bar(finished, "rendering", -(-todo // shard[1])):
+    for _ in progress_bar(finished, "rendering", -(-todo // shard[1])):
         pass
     if networks is None:
         print(f"part {shard[0] + 1} of {shard[1]} is rendered; run the same command without --shard when all are")
@@ -80,24 +80,24 @@ def main(argv: Sequence[str]) -> "Report | None":
 
 def render_settings(opts: argparse.Namespace, checkpoint: Path, trained: dict[str, Any]) -> "RenderSettings":
     """What the images depend on."""
+    from dataclasses import replace
+
     from datasets.masks.maps import MaskTransform
     from evaluation.metrics.diversity import STYLES
     from evaluation.rendering import RenderSettings
+    from models.config import ModelConfig
 
-    answers = {name: value for name, value in model_opts(opts, trained).items() if trained.get(name) != value}
+    model = ModelConfig.from_opts(model_opts(opts, trained))
     transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size,
                               data_config(opts.dataset_type).crop)
     return RenderSettings(
-        checkpoint, tuple(sorted(answers.items())), opts.dataset_type, opts.use_merged_labels, opts.use_contour,
-        transform, opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES,
+        checkpoint, replace(model, input=replace(model.input, transform=transform)), opts.dataset_type,
+        opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES,
         opts.pigan_infer_max_batch)
 
 
-def _track(numbers: Iterable[int], what: str) -> Iterable[int]:
-    return _bar(numbers, what, len(numbers))
-
-
-def _bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+def progress_bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    """The items, with a bar that says what is done with them and how many there are."""
     from tqdm import tqdm
 
     return tqdm(items, desc=what, total=total, unit="mask", dynamic_ncols=True, disable=None)

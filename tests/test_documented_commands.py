@@ -30,7 +30,7 @@ SHRUNK = {
 }
 ELSEWHERE = {  # the test file, and what it calls
     "draw_synth_gallery.py": ("test_mask_samples.py", "sample_view"),  # the script itself draws for minutes
-    "eval_demo.py": ("test_examination.py", "eval_demo"),
+    "eval_demo.py": ("test_eval_demo.py", "eval_demo"),
     "evaluate3d.py": ("test_evaluate3d.py", "evaluate3d"),
     "reproduce_paper.py": ("test_reproduce_paper.py", "reproduce_paper"),
     "run_ablations.py": ("test_run_ablations.py", "run_ablations"),

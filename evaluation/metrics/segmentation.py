@@ -83,6 +83,10 @@ class Segmented:
         """Over all pixels of the views, which is the field's convention."""
         return segmentation_score(torch.stack(self.counts).sum(0))
 
+    def first(self, count: int) -> Segmented:
+        """Of the first views only."""
+        return Segmented(self.found[:count], self.true[:count], self.counts[:count])
+
 
 def segment(evaluation: Evaluation, views: Iterable[tuple[Float[Tensor, "3 size size"], UInt8[Tensor, "size size"]]],
             ) -> Segmented:

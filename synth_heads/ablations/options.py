@@ -92,7 +92,8 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise UserError(f"{path}: cannot be read ({reason}); give a folder such as synth_heads/configs/ablations") from error
+        raise UserError(f"{path}: cannot be read ({reason}); give a folder such as "
+                        "synth_heads/configs/ablations") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: this is not YAML ({error}); write lines such as `patch_train: true`") from error
     if not isinstance(content, dict):

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from datasets.training_set import ImagesDataset3D
-from evaluation.face_segmentation.small_network import SmallFaceSegmenter, SegmenterConfig
+from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from evaluation.metrics.segmentation import SegmentationScore, confusion_matrix, segmentation_score
 from models.checkpoints import read_file
 from synth_heads.segmentation.augmentation import Augmentation, augment
@@ -159,8 +159,8 @@ class SegmenterTrainer:
                 "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "average": average}
 
 
-def score(net: SmallFaceSegmenter, held_out: LabelledImages, changed: Callable[[Tensor], Tensor] = lambda images: images,
-          ) -> SegmentationScore:
+def score(net: SmallFaceSegmenter, held_out: LabelledImages,
+          changed: Callable[[Tensor], Tensor] = lambda images: images) -> SegmentationScore:
     """How well a segmenter reads images, after `changed` (a blur, say) has been done to them."""
     net.eval()
     classes, device = net.config.classes, next(net.parameters()).device
