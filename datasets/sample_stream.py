@@ -6,7 +6,7 @@ from its position, and processes that share a batch take neighbouring positions,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,7 +22,7 @@ class BatchShard:
     batch: int  # samples of one micro-batch of one process
     rank: int = 0
     world: int = 1
-    micro_batches: int = 1  # a step's, one after the other
+    micro_batches: int = 1  # of a step, one after the other
 
     @property
     def step_samples(self) -> int:
@@ -36,7 +36,7 @@ class BatchShard:
 
 
 def index_at(position: int, length: int, seed: int) -> int:
-    """Which of `length` samples stands at a position of the stream; each once an epoch."""
+    """Which of `length` samples stands at a position of the stream; each comes up once per epoch."""
     epoch, within = divmod(position, length)
     return int(_order(length, seed, epoch)[within])
 
@@ -52,22 +52,18 @@ class SampleStream(Sampler[list[int]]):
     Args:
         length: samples of the data set.
         start: position of the first sample of the first step (of all processes).
-        pairs: samples that are drawn together, in place of single ones; they stand at neighbouring positions.
     """
 
-    def __init__(self, length: int, seed: int, share: BatchShard, start: int = 0,
-                 pairs: Sequence[tuple[int, int]] | None = None) -> None:
-        self.length, self.seed, self.share, self.start, self.pairs = length, seed, share, start, pairs
+    def __init__(self, length: int, seed: int, shard: BatchShard, start: int = 0) -> None:
+        self.length, self.seed, self.shard, self.start = length, seed, shard, start
 
-    def _at(self, position: int) -> int:
-        if self.pairs is None:
-            return index_at(position, self.length, self.seed)
-        return self.pairs[index_at(position // 2, len(self.pairs), self.seed)][position % 2]
+    def at(self, position: int) -> int:
+        """Which sample stands at a position of the stream."""
+        return index_at(position, self.length, self.seed)
 
     def __iter__(self) -> Iterator[list[int]]:
         start = self.start
         while True:
-            for micro_batch in range(self.share.micro_batches):
-                positions = self.share.positions(start, micro_batch)
-                yield [self._at(position) for position in positions]
-            start += self.share.step_samples
+            for micro_batch in range(self.shard.micro_batches):
+                yield [self.at(position) for position in self.shard.positions(start, micro_batch)]
+            start += self.shard.step_samples

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -26,15 +27,15 @@ from datasets.masks.files import check_face, read_mask
 from datasets.masks.lists import list_folder, list_names
 from datasets.masks.maps import MaskTransform, PreparedMask, prepare_mask
 from datasets.poses import find_pose_file, image_id, poses_of
-from synth_heads.data.edit_pairs import find_pairs
-from synth_heads.data.known_z import FILE, read_latents
-from synth_heads.generator.latent import LATENT_DIM, mirror_latent
 from utils.errors import UserError, settings_named
 
 IMAGE_FOLDERS = ("CelebA-HQ-img", "images", "image")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 LISTS = {"train": "train_paths.txt", "val": "val_paths.txt"}
-HELD_OUT = 50  # one of so many masks is held out for validation where there are no lists
+HELD_OUT = 50  # one mask in 50 is held out for validation where there are no lists
+
+# image id, and whether the sample is mirrored -> tensors of that sample, by name
+ExtraData = Callable[[int, bool], dict[str, Tensor]]
 
 
 class TrainItem(TypedDict):
@@ -46,7 +47,7 @@ class TrainItem(TypedDict):
     distance: UInt8[Tensor, "size size"] | None
     image: UInt8[Tensor, "3 output output"]
     pose: Float[Tensor, "2"]  # yaw, pitch, radians
-    latent: Float[Tensor, " zdim"] | None  # the head's code, where it is wanted
+    extra: dict[str, Tensor]  # what `ExtraData` says of it; the same names in all items
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,6 @@ class ImagesOptions:
     merged: bool = True  # `use_merged_labels`
     use_contour: bool = True
     cache: Path | None = None  # folder of the map cache
-    latents: bool = False  # also give the codes that the data set carries
     mirror: bool = False  # every sample also mirrored, left for right
 
 
@@ -69,21 +69,18 @@ class ImagesDataset3D(Dataset[TrainItem]):
     Args:
         root: the data root.
         masks: mask files inside it, see `find_masks`.
+        extra_data: called for every item.
 
     Raises:
-        UserError: the folder of photographs, the pose file or (if wanted) the codes are not there, or lack one that a
-            mask needs.
+        UserError: the folder of photographs or the pose file is not there, or lacks one that a mask needs.
     """
 
-    def __init__(self, root: Path, config: DataConfig, masks: list[Path], options: ImagesOptions) -> None:
-        self.config, self.masks, self.options = config, masks, options
+    def __init__(self, root: Path, config: DataConfig, masks: list[Path], options: ImagesOptions,
+                 extra_data: ExtraData | None = None) -> None:
+        self.config, self.masks, self.options, self.extra_data = config, masks, options, extra_data
         self.images = _find_images(root, masks)
         self.poses = _find_poses(masks, config)
-        self.latents = _find_latents(root, masks) if options.latents else None
         recipe = (config.label_space, options.merged, options.transform, config.crop)
-        if options.mirror and self.latents and len(next(iter(self.latents.values()))) != LATENT_DIM:
-            raise UserError(f"`mirror`: the codes in {root / FILE} are not those of SynthHeads, so they cannot be "
-                            "mirrored; leave out `mirror` or `latent_lambda`")
         self.cache = None
         if options.cache is not None:
             self.cache = MapCache(options.cache, repr(recipe), planes=3 if options.use_contour else 1)
@@ -94,12 +91,6 @@ class ImagesDataset3D(Dataset[TrainItem]):
         space = self.config.label_space
         return space.merged if self.options.merged and space.merged is not None else space
 
-    def pairs(self) -> list[tuple[int, int]]:
-        """Items that show a head before and after an edit, mirrored ones too; see `synth_heads.data.edit_pairs`."""
-        ids = [image_id(path) for path in self.masks]
-        pairs, count = find_pairs(ids, [tuple(self.poses[identity]) for identity in ids]), len(ids)
-        return [(before + shift, after + shift) for shift in range(0, len(self), count) for before, after in pairs]
-
     def __len__(self) -> int:
         return len(self.masks) * (2 if self.options.mirror else 1)
 
@@ -108,18 +99,17 @@ class ImagesDataset3D(Dataset[TrainItem]):
         Raises:
             UserError: the mask or the photograph cannot be used.
         """
-        if index >= len(self.masks):
-            return mirrored(self[index - len(self.masks)], self.label_space)
-        path = self.masks[index]
-        mask = self._mask(path)
-        planes = [None if plane is None else torch.from_numpy(plane.copy())
-                  for plane in (mask.label, mask.contour, mask.distance)]
-        return TrainItem(
-            name=path.stem, label=planes[0], contour=planes[1], distance=planes[2],
-            image=torch.from_numpy(self._image(self.images[image_id(path)])),
-            pose=torch.tensor(self.poses[image_id(path)], dtype=torch.float32),
-            latent=torch.from_numpy(self.latents[image_id(path)]) if self.latents else None,
+        path, flip = self.masks[index % len(self.masks)], index >= len(self.masks)
+        mask, image = self._mask(path), image_id(path)
+        label, contour, distance = (None if plane is None else torch.from_numpy(plane.copy())
+                                    for plane in (mask.label, mask.contour, mask.distance))
+        item = TrainItem(
+            name=path.stem, label=label, contour=contour, distance=distance,
+            image=torch.from_numpy(self._image(self.images[image])),
+            pose=torch.tensor(self.poses[image], dtype=torch.float32),
+            extra=self.extra_data(image, flip) if self.extra_data is not None else {},
         )
+        return mirrored(item, self.label_space) if flip else item
 
     def _mask(self, path: Path) -> PreparedMask:
         options, transform = self.options, self.options.transform
@@ -155,15 +145,13 @@ class ImagesDataset3D(Dataset[TrainItem]):
 
 
 def mirrored(item: TrainItem, space: LabelSpace) -> TrainItem:
-    """A sample as a mirror shows it: its person's left is right."""
+    """A sample as a mirror shows it: left parts are right ones. Its extra data stays as it is."""
     swap = torch.tensor(space.mirrored, dtype=torch.uint8)
     yaw, pitch = item["pose"].unbind()
-    latent = item["latent"]
+    contour, distance = (None if plane is None else plane.flip(-1) for plane in (item["contour"], item["distance"]))
     return TrainItem(
-        name=f"{item['name']} (mirrored)", label=swap[item["label"].long()].flip(-1), image=item["image"].flip(-1),
-        **{plane: None if item[plane] is None else item[plane].flip(-1) for plane in ("contour", "distance")},
-        pose=torch.stack([torch.pi - yaw, pitch]),
-        latent=None if latent is None else torch.from_numpy(mirror_latent(latent.numpy())),
+        name=f"{item['name']} (mirrored)", label=swap[item["label"].long()].flip(-1), contour=contour,
+        distance=distance, image=item["image"].flip(-1), pose=torch.stack([torch.pi - yaw, pitch]), extra=item["extra"],
     )
 
 
@@ -237,12 +225,3 @@ def _find_poses(masks: list[Path], config: DataConfig) -> dict[int, tuple[float,
                         "data set's pose file there") from error
     return poses_of(masks, file, config.pose_format, kind="mask ",
                     otherwise="leave the mask out with `train_paths_conf` and `test_paths_conf`")
-
-
-def _find_latents(root: Path, masks: list[Path]) -> dict[int, np.ndarray]:
-    latents = read_latents(root, "`latent_lambda`").by_image()
-    missing = [path for path in masks if image_id(path) not in latents]
-    if missing:
-        raise UserError(f"{root / FILE}: no code for mask {missing[0].name}; leave the mask out with "
-                        "`train_paths_conf` and `test_paths_conf`, or train without `latent_lambda`")
-    return latents

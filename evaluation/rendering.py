@@ -59,11 +59,12 @@ class RenderSettings:
 
     @property
     def transform(self) -> MaskTransform:
-        """How masks are framed, and the images to compare with."""
+        """How masks are framed, and images to compare with."""
         return self.model.input.transform
 
     @property
     def merged(self) -> bool:
+        """Whether the model reads merged labels."""
         return self.model.input.merged
 
     def facts(self) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from configs.data_configs import CameraPreset, config_of_opts, get_camera_preset
 from datasets.masks.mask_input import MaskInput
 from models.encoders.swin_encoder import SWIN_SIZES
-from models.pigan.camera_presets import CameraPreset, get_camera_preset
 from models.pigan.siren import FILM_LAYERS
 from utils.errors import UserError
+
+NOT_OF_TRAINING = ("image_load_size", "image_crop_size", "label_order")  # these say how masks are read here and now
+FRAMING_OPTIONS = {"image_load_size": "load_size", "image_crop_size": "crop_size", "src_input_size": "input_size"}
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class ModelConfig:
     """Architecture of encoder and decoder; defaults are the published model's for faces."""
 
     encoder_type: str = "SwinEncoder"  # a key of SWIN_SIZES
-    input: MaskInput = MaskInput()  # how masks are read; decides about the encoder's channels and pixels
+    input: MaskInput = field(default_factory=MaskInput)  # how masks are read: the encoder's channels and pixels
     width: int = 256  # hidden units of the field
     z_dim: int = 256  # input of the mapping network
     camera_preset: str = "CelebAMask_HQ"  # camera and compositing constants
@@ -88,3 +92,44 @@ class ModelConfig:
     @property
     def camera(self) -> CameraPreset:
         return get_camera_preset(self.camera_preset)
+
+
+def with_options(contents: Mapping[str, Any], answers: Mapping[str, Any], source: str | Path) -> dict[str, Any]:
+    """A checkpoint's contents as if it had been trained with some other options, from which the model can be built.
+
+    Args:
+        contents: as `models.checkpoints.read_checkpoint` gives them.
+        answers: any of dataset_type, pigan_curriculum_type, use_merged_labels, encoder_not_zplus, src_input_size,
+            image_load_size, image_crop_size and label_order.
+        source: of the contents, for messages.
+
+    Returns:
+        The contents with these answers in `opts` and `input`; `opts["dataset_type"]` is always there.
+
+    Raises:
+        UserError: the answers contradict the checkpoint, or its own options do.
+    """
+    trained = {name: value for name, value in answers.items() if name not in NOT_OF_TRAINING}
+    asked = {**contents, "opts": {**contents["opts"], **trained}}
+    tables = {name for name in ("dataset_type", "pigan_curriculum_type", "use_merged_labels") if name in answers}
+    try:
+        config, reader = config_of_opts(asked["opts"]), MaskInput.of_checkpoint(asked)
+        channels = reader.channels
+        if tables:
+            reader = replace(reader, label_space=config.label_space.name,
+                             merged=answers.get("use_merged_labels", reader.merged),
+                             transform=replace(reader.transform, crop=config.crop))
+        if reader.channels != channels:
+            raise UserError(f"masks would have {reader.channels} channels, the network reads {channels}")
+    except UserError as error:
+        if not tables:
+            raise UserError(f"{source}: its own options do not work here: {error}") from error
+        names = " and ".join(f"`{name}`" for name in sorted(tables))
+        raise UserError(f"{error}; leave out {names} to take this from the checkpoint") from error
+    if answers.get("dataset_type", config.name) != config.name:
+        raise UserError(f"`dataset_type` {answers['dataset_type']} does not go with the camera preset "
+                        f"{config.camera_preset}; leave it out, or give a checkpoint for this data set")
+    sizes = {field: answers[name] for name, field in FRAMING_OPTIONS.items() if name in answers}
+    reader = replace(reader, label_order=answers.get("label_order", reader.label_order),
+                     transform=replace(reader.transform, **sizes))
+    return {**asked, "opts": {**asked["opts"], "dataset_type": config.name}, "input": reader.to_dict()}

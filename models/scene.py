@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.pigan.camera_presets import CameraPreset
+from configs.data_configs import CameraPreset
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
 from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid

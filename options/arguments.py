@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
-def add_flag(parser: argparse._ActionsContainer, name: str, help: str) -> None:
+def add_flag(parser: argparse._ActionsContainer, name: str, help: str, *aliases: str) -> None:
     """A flag that can be given bare (`--flag`) or with a value (`--flag False`)."""
-    parser.add_argument(name, type=boolean, nargs="?", const=True, default=False, metavar="BOOL", help=help)
+    parser.add_argument(name, *aliases, type=boolean, nargs="?", const=True, default=False, metavar="BOOL", help=help)
 
 
 def positive(text: str) -> int:
@@ -53,7 +54,7 @@ def seed(text: str) -> int:
 
 
 def ray_samples(text: str) -> int:
-    """Samples a ray: placing more of them where the surface is takes three at least."""
+    """Samples per ray: placing more of them where the surface is takes three at least."""
     return _bounded_integer(text, 3)
 
 
@@ -73,6 +74,42 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
     for action in parser._actions:
         action.default = argparse.SUPPRESS
     return opts, set(vars(parser.parse_args(argv)))
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The options of a run that can be continued: those not given again are those of the run."""
+
+    build_parser: Callable[[], argparse.ArgumentParser]
+    check: Callable[[argparse.Namespace], None]  # refuses values that cannot work
+    per_start: frozenset[str]  # options of one start of the program, never taken over from an earlier one
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse and check; a run that is continued in `exp_dir` gives the defaults.
+
+        Raises:
+            UserError: a value is out of range, or options contradict each other.
+        """
+        opts = self.build_parser().parse_args(argv)
+        continued = opts.exp_dir and (opts.auto_resume or getattr(opts, "continue_training", False))
+        names = set(vars(opts)) - self.per_start
+        return self._parse(argv, options_of_run(Path(opts.exp_dir), names) if continued else {})
+
+    def inherit(self, earlier: Mapping[str, Any], argv: Sequence[str]) -> argparse.Namespace:
+        """The same with a checkpoint's `opts` as defaults.
+
+        Raises:
+            UserError: as `parse`.
+        """
+        names = set(vars(self.build_parser().parse_args(argv))) - self.per_start
+        return self._parse(argv, {name: value for name, value in earlier.items() if name in names})
+
+    def _parse(self, argv: Sequence[str], defaults: Mapping[str, Any]) -> argparse.Namespace:
+        parser = self.build_parser()
+        parser.set_defaults(**defaults)
+        opts = parser.parse_args(argv)
+        self.check(opts)
+        return opts
 
 
 def options_of_run(exp_dir: Path, names: Set[str]) -> dict[str, Any]:

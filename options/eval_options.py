@@ -95,13 +95,14 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
 
     machine = parser.add_argument_group("speed and memory")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    machine.add_argument("--gpu_ids", default="0", help="with --device auto: rendering is spread over these GPUs")
+    machine.add_argument("--gpu_ids", default="0",
+                         help="with --device auto or cuda: rendering is spread over these GPUs")
     machine.add_argument("--workers", type=positive,
                          help="processes that render; default: one per GPU, or one per core")
     machine.add_argument("--shard", type=shard, metavar="K/N", help="render only the Kth of N parts of the masks (1/4 "
                          "... 4/4 on four machines with one disk), and measure nothing; then run without it")
-    machine.add_argument("--pigan_infer_max_batch", type=positive, default=50_000,
-                         help="most points evaluated at a time; lower it if memory runs out")
+    machine.add_argument("--pigan_infer_max_batch", type=positive,
+                         help="most points evaluated at a time; default: as many as suit the device")
     add_flag(machine, "--debug", "show the full traceback of an error")
     return parser
 
@@ -139,7 +140,7 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
     """Fill in what the checkpoint's `opts` decide, as for inference, and where the data set lies.
 
     Raises:
-        UserError: the command line contradicts the checkpoint.
+        UserError: there is no data set.
     """
     out = inference_options.complete(opts, given | {"data_path"}, trained)
     if out.data_path is None:

@@ -11,12 +11,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
 from options.eval_options import complete, parse_options
-from options.inference_options import find_checkpoint, model_opts
+from options.inference_options import find_checkpoint, model_answers
 from utils.cli import command, run
 
 if TYPE_CHECKING:
     from evaluation.rendering import RenderSettings
     from evaluation.report import Report
+    from models.config import ModelConfig
 
 RENDERS, RESULTS, TABLE, SHEET = "renders", "results.json", "results.md", "sheet.png"
 
@@ -39,11 +40,11 @@ def main(argv: Sequence[str]) -> "Report | None":
     from evaluation.test_set import EvaluationSet
     from evaluation.test_views import TestViews
     from models.checkpoints import read_checkpoint
-    from models.pigan.camera_presets import get_camera_preset
+    from models.config import ModelConfig, with_options
     from utils.device import pick_devices
 
-    trained = read_checkpoint(checkpoint)["opts"]
-    opts = complete(opts, given, trained)
+    contents = with_options(read_checkpoint(checkpoint), model_answers(opts, given), checkpoint)
+    opts, model = complete(opts, given, contents["opts"]), ModelConfig.from_contents(contents)
     data = EvaluationSet.find(opts.data_path, data_config(opts.dataset_type), opts.eval_paths_conf, opts.n_images)
     check_data(opts.metrics, data)
     devices = pick_devices(opts.device, opts.gpu_ids)     # all render, the first also measures
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> "Report | None":
     # files that are missing are named before hours of rendering
     networks = None if opts.shard else load_networks(opts.metrics, files, devices[0])
     out = Path(opts.exp_dir)
-    renders = Renders.open(out / RENDERS, render_settings(opts, checkpoint, trained), opts.overwrite)
+    renders = Renders.open(out / RENDERS, render_settings(opts, checkpoint, model), opts.overwrite)
     tests = TestViews(data, renders, progress_bar)
     if networks is not None and "photographs" in needs_of(opts.metrics):
         tests.photographs()
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> "Report | None":
     if networks is None:
         print(f"part {shard[0] + 1} of {shard[1]} is rendered; run the same command without --shard when all are")
         return None
-    evaluation = Evaluation(tests, networks, get_camera_preset(opts.pigan_curriculum_type).fov_deg,
+    evaluation = Evaluation(tests, networks, model.camera.fov_deg,
                             min(len(tests), opts.style_masks))
     results = measure(evaluation, opts.metrics)
     report = Report(protocol(evaluation, opts.metrics, files), results, evaluation.notes)
@@ -78,22 +79,13 @@ def main(argv: Sequence[str]) -> "Report | None":
     return report
 
 
-def render_settings(opts: argparse.Namespace, checkpoint: Path, trained: dict[str, Any]) -> "RenderSettings":
+def render_settings(opts: argparse.Namespace, checkpoint: Path, model: "ModelConfig") -> "RenderSettings":
     """What the images depend on."""
-    from dataclasses import replace
-
-    from datasets.masks.maps import MaskTransform
     from evaluation.metrics.diversity import STYLES
     from evaluation.rendering import RenderSettings
-    from models.config import ModelConfig
 
-    model = ModelConfig.from_opts(model_opts(opts, trained))
-    transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size,
-                              data_config(opts.dataset_type).crop)
-    return RenderSettings(
-        checkpoint, replace(model, input=replace(model.input, transform=transform)), opts.dataset_type,
-        opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES,
-        opts.pigan_infer_max_batch)
+    return RenderSettings(checkpoint, model, opts.dataset_type, opts.test_output_size, opts.pigan_infer_ray_step,
+                          opts.sampler, opts.latent_mask, STYLES, opts.pigan_infer_max_batch)
 
 
 def progress_bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:

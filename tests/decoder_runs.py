@@ -1,13 +1,12 @@
-"""Runs of scripts/train_pigan.py in this process, and what their checkpoints say."""
+"""Runs of commands that train a decoder, in this process, and what their checkpoints say."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import torch
 from tiny_training import paint_head
-
-from scripts.train_pigan import main
 
 
 def paint_images(folder: Path, count: int, size: int = 32) -> Path:
@@ -22,8 +21,9 @@ def contents(exp_dir: Path, name: str = "latest_model.pt") -> dict:
     return torch.load(Path(exp_dir) / "checkpoints" / name, weights_only=True)
 
 
-def resume_from_milestone(exp_dir: Path, step: int, folder: Path) -> dict:
-    """Go on from iteration_<step>.pt of a finished run, in another folder, to the same end; its last checkpoint."""
+def resume_from_milestone(main: Callable, exp_dir: Path, step: int, folder: Path) -> dict:
+    """Go on from iteration_<step>.pt of a finished run of a command, in another folder, to the same end; its last
+    checkpoint."""
     shutil.copytree(exp_dir, folder, ignore=lambda _, names: {
         name for name in names if name.endswith((".pt", ".pth")) and name != f"iteration_{step}.pt"})
     main([f"--exp_dir={folder}", "--auto_resume", "--device=cpu"])

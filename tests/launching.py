@@ -17,8 +17,8 @@ import psutil
 from child_processes import end, register, tree
 
 ROOT = Path(__file__).resolve().parents[1]
-PRELOAD = ["launching", "torch.utils.tensorboard", "scripts.train3d", "training.coach3d", "timm.optim",
-           "training.pigan_coach"]
+PRELOAD = ["launching", "torch.utils.tensorboard", "scripts.train3d", "training.objectives.sem2nerf",
+           "training.objectives.pigan_adversarial"]
 
 
 def context():
@@ -32,7 +32,7 @@ def context():
 
 
 def _train(argv, environment, output, damage, script):
-    """Runs in the child: a script with its console in a file."""
+    """Runs in the child: a script (its module, or one of scripts/) with its console in a file."""
     import torch
 
     torch.set_num_threads(1)
@@ -44,7 +44,7 @@ def _train(argv, environment, output, damage, script):
         damage()
     from utils.cli import run
 
-    run(importlib.import_module(f"scripts.{script}").main, argv)
+    run(importlib.import_module(script if "." in script else f"scripts.{script}").main, argv)
 
 
 class Run:

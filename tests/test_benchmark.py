@@ -8,7 +8,8 @@ from tiny import tiny_model
 
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.fast.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import style_code
 from scripts import benchmark
 from scripts.dev.benchmark_plot import draw_growth

@@ -143,7 +143,7 @@ class PoisonedBatch:
     """The photograph in the fifth batch holds NaN."""
 
     def __call__(self):
-        import training.coach3d as module
+        import training.objectives.sem2nerf as module
 
         move, count = module.to_device, 0
 

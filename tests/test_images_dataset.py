@@ -18,10 +18,11 @@ from tiny_training import make_cat_data, make_data
 
 from configs.data_configs import data_config
 from datasets.masks.cache import MapCache
-from datasets.masks.maps import MaskTransform, prepare_mask, read_mask
+from datasets.masks.files import read_mask
+from datasets.masks.maps import MaskTransform, prepare_mask
 from datasets.sample_stream import BatchShard, SampleStream, index_at
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks, mirrored
-from training.loading import checked, to_device, training_loader
+from training.loading import checked, collate, to_device, training_loader
 from utils.errors import UserError
 
 FACES, CATS = data_config("celebahq_seg_to_3dface"), data_config("catmask_seg_to_3dface")
@@ -77,10 +78,7 @@ def test_official_input_and_target(golden, tmp_path):
         root = (make_data if tag == "celebahq" else make_cat_data)(tmp_path / tag, count=2)
         shutil.copy(GOLDEN / "masks" / folder / "0.png", root / "mask" / "1.png")
         data = dataset(root, config, ImagesOptions(MaskTransform(320, 256, 224), 64))
-        items = [data[0]]
-        loaded = {key: torch.stack([item[key] for item in items]) for key in ("label", "contour", "distance", "image",
-                                                                             "pose")}
-        masks = to_device(loaded, label_nc, torch.device("cpu")).masks
+        masks = to_device(collate([data[0]]), label_nc, torch.device("cpu")).masks
         expected = str(golden(f"train_step_{tag}")["x_sha"])
         assert hashlib.sha256(masks.numpy().tobytes()).hexdigest() == expected
 
@@ -181,7 +179,7 @@ def test_damaged_files_are_named_also_by_loader_processes(faces):
     photograph.write_bytes(photograph.read_bytes()[:500])
     with pytest.raises(UserError, match=r"1\.jpg: this photograph cannot be read"):
         dataset(faces)[0]
-    loader = training_loader(dataset(faces), 0, BatchShard(3), 0, workers=1, pin=False)
+    loader = training_loader(dataset(faces), SampleStream(3, 0, BatchShard(3)), workers=1, pin=False)
     with pytest.raises(UserError, match=r"^[^\n]*1\.jpg: this photograph cannot be read[^\n]*$"):
         next(checked(loader))
 
@@ -189,7 +187,7 @@ def test_damaged_files_are_named_also_by_loader_processes(faces):
 @pytest.mark.parametrize("hung", [False, True])
 def test_loader_processes_end_with_the_batches(faces, hung):
     """Also one that hangs; Python would wait for it at its own exit."""
-    loader = training_loader(dataset(faces), 0, BatchShard(3), 0, workers=1, pin=False)
+    loader = training_loader(dataset(faces), SampleStream(3, 0, BatchShard(3)), workers=1, pin=False)
     with contextlib.closing(checked(loader)) as batches:
         next(batches)
         (worker,) = multiprocessing.active_children()
@@ -278,7 +276,7 @@ def test_shares_make_up_the_stream():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_follows_the_stream(faces, workers):
     data = dataset(faces)
-    loader = training_loader(data, 3, BatchShard(2), start=4, workers=workers, pin=False)
+    loader = training_loader(data, SampleStream(3, 3, BatchShard(2), start=4), workers=workers, pin=False)
     with contextlib.closing(checked(loader)) as batches:
         names = [name for batch, _ in zip(batches, range(4)) for name in batch["name"]]
     assert names == [data.masks[index_at(position, 3, 3)].stem for position in range(4, 12)]
@@ -301,3 +299,13 @@ def test_mirrored_samples_follow_the_others(faces):
     for name in ("label", "contour", "distance", "image"):
         assert torch.equal(again[name], item[name]), name
     assert again["pose"].tolist() == pytest.approx(item["pose"].tolist())
+
+
+def test_extra_data_arrives_with_its_batch(faces):
+    """The hook says what a sample holds besides, mirrored or not."""
+    train, _, _ = find_masks(faces, FACES)
+    data = ImagesDataset3D(faces, FACES, train, replace(OPTIONS, mirror=True),
+                           lambda image, flipped: {"number": torch.tensor([image, 10 * flipped])})
+    batch = to_device(collate([data[0], data[4]]), 16, torch.device("cpu"))
+    assert batch.extra["number"].tolist() == [[1, 0], [2, 10]]
+    assert to_device(collate([dataset(faces)[0]]), 16, torch.device("cpu")).extra == {}

@@ -11,7 +11,7 @@ from conftest import ROOT, SHARED
 from PIL import Image
 
 from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
-from datasets.masks.maps import MaskWarning, read_mask
+from datasets.masks.files import MaskWarning, read_mask
 from utils.errors import UserError
 from utils.images import colour_labels
 
@@ -122,10 +122,11 @@ BAD = {
     "no face": (lambda f: save(f, np.where(tiny_face() == 1, 0, tiny_face())), {}, r"no face.*found: nose, hair, neck"),
     "unknown colours": (lambda f: save(f, colour_labels(tiny_face(), ((0, 0, 0), (205, 0, 0), *FACES.palette[2:]))), {},
                         r"the colour \(205, 0, 0\) at x=2, y=2 is not in the table.*1 of 5 colours.*repaint"),
-    "no colours": (lambda f: save(f, tiny_face()), {"encoding": "colour"}, r"has no colours; leave out `mask_encoding`"),
+    "no colours": (lambda f: save(f, tiny_face()), {"encoding": "colour"},
+                   r"has no colours; leave out `mask_encoding`"),
     "no numbers": (lambda f: save(f, colour_labels(tiny_face(), FACES.palette)), {"encoding": "index"},
                    r"holds colours, not label numbers; leave out `mask_encoding` index"),
-    "not a image": (lambda f: f.write_text("hello"), {}, r"cannot be read.*damaged or is no image"),
+    "not an image": (lambda f: f.write_text("hello"), {}, r"cannot be read.*damaged or is no image"),
     "nothing in it": (lambda f: f.write_bytes(b""), {}, r"cannot be read"),
     "missing": (lambda f: None, {}, r"there is no such mask"),
 }

@@ -9,6 +9,7 @@ from conftest import GOLDEN
 from PIL import Image
 
 from configs.label_spaces import LABEL_SPACES
+from datasets.masks.files import read_mask
 from datasets.masks.maps import (
     MaskTransform,
     contour_map,
@@ -16,7 +17,6 @@ from datasets.masks.maps import (
     merge_labels,
     network_input,
     prepare_mask,
-    read_mask,
     to_network_input,
 )
 from utils.errors import UserError

@@ -11,8 +11,8 @@ from evaluation.metrics.diversity import diversity, l2, style_pairs
 from evaluation.metrics.image_quality import depth_error, match_label_colours, psnr, ssim
 from evaluation.metrics.mask_pose import SPACE, face_layout, fit_pose
 from evaluation.metrics.segmentation import confusion_matrix, segmentation_score
-from evaluation.metrics.view_consistency import SeenView, as_seen, project, reprojection, surface_points
-from models.pigan.cameras import Camera, camera_rays
+from evaluation.metrics.view_consistency import SeenView, as_seen, reprojection, surface_points
+from models.pigan.cameras import Camera, camera_rays, project
 from models.scene import View
 
 FOV = 12.0

@@ -9,7 +9,8 @@ from tiny import tiny_model
 
 from models.pigan.cameras import Camera, camera_origins, camera_to_world, pixel_directions, rotate
 from models.pigan.codes import Codes
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import style_code
 from models.scene import Scene
 

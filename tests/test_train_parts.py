@@ -6,30 +6,32 @@ from argparse import Namespace
 import numpy as np
 import pytest
 import torch
-from tiny_training import make_decoder
+from tiny_training import make_data, make_decoder, make_steps
 from torch import nn
 
 from configs.label_spaces import LABEL_SPACES
+from models.pigan.cameras import patch_rays
+from models.pigan.sampling import RayNoise
 from models.sem2nerf import Sem2NeRF
 from options.train_options import parse
 from training import build
-from training.drop_path import DropPaths, GivenDropPath
-from training.extreme_poses import FACE_RANGES
+from training.extreme_poses import ExtremePoseRanges
+from training.loop import TrainingLoop
+from training.objectives.sem2nerf import Sem2NeRFObjective
 from training.patches import PatchConfig
-from training.rays import patch_rays
 from training.runtime.loss_record import LossRecord
 from training.runtime.processes import World
-from training.runtime.state import RunState
 from training.runtime.weight_average import WeightAverage
 from training.size_schedule import Stage
-from training.step_noise import StepNoiseConfig, draw
+from training.step import PatchGenerator, Rendering
+from training.step_noise import StepNoiseConfig, sample_step_noise
 from utils.errors import UserError
 from utils.panels import CAPTION, GAP, mask_image, panel, with_frame
 
 CPU = torch.device("cpu")
 ALONE = World(CPU)
-CONFIG = StepNoiseConfig(seed=1, samples=3, hierarchical=True, patches=PatchConfig(0.2), extreme_poses=FACE_RANGES,
-                    extreme_probability=0.5, drop_paths=2)
+CONFIG = StepNoiseConfig(seed=1, samples=3, hierarchical=True, patches=PatchConfig(0.2),
+                    extreme_poses=ExtremePoseRanges((0.4, 0.55), (0.3, 0.45)), extreme_probability=0.5, drop_paths=2)
 
 
 def parts(draws):
@@ -40,22 +42,22 @@ def parts(draws):
 def test_a_sample_draws_the_same_in_any_company(shift):
     config = StepNoiseConfig(**{**vars(CONFIG), "patches": PatchConfig(0.2, shift=shift)})
     for step in range(4):  # some at extreme poses
-        together = parts(draw(config, step, [8, 9, 10, 11], 8, 4, 6, CPU))
-        alone = [parts(draw(config, step, [position], 8, 4, 6, CPU)) for position in (8, 9, 10, 11)]
+        together = parts(sample_step_noise(config, step, [8, 9, 10, 11], 8, 4, 6, CPU))
+        alone = [parts(sample_step_noise(config, step, [position], 8, 4, 6, CPU)) for position in (8, 9, 10, 11)]
         for whole, *single in zip(together, *alone, strict=True):
             assert torch.equal(whole, torch.cat(single))
 
 
 def test_draws_differ():
-    first = parts(draw(CONFIG, 0, [0, 1], 0, 2, 6, CPU))
+    first = parts(sample_step_noise(CONFIG, 0, [0, 1], 0, 2, 6, CPU))
     assert all(not torch.equal(part[0], part[1]) for part in first), "between samples"
-    for other in (draw(CONFIG, 1, [2, 3], 2, 2, 6, CPU),
-                  draw(StepNoiseConfig(**{**vars(CONFIG), "seed": 2}), 0, [0, 1], 0, 2, 6, CPU)):
+    for other in (sample_step_noise(CONFIG, 1, [2, 3], 2, 2, 6, CPU),
+                  sample_step_noise(StepNoiseConfig(**{**vars(CONFIG), "seed": 2}), 0, [0, 1], 0, 2, 6, CPU)):
         assert not torch.equal(other.noise.perturbation, first[1])
 
 
 def test_share_of_extreme_poses():
-    extreme = [draw(CONFIG, step, [step], step, 1, 1, CPU).extreme_poses for step in range(400)]
+    extreme = [sample_step_noise(CONFIG, step, [step], step, 1, 1, CPU).extreme_poses for step in range(400)]
     assert 160 < sum(poses is not None for poses in extreme) < 240
     offset = (torch.cat([poses for poses in extreme if poses is not None]) - math.pi / 2).abs().amax(1)
     assert offset.min() >= 0.3 - 1e-6
@@ -63,7 +65,7 @@ def test_share_of_extreme_poses():
 
 def test_whole_image_without_patches():
     config = StepNoiseConfig(**{**vars(CONFIG), "patches": None})
-    grid = draw(config, 0, [0], 0, 1, 5, CPU).grid
+    grid = sample_step_noise(config, 0, [0], 0, 1, 5, CPU).grid
     line = torch.linspace(-1, 1, 5)
     torch.testing.assert_close(grid[0, 0, :, 0], line)
     torch.testing.assert_close(grid[0, :, 0, 1], line)
@@ -78,34 +80,6 @@ def test_patch_rays_of_a_whole_image_are_its_pixels():
     origin, expected = camera_rays(Camera(1.3, 1.8), 8, 12)
     torch.testing.assert_close(origins[0], origin)
     torch.testing.assert_close(directions[0], expected, rtol=0, atol=1e-6)
-
-
-def test_given_drop_path():
-    layer = GivenDropPath(0.25).train()
-    x = torch.ones(3, 2)
-    assert torch.equal(layer(x), x), "no numbers, nothing dropped"
-    layer.draws = torch.tensor([0.2, 0.25, 0.9])
-    torch.testing.assert_close(layer(x), torch.tensor([[0.0, 0.0], [4 / 3, 4 / 3], [4 / 3, 4 / 3]]))
-    assert torch.equal(layer.eval()(x), x)
-
-
-def test_drop_paths_replace_timms():
-    from models.encoders.swin_encoder import SwinEncoder
-
-    encoder = SwinEncoder("SwinEncoderNano", 5, 64, 4).train()
-    keys = list(encoder.state_dict())
-    paths = DropPaths(encoder)
-    assert paths.count == 2 * 7, "two in each block but the first, of 2 + 4 + 2"
-    assert list(encoder.state_dict()) == keys
-    nn.init.normal_(encoder.head.fc.weight)
-    x = torch.randn(2, 5, 64, 64)
-    paths.give(torch.tensor([[0.9] * 14, [0.0] * 14]))
-    one, other = encoder(x), encoder(x)
-    assert torch.equal(one, other), "no hidden generator"
-    paths.give(torch.tensor([[0.9] * 14, [0.9] * 14]))
-    changed = encoder(x)
-    assert torch.equal(changed[0], one[0])
-    assert not torch.equal(changed[1], one[1])
 
 
 def test_weight_average():
@@ -151,15 +125,18 @@ def test_panel():
     assert not framed[4, 4].any()
 
 
-def settled(*flags):
-    opts = parse(["--exp_dir=x", "--encoder_type=SwinEncoderNano", "--src_input_size=64", "--pigan_hidden_dim=16",
+def parsed(*flags):
+    return parse(["--exp_dir=x", "--encoder_type=SwinEncoderNano", "--src_input_size=64", "--pigan_hidden_dim=16",
                   "--pigan_zdim=8", *flags])
-    return build.settle(opts, (Stage(0, 64, 32),))
+
+
+def resolved(*flags):
+    return build.resolve_options(parsed(*flags), (Stage(0, 64, 32),))
 
 
 def test_channels_and_sizes_follow():
     def sizes(*flags):
-        opts = settled(*flags)
+        opts = resolved(*flags)
         return opts.label_nc, opts.input_nc, opts.image_load_size, opts.image_crop_size, opts.output_size
 
     assert sizes() == (19, 19, 320, 256, 64)
@@ -167,53 +144,62 @@ def test_channels_and_sizes_follow():
     assert sizes("--dataset_type=catmask_seg_to_3dface", "--use_merged_labels", "--use_contour", "--label_nc=8",
                  "--input_nc=10")[:2] == (8, 10)
     assert sizes("--output_size=512")[2:] == (640, 512, 512)
-    with pytest.raises(UserError, match=r"--label_nc 8: .* it is 16"):
-        settled("--use_merged_labels", "--label_nc=8")
+    with pytest.raises(UserError, match=r"`label_nc` 8: .* it is 16"):
+        resolved("--use_merged_labels", "--label_nc=8")
 
 
 def test_start_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # no pretrained_models/ here
     said = []
     with pytest.raises(UserError, match=r"pigan-celeba-pretrained.pth: the pretrained decoder is missing"):
-        build.build_net(settled(), None, None, said.append)
+        build.build_net(resolved(), None, None, said.append)
     decoder = make_decoder(tmp_path / "decoder.pth")
-    net = build.build_net(settled(f"--pigan_weights={decoder}"), None, None, said.append)
+    net = build.build_net(resolved(f"--pigan_weights={decoder}"), None, None, said.append)
     assert torch.equal(net.siren.final_layer.bias, torch.full((1,), 5.0))
     assert not any(p.requires_grad for p in net.decoder.parameters())
     assert all(p.requires_grad for p in net.encoder.parameters())
     assert said[0].endswith("decoder.pth")
     with pytest.raises(UserError, match=r"`pigan_hidden_dim` 32 .* call for"):
-        build.build_net(settled(f"--pigan_weights={decoder}", "--pigan_hidden_dim=32"), None, None, said.append)
-    net = build.build_net(settled("--train_decoder"), None, None, said.append)
+        build.build_net(resolved(f"--pigan_weights={decoder}", "--pigan_hidden_dim=32"), None, None, said.append)
+    net = build.build_net(resolved("--train_decoder"), None, None, said.append)
     assert net.siren.final_layer.weight.requires_grad
     assert "random weights" in said[-2]
     # a Sem2NeRF checkpoint is a decoder as well
     torch.save({"state_dict": net.state_dict(), "opts": {}}, tmp_path / "whole.pt")
-    again = build.build_net(settled(f"--pigan_weights={tmp_path / 'whole.pt'}"), None, None, said.append)
+    again = build.build_net(resolved(f"--pigan_weights={tmp_path / 'whole.pt'}"), None, None, said.append)
     assert torch.equal(again.siren.final_layer.weight, net.siren.final_layer.weight)
 
 
 def test_refused_settings():
     with pytest.raises(UserError, match="`val_latent_mask` 7,9"):
-        build.validation_settings(Namespace(**{**vars(settled()), "val_latent_mask": "7,9"}))
+        build.validation_settings(Namespace(**{**vars(resolved()), "val_latent_mask": "7,9"}))
     with pytest.raises(UserError, match="resolution_vol changes"):
-        build.build_discriminator(settled(), (Stage(0, 64, 32), Stage(5, 64, 64)), None)
+        build.build_discriminator(resolved(), (Stage(0, 64, 32), Stage(5, 64, 64)), None)
     with pytest.raises(UserError, match="not 48"):
-        build.build_discriminator(settled(), (Stage(0, 64, 48),), None)
-    assert build.build_discriminator(settled("--dis_lambda=0"), (Stage(0, 64, 48),), None) is None
+        build.build_discriminator(resolved(), (Stage(0, 64, 48),), None)
+    assert build.build_discriminator(resolved("--dis_lambda=0"), (Stage(0, 64, 48),), None) is None
 
 
-def test_official_training_checkpoint_continues(golden, tmp_path):
-    """Weights, mean code, step and the moments of both optimisers of an official file; then a step and its own file."""
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Options that name a data set and sizes, for an objective without AlexNet."""
+    folder = tmp_path_factory.mktemp("files")
+    return [f"--data_root={make_data(folder / 'data', count=2)}", "--lpips_lambda=0", "--workers=0",
+            f"--pigan_steps_conf={make_steps(folder / 'steps.yaml')}"]
+
+
+def objective(files, *flags, report=print):
+    return Sem2NeRFObjective(parsed("--pigan_weights=random", *files, *flags), ALONE, report=report)
+
+
+def test_official_training_checkpoint_continues(files, tmp_path):
+    """Weights, mean code, step and the moments of both optimisers of an official file."""
     import make_checkpoint
 
     from models.checkpoints import read_checkpoint
     from training.ranger import Ranger
 
-    golden("poses")  # skips without the reference data
     official = make_checkpoint.build("celebahq", ddp=True)
-    config = parse(["--exp_dir=x", "--use_merged_labels", "--use_contour", "--start_from_latent_avg"])
-    opts = build.settle(config, (Stage(0, 512, 128),))
     shapes = [value for key, value in official["state_dict"].items()
               if key.startswith("encoder.") and not key.endswith(("relative_position_index", "attn_mask"))]
     optimizer = Ranger([nn.Parameter(value.clone()) for value in shapes])
@@ -224,53 +210,66 @@ def test_official_training_checkpoint_continues(golden, tmp_path):
     torch.save(official, tmp_path / "official.pt")
 
     contents = read_checkpoint(tmp_path / "official.pt")
-    net = build.build_net(opts, contents, "official.pt", print)
-    discriminator = build.build_discriminator(opts, (Stage(0, 512, 128),), contents)
-    state = RunState(opts, net, discriminator, contents, step_samples=16, say=print)
-    assert (state.global_step, state.samples_seen, state.best_val_loss) == (42, 42 * 16, math.inf)
-    moments = state.optimizers["optimizer"].state
+    opts = parse(["--exp_dir=x", "--use_merged_labels", "--use_contour", "--start_from_latent_avg", "--batch_size=16",
+                  *files, "--pigan_steps_conf=configs/pigan_steps/sem2nerf.yaml"])
+    continued = Sem2NeRFObjective(opts, ALONE, contents, tmp_path / "official.pt", resume=True)
+    loop, net = TrainingLoop(continued, ALONE, contents), continued.net
+    assert (loop.global_step, loop.samples_seen, loop.best_val_loss) == (42, 42 * 16, math.inf)
+    moments = continued.optimizers["optimizer"].state
     for name, parameter in net.encoder.named_parameters():
-        official_name = f"encoder.module.{name}".replace("head.fc", "head")
-        if "downsample" in name:  # timm counts them to the stage after
-            stage = int(name.split(".")[1])
-            official_name = official_name.replace(f"layers.{stage}.", f"layers.{stage - 1}.")
+        official_name = f"encoder.module.{name}"
         assert moments[parameter]["slow_buffer"].shape == official["state_dict"][official_name].shape
         assert torch.equal(moments[parameter]["slow_buffer"], official["state_dict"][official_name]), name
     assert isinstance(net, Sem2NeRF)
     torch.testing.assert_close(net.latent_avg.frequencies, official["latent_avg"][0])
 
 
-def test_optimiser_of_another_kind_starts_anew():
+def test_optimiser_of_another_kind_starts_anew(files):
     said = []
-    opts = settled("--pigan_weights=random")
-    net = build.build_net(opts, None, None, said.append)
-    state = RunState(opts, net, None, {}, 2, said.append)
-    net.encoder.head.fc.bias.grad = torch.ones_like(net.encoder.head.fc.bias)
-    state.update()
-    saved = {name: optimizer.state_dict() for name, optimizer in state.optimizers.items()}
-    same = RunState(opts, net, None, {"samples_seen": 2, "global_step": 1, **saved}, 2, said.append)
+    first = objective(files)
+    first.net.encoder.head.bias.grad = torch.ones_like(first.net.encoder.head.bias)
+    first.optimizers["optimizer"].step()
+    saved = {"samples_seen": 2, "global_step": 1, "optimizer": first.optimizers["optimizer"].state_dict()}
+    same = objective(files, "--learning_rate=0.5")
+    same.restore(saved)
     assert len(same.optimizers["optimizer"].state) == 1
-    earlier = {"samples_seen": 2, "global_step": 1, **saved}
-    other = RunState(settled("--optim_name=adam"), net, None, earlier, 2, said.append)
+    assert same.optimizers["optimizer"].param_groups[0]["lr"] == 0.5, "the rate is that of the options"
+    other = objective(files, "--optim_name=adam", report=said.append)
+    other.restore(saved)
     assert not other.optimizers["optimizer"].state
     assert "of another kind" in said[-1]
 
 
-def test_schedule_follows_from_the_step():
-    opts = settled("--pigan_weights=random", "--scheduler_name=cosine", "--max_steps=100", "--learning_rate=1.0")
-    net = build.build_net(opts, None, None, lambda text: None)
-    state = RunState(opts, net, None, {"samples_seen": 100, "global_step": 50}, 2, print)
-    assert state.learning_rate == pytest.approx(0.505), "half way from 1 to .01"
-    state.global_step = 99
-    state.count(2)
-    assert state.learning_rate == pytest.approx(0.01)
+def test_schedule_follows_from_the_step(files):
+    started = objective(files, "--scheduler_name=cosine", "--max_steps=100", "--learning_rate=1.0")
+    loop = TrainingLoop(started, ALONE, {"samples_seen": 100, "global_step": 50})
+    assert loop.learning_rate == pytest.approx(0.505), "half way from 1 to .01"
+    started.schedule(100)
+    assert loop.learning_rate == pytest.approx(0.01)
 
 
-def test_nan_weights_are_not_saved():
-    opts = settled("--pigan_weights=random")
-    net = build.build_net(opts, None, None, lambda text: None)
-    state = RunState(opts, net, None, {}, 2, print)
-    state.check_weights()
-    net.encoder.head.fc.bias.data[3] = float("nan")
-    with pytest.raises(UserError, match="a weight of the encoder or decoder has become NaN"):
-        state.check_weights()
+def test_nan_weights_are_not_saved(files):
+    started = objective(files)
+    loop = TrainingLoop(started, ALONE)
+    loop.contents()
+    started.net.encoder.head.bias.data[3] = float("nan")
+    with pytest.raises(UserError, match=r"step 0: weight encoder\.head\.bias has become NaN"):
+        loop.contents()
+
+
+def test_codes_keep_their_digits_under_autocast():
+    """With bfloat16 the encoder's head and the mapping network compute in float32."""
+    opts = parsed("--pigan_weights=random", "--encoder_output=z")
+    net = build.build_net(build.resolve_options(opts, (Stage(0, 64, 32),)), None, None, lambda text: None)
+    nn.init.normal_(net.encoder.head.weight)
+    masks, features = torch.rand(2, net.config.input_nc, 64, 64), []
+    net.encoder.head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    noise = RayNoise(torch.zeros(2, 1, 4), None)
+    with torch.no_grad():
+        _, frequencies, phase_shifts, out = PatchGenerator(net, Rendering(samples=4), amp=True)(masks, None, None, noise)
+        expected = net.encoder.head(features[0].float())
+        assert torch.equal(out, expected)
+        codes = net.codes_of(expected)
+        assert torch.equal(frequencies, codes.frequencies)
+        assert torch.equal(phase_shifts, codes.phase_shifts)
+        assert not torch.equal(out, net.encoder(masks)), "the transformer itself is in bfloat16"

@@ -1,4 +1,4 @@
-"""From options to the parts of a training: data, networks with their start weights, settings."""
+"""From options to the parts of an encoder's training: data, networks with their start weights, settings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from configs.data_configs import DataConfig, data_config
-from configs.paths_config import DEMO_CHECKPOINT, PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
+from configs.data_configs import data_config
+from configs.paths_config import PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
 from criteria.perceptual import Perceptual
 from datasets.masks.maps import MaskTransform
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
@@ -21,7 +21,7 @@ from models.config import ModelConfig
 from models.discriminators.patch_discriminator import PatchDiscriminator
 from models.pigan.siren import FILM_LAYERS, mean_code
 from models.sem2nerf import Sem2NeRF
-from synth_heads.data.edit_pairs import check_pairs
+from training.extension import Extension
 from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
 from training.size_schedule import Stage
@@ -30,10 +30,10 @@ from training.step_noise import StepNoiseConfig
 from training.validation import ValidationSettings
 from utils.errors import UserError
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]  # prints a line
 
 
-def settle(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
+def resolve_options(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
     """The options with what follows from others filled in: label_nc, input_nc and the image sizes.
 
     Raises:
@@ -44,7 +44,7 @@ def settle(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
     derived = {"label_nc": len(merged), "input_nc": len(merged) + 2 * opts.use_contour}
     for name, value in derived.items():
         if getattr(opts, name) not in (value, {"label_nc": 16, "input_nc": 18}[name]):
-            raise UserError(f"--{name} {getattr(opts, name)}: {opts.dataset_type} has {len(merged)} labels with the "
+            raise UserError(f"`{name}` {getattr(opts, name)}: {opts.dataset_type} has {len(merged)} labels with the "
                             f"given `use_merged_labels` and `use_contour`, so it is {value}; leave it out")
     output = opts.output_size if opts.output_size != -1 else max(stage.img_size for stage in stages)
     crop = opts.image_crop_size if opts.image_crop_size != -1 else max(256, output)
@@ -61,8 +61,8 @@ class Data:
     val: ImagesDataset3D | None
 
 
-def build_data(opts: Namespace, say: Say) -> Data:
-    """Of settled options.
+def build_data(opts: Namespace, extension: Extension, report: Report) -> Data:
+    """Both sides of the data set that resolved options name.
 
     Raises:
         UserError: something of the data set is missing.
@@ -71,20 +71,21 @@ def build_data(opts: Namespace, say: Say) -> Data:
     root = Path(opts.data_root or config.data_root)
     transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
     cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
-    options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
-                            latents=opts.latent_lambda > 0 or opts.z_lambda > 0)
+    options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
-    say(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
-    mirror = {"train": opts.mirror, "val": False}
-    data = Data(**{side: ImagesDataset3D(root, config, masks, replace(options, mirror=mirror[side])) if masks else None
-                   for side, masks in (("train", train), ("val", val))})
-    if opts.edit_lambda:
-        check_pairs(data.train.pairs(), len(data.train))
+    report(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
+    extra_data = extension.extra_data(root, [*train, *val])
+
+    def side(masks: list[Path], mirror: bool) -> ImagesDataset3D:
+        return ImagesDataset3D(root, config, masks, replace(options, mirror=mirror), extra_data)
+
+    data = Data(side(train, opts.mirror), side(val, False) if val else None)
+    extension.check(data.train)
     return data
 
 
-def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str | Path | None, say: Say,
+def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str | Path | None, report: Report,
               resume: bool = False) -> Sem2NeRF:
     """The model, ready to train: from a checkpoint's contents, else from the decoder's and the encoder's own weights.
 
@@ -98,11 +99,11 @@ def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str |
         net.load_weights(contents.get("train_state_dict", contents["state_dict"]), source)
         net.set_latent_avg(latent_avg_of(contents, source) or mean_code(net.siren))
         if opts.pigan_weights and not resume:
-            _start_decoder(net, opts, say)
+            _start_decoder(net, opts, report)
             net.set_latent_avg(mean_code(net.siren, seed=opts.seed))
     else:
-        _start_decoder(net, opts, say)
-        _start_encoder(net, opts, say)
+        _start_decoder(net, opts, report)
+        _start_encoder(net, opts, report)
         net.set_latent_avg(mean_code(net.siren, seed=opts.seed))
     net.siren.requires_grad_(opts.train_decoder)
     if not opts.encoder_not_zplus:  # then nothing reads the mapping network any more
@@ -110,30 +111,28 @@ def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str |
     return net.train()
 
 
-def _start_decoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
+def _start_decoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
     if opts.pigan_weights == "random":
-        say("decoder: random weights, as asked for")
+        report("decoder: random weights, as asked for")
         return
-    default = PIGAN_CHECKPOINTS[net.config.camera_preset]
-    if opts.dataset_type.startswith("synthheads"):
-        default = DEMO_CHECKPOINT
+    default = data_config(opts.dataset_type).decoder or PIGAN_CHECKPOINTS[net.config.camera_preset]
     path = Path(opts.pigan_weights or default)
     if not opts.pigan_weights and not path.is_file():
         if opts.train_decoder:
-            say(f"decoder: random weights, since there is no {path} and it is trained too")
+            report(f"decoder: random weights, since there is no {path} and it is trained too")
             return
         raise UserError(f"{path}: the pretrained decoder is missing, and training would start from noise; put it there "
                         "(pretrained_models/README.md says where to get it), name a pi-GAN or a Sem2NeRF checkpoint "
                         "with `pigan_weights`, or train the decoder as well with `train_decoder`")
     load_siren(net.siren, path)
-    say(f"decoder: {path}")
+    report(f"decoder: {path}")
 
 
-def _start_encoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
+def _start_encoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
     fits = opts.encoder_type == "SwinEncoder"
     if opts.swin_weights == "none" or (not opts.swin_weights and not (fits and SWIN_CHECKPOINT.is_file())):
         hint = f" (ImageNet weights in {SWIN_CHECKPOINT} would speed up the start)" if fits else ""
-        say(f"encoder: {opts.encoder_type}, random weights{hint}")
+        report(f"encoder: {opts.encoder_type}, random weights{hint}")
         return
     path = Path(opts.swin_weights or SWIN_CHECKPOINT)
     state, own = read_swin_weights(path), net.encoder.state_dict()
@@ -142,7 +141,7 @@ def _start_encoder(net: Sem2NeRF, opts: Namespace, say: Say) -> None:
             raise UserError(f"`swin_weights` {path}: weight {key} does not fit {opts.encoder_type}; give a file of "
                             "this size, or none")
     net.encoder.load_state_dict(state, strict=False)
-    say(f"encoder: {opts.encoder_type}, {path}")
+    report(f"encoder: {opts.encoder_type}, {path}")
 
 
 def build_discriminator(
@@ -158,7 +157,7 @@ def build_discriminator(
     sizes = {stage.resolution_vol for stage in stages}
     if len(sizes) > 1:
         raise UserError(f"`pigan_steps_conf` {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
-                        "judges patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
+                        "takes patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
     net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0)
     state = (contents or {}).get("dis_state_dict")
     if state:
@@ -172,7 +171,7 @@ def build_discriminator(
 
 
 def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """LPIPS, or None where its weight is 0. With `--amp bf16` its network runs in bfloat16."""
+    """LPIPS, or None where its weight is 0. With `amp` bf16 its network runs in bfloat16."""
     if not opts.lpips_lambda:
         return None
     metric = Perceptual(opts.lpips_weights).to(device)
@@ -185,16 +184,22 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
 
 
 def loss_weights(opts: Namespace) -> LossWeights:
-    return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda,
-                       opts.latent_lambda, opts.z_lambda, opts.edit_lambda)
+    """Of resolved options."""
+    return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda)
 
 
 def rendering(opts: Namespace) -> Rendering:
+    """How a training step renders."""
     return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, opts.sample_chunk)
 
 
-def draw_config(opts: Namespace, drop_paths: int) -> StepNoiseConfig:
-    data: DataConfig = data_config(opts.dataset_type)
+def noise_config(opts: Namespace, drop_paths: int) -> StepNoiseConfig:
+    """What is random in a training step.
+
+    Args:
+        drop_paths: stochastic-depth layers of the encoder.
+    """
+    data = data_config(opts.dataset_type)
     patches = PatchConfig(opts.ray_min_scale, opts.ray_max_scale, opts.ray_scale_anneal, not opts.no_ray_random_shift,
                           opts.patch_shift)
     return StepNoiseConfig(
@@ -206,7 +211,8 @@ def draw_config(opts: Namespace, drop_paths: int) -> StepNoiseConfig:
 
 
 def validation_settings(opts: Namespace) -> ValidationSettings:
-    """
+    """How validation renders.
+
     Raises:
         UserError: `val_latent_mask` names a layer that does not exist.
     """

@@ -14,15 +14,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datasets.masks.maps import to_network_input
-from datasets.sample_stream import BatchShard, SampleStream
+from datasets.sample_stream import SampleStream
 from datasets.training_set import ImagesDataset3D, TrainItem
+from training.runtime.processes import STOP_SIGNALS
 from training.step import Batch
 from utils.errors import UserError
 from utils.images import from_bytes
 
 
-class _Careful(Dataset[Any]):
-    """Hands a UserError on as a value: raised in a loader process it would come out wrapped in a traceback."""
+class _ErrorsAsItems(Dataset[Any]):
+    """Returns a UserError as a value: raised in a loader process it would come out wrapped in a traceback."""
 
     def __init__(self, dataset: ImagesDataset3D) -> None:
         self.dataset = dataset
@@ -42,21 +43,21 @@ def collate(items: list[Any]) -> dict[str, Any] | UserError:
     for item in items:
         if isinstance(item, UserError):
             return item
-    columns = {key: [item[key] for item in items] for key in items[0]}
-    return {key: torch.stack(values) if isinstance(values[0], Tensor) else (values if key == "name" else None)
-            for key, values in columns.items()}
+
+    def column(values: list[Any]) -> Any:
+        if isinstance(values[0], Tensor):
+            return torch.stack(values)
+        if isinstance(values[0], dict):
+            return {key: column([value[key] for value in values]) for key in values[0]}
+        return None if values[0] is None else values
+
+    return column(items)
 
 
-def training_loader(dataset: ImagesDataset3D, seed: int, share: BatchShard, start: int, workers: int, pin: bool,
-                    in_pairs: bool = False) -> DataLoader[Any]:
-    """Batches of one process without end, from a position of the sample stream on: the workers stay for the run.
-
-    Args:
-        in_pairs: draw heads before and after an edit together.
-    """
-    pairs = dataset.pairs() if in_pairs else None
+def training_loader(dataset: ImagesDataset3D, sampler: SampleStream, workers: int, pin: bool) -> DataLoader[Any]:
+    """The batches of one process without end, as the sampler says: the loader processes stay for the run."""
     return DataLoader(
-        _Careful(dataset), batch_sampler=SampleStream(len(dataset), seed, share, start, pairs), collate_fn=collate,
+        _ErrorsAsItems(dataset), batch_sampler=sampler, collate_fn=collate,
         num_workers=workers, pin_memory=pin, prefetch_factor=4 if workers else None, worker_init_fn=_start_worker,
         multiprocessing_context=_context(workers),
     )
@@ -66,7 +67,7 @@ def validation_loader(dataset: ImagesDataset3D, indices: list[int], batch: int, 
                       ) -> DataLoader[Any]:
     """The given samples once, in order."""
     batches = [indices[i:i + batch] for i in range(0, len(indices), batch)]
-    return DataLoader(_Careful(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin,
+    return DataLoader(_ErrorsAsItems(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin,
                       worker_init_fn=_start_worker, multiprocessing_context=_context(workers))
 
 
@@ -95,10 +96,13 @@ def checked(loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:
 
 
 def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Batch:
-    """Unfold a loaded batch on the device."""
-    moved = {key: value.to(device, non_blocking=True) for key, value in loaded.items() if isinstance(value, Tensor)}
-    masks = to_network_input(moved["label"], moved.get("contour"), moved.get("distance"), label_nc)
-    return Batch(masks, from_bytes(moved["image"]), moved["pose"], moved.get("latent"))
+    """Move a loaded batch to the device, and unfold it there."""
+    def moved(value: Any) -> Any:
+        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else None
+
+    masks = to_network_input(*(moved(loaded[key]) for key in ("label", "contour", "distance")), label_nc)
+    extra = {name: moved(value) for name, value in loaded["extra"].items()}
+    return Batch(masks, from_bytes(moved(loaded["image"])), moved(loaded["pose"]), extra)
 
 
 def _context(workers: int) -> str | None:
@@ -108,5 +112,5 @@ def _context(workers: int) -> str | None:
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)
-    for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # the training process decides when to stop
+    for name in STOP_SIGNALS:  # the training process decides when to stop
         signal.signal(name, signal.SIG_IGN)

@@ -1,14 +1,14 @@
-"""One training step as a function of a batch and explicit random draws.
+"""One training step as a function of a batch and explicit random numbers.
 
-    step = TrainStep(net, discriminator, perceptual, weights, rendering)
-    generator = step.generator_losses(batch, draws)      # generator.total.backward(), step the encoder
-    judge = step.discriminator_losses(generator)         # judge.total.backward(), step the discriminator
+    step = TrainStep(PatchGenerator(net, Rendering()), net, weights, perceptual=perceptual)
+    generated = step.generator_losses(batch, noise, image_size)   # generated.total.backward(), step the encoder
+    losses = step.discriminator_losses(generated)                 # losses.total.backward(), step the discriminator
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -17,14 +17,11 @@ from torch import Tensor, nn
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
 from criteria.w_norm import w_norm
+from models.pigan.cameras import patch_rays, sample_image
 from models.pigan.codes import Codes
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.fast.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.sem2nerf import Sem2NeRF
-from synth_heads.losses.edits import edit_error
-from synth_heads.losses.known_codes import known_distances
-from training.drop_path import DropPaths
-from training.patches import sample_image
-from training.rays import patch_rays
 
 R1_WEIGHT = 10.0
 
@@ -38,27 +35,10 @@ class LossWeights:
     lpips: float = 0.8
     w_norm: float = 0.005
     dis: float = 0.08  # the adversarial term; also the factor of the discriminator's own loss
-    latent: float = 0.0  # distance from the codes that the data set carries
-    z: float = 0.0  # distance from the z of those codes, of an encoder that predicts one
-    edit: float = 0.0  # error of what an edit changes, in images and (times `z`) in z; samples come in pairs
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """Which distances from the data set's own codes count, see `known_distances`."""
-        return tuple(name for name in ("latent", "z") if getattr(self, name))
-
-    @property
-    def known_edits(self) -> tuple[str, ...]:
-        """The same for what an edit changes."""
-        return ("edit_z",) if self.edit and self.z else ()
-
-    def of(self, name: str) -> float:
-        """The factor of one of these distances."""
-        return self.edit * self.z if name == "edit_z" else getattr(self, name)
 
     @property
     def needs_rendering(self) -> bool:
-        """Whether any term looks at a image."""
+        """Whether any term looks at an image."""
         return bool(self.l2 or self.l1 or self.lpips or self.dis)
 
 
@@ -66,10 +46,10 @@ class LossWeights:
 class Rendering:
     """How training renders."""
 
-    samples: int = 28  # points a ray
-    hierarchical: bool = False  # a second pass with as many samples where the first one saw something
+    samples: int = 28  # per ray
+    hierarchical: bool = False  # a second pass with as many samples, near the surfaces that the first one found
     lock_view_dependence: bool = False
-    chunk: int = 0  # evaluate the field for so many points at a time and again in the backward pass; 0: all at once
+    chunk: int = 0  # points evaluated at a time, and once more in the backward pass; 0: all at once, once
 
 
 @dataclass(frozen=True)
@@ -79,7 +59,7 @@ class Batch:
     masks: Float[Tensor, "batch channels size size"]  # network input
     images: Float[Tensor, "batch 3 height width"]  # photographs in [-1, 1]
     poses: Float[Tensor, "batch 2"]  # yaw, pitch of the photographs, radians
-    latents: Float[Tensor, "batch zdim"] | None = None  # codes of the photographed heads, where they are known
+    extra: Mapping[str, Tensor] = field(default_factory=dict)  # what else the data set gives, for extra losses
 
 
 @dataclass(frozen=True)
@@ -93,6 +73,22 @@ class StepNoise:
 
 
 @dataclass(frozen=True)
+class StepOutput:
+    """What a step computed, for the losses that a caller adds."""
+
+    batch: Batch
+    encoder_output: Float[Tensor, "batch out"]  # of the encoder's head
+    codes: Codes  # what that stands for
+    rendered: Float[Tensor, "batch 3 rows columns"] | None  # in [-1, 1]; None if nothing is rendered that `target` shows
+    target: Float[Tensor, "batch 3 rows columns"] | None  # the same patches of the photographs
+
+
+# name -> weight and value: the loss is the weighted sum, the values are logged as `loss_<name>`
+Terms = Mapping[str, tuple[float, Float[Tensor, ""]]]
+ExtraLoss = Callable[[StepOutput], Terms]
+
+
+@dataclass(frozen=True)
 class Losses:
     """The weighted sum to differentiate, and its terms (detached) by the name they are logged under."""
 
@@ -102,9 +98,9 @@ class Losses:
 
 @dataclass(frozen=True)
 class GeneratorLosses(Losses):
-    """With the images, for the discriminator and for looking at."""
+    """With the images, for the discriminator and to be shown."""
 
-    rendered: Float[Tensor, "batch 3 rows columns"] | None  # in [-1, 1], detached; None if no term looks at it
+    rendered: Float[Tensor, "batch 3 rows columns"] | None  # in [-1, 1], detached; None if no term needs it
     target: Float[Tensor, "batch 3 rows columns"]
     condition: Float[Tensor, "batch channels rows columns"] | None  # of a conditional discriminator
 
@@ -112,13 +108,12 @@ class GeneratorLosses(Losses):
 class PatchGenerator(nn.Module):
     """Masks and rays -> images and codes: everything that trains, in one forward pass (what DDP wraps).
 
-    With `amp` the encoder computes in bfloat16.
+    With `amp` the encoder's transformer computes in bfloat16; its head, the mapping network and the field in float32.
     """
 
     def __init__(self, net: Sem2NeRF, rendering: Rendering, amp: bool = False) -> None:
         super().__init__()
         self.net, self.rendering, self.amp = net, rendering, amp
-        self.drop_paths = DropPaths(net.encoder)
 
     def forward(
         self,
@@ -127,20 +122,15 @@ class PatchGenerator(nn.Module):
         directions: Float[Tensor, "batch rays 3"] | None,
         noise: RayNoise,
         drop_paths: Float[Tensor, "batch layers"] | None = None,
-        latents: Float[Tensor, "batch zdim"] | None = None,
-        known: tuple[str, ...] = (),
     ) -> tuple[Float[Tensor, "batch rays 3"] | None, Float[Tensor, "batch codes"], Float[Tensor, "batch codes"],
-               dict[str, Float[Tensor, ""]]]:
-        """Colours in [0, 1] (of rays, if there are any), the codes (frequencies, phase shifts), and the `known`
-        distances from `latents`."""
-        self.drop_paths.give(drop_paths)
+               Float[Tensor, "batch out"]]:
+        """Colours in [0, 1] (of rays, if there are any), frequencies and phase shifts, and the output of the encoder's
+        head that they are made of."""
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
-            out = self.net.encoder(masks)
-            codes = self.net.codes_of(out)
-        codes = codes.to(torch.float32)  # the field multiplies frequencies by 15: it needs all digits
-        distances = known_distances(known, self.net.siren, out, codes, latents)
+            out = self.net.encoder(masks, drop_paths)
+        codes = self.net.codes_of(out)  # outside of autocast: the field multiplies frequencies by 15 and needs all digits
         rgb = None if directions is None else self._render(codes, origins, directions, noise)
-        return rgb, codes.frequencies, codes.phase_shifts, distances
+        return rgb, codes.frequencies, codes.phase_shifts, out
 
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
         settings, preset = self.rendering, self.net.config.camera
@@ -179,6 +169,7 @@ class TrainStep:
         discriminator: None if `weights.dis` is 0.
         discriminator_pass: a `DiscriminatorLoss` on the same discriminator, or one wrapped.
         perceptual: (image, target) -> distance; None if `weights.lpips` is 0.
+        extra_losses: computed on what `generator` returns, so their gradients are averaged among processes too.
     """
 
     def __init__(
@@ -191,53 +182,62 @@ class TrainStep:
         discriminator_pass: nn.Module | None = None,
         perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
         conditional: bool = False,
+        extra_losses: Sequence[ExtraLoss] = (),
     ) -> None:
         self.generator, self.net, self.weights = generator, net, weights
         self.discriminator, self.discriminator_pass = discriminator, discriminator_pass
-        self.perceptual, self.conditional = perceptual, conditional
+        self.perceptual, self.conditional, self.extra_losses = perceptual, conditional, extra_losses
 
-    def generator_losses(self, batch: Batch, draws: StepNoise, image_size: int) -> GeneratorLosses:
+    def generator_losses(self, batch: Batch, noise: StepNoise, image_size: int) -> GeneratorLosses:
         """Losses of encoder (and decoder).
 
-        At an extreme pose there is no photograph to compare with: only the discriminator and the code norm speak.
+        No photograph shows an extreme pose: such a step has only the adversarial term, the norm of the codes, and those
+        extra losses that do without images.
 
         Args:
             image_size: side of the whole image that the patch is a part of, in pixels.
         """
-        poses = batch.poses if draws.extreme_poses is None else draws.extreme_poses
+        at_photograph = noise.extreme_poses is None
+        poses = batch.poses if at_photograph else noise.extreme_poses
         origins, directions = None, None
         if self.weights.needs_rendering:
-            origins, directions = patch_rays(poses, draws.grid, image_size, self.net.config.camera.fov_deg)
-        rgb, frequencies, phase_shifts, distances = self.generator(
-            batch.masks, origins, directions, draws.noise, draws.drop_paths,
-            batch.latents, (*self.weights.known, *self.weights.known_edits))
-        rendered = None if rgb is None else (rgb * 2 - 1).transpose(1, 2).unflatten(2, draws.grid.shape[1:3])
-        target = sample_image(batch.images, draws.grid)
-        condition = sample_image(batch.masks, draws.grid) if self.conditional else None
+            origins, directions = patch_rays(poses, noise.grid, image_size, self.net.config.camera.fov_deg)
+        rgb, frequencies, phase_shifts, out = self.generator(batch.masks, origins, directions, noise.noise,
+                                                             noise.drop_paths)
+        rendered = None if rgb is None else (rgb * 2 - 1).transpose(1, 2).unflatten(2, noise.grid.shape[1:3])
+        target = sample_image(batch.images, noise.grid)
+        condition = sample_image(batch.masks, noise.grid) if self.conditional else None
+        output = StepOutput(batch, out, Codes(frequencies, phase_shifts), rendered if at_photograph else None, target)
 
-        weights, terms = self.weights, {}
-        if draws.extreme_poses is None:
-            if weights.l2:
-                terms["l2"] = weights.l2, F.mse_loss(rendered, target)
-            if weights.l1:
-                terms["l1"] = weights.l1, F.l1_loss(rendered, target)
-            if weights.lpips:
-                terms["lpips"] = weights.lpips, self.perceptual(rendered, target)
-            if weights.edit and weights.l2:
-                terms["edit"] = weights.edit, edit_error(rendered, target)
-        for name, distance in distances.items():
-            terms[name] = weights.of(name), distance
-        if weights.w_norm:
-            terms["w_norm"] = weights.w_norm, w_norm(Codes(frequencies, phase_shifts), self.net.latent_avg)
-        if weights.dis:
-            terms["g"] = weights.dis, real_loss(self.discriminator(rendered, condition))
+        terms: dict[str, tuple[float, Tensor]] = {}
+        if at_photograph and rendered is not None:
+            terms.update(self._image_terms(rendered, target))
+        for extra_loss in self.extra_losses:
+            terms.update(extra_loss(output))
+        if self.weights.w_norm:
+            terms["w_norm"] = self.weights.w_norm, w_norm(output.codes, self.net.latent_avg)
+        if self.weights.dis:
+            assert self.discriminator is not None
+            terms["g"] = self.weights.dis, real_loss(self.discriminator(rendered, condition))
         total = torch.stack([weight * term for weight, term in terms.values()]).sum()
         named = {f"loss_{name}": term.detach() for name, (_, term) in terms.items()}
         shown = None if rendered is None else rendered.detach()
         return GeneratorLosses(total, {**named, "loss": total.detach()}, shown, target, condition)
 
+    def _image_terms(self, rendered: Tensor, target: Tensor) -> Terms:
+        weights, terms = self.weights, {}
+        if weights.l2:
+            terms["l2"] = weights.l2, F.mse_loss(rendered, target)
+        if weights.l1:
+            terms["l1"] = weights.l1, F.l1_loss(rendered, target)
+        if weights.lpips:
+            assert self.perceptual is not None
+            terms["lpips"] = weights.lpips, self.perceptual(rendered, target)
+        return terms
+
     def discriminator_losses(self, generated: GeneratorLosses) -> Losses:
         """Losses of the discriminator on the patches of the same step."""
+        assert self.discriminator_pass is not None
         real, penalty, fake = self.discriminator_pass(generated.target, generated.rendered, generated.condition)
         terms = {"d_loss_real": real, "d_loss_reg": penalty, "d_loss_fake": fake, "d_loss": real + fake}
         return Losses(self.weights.dis * (real + fake + penalty), {name: x.detach() for name, x in terms.items()})

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.pigan.render import RayNoise
+from models.pigan.sampling import RayNoise
 from training.extreme_poses import ExtremePoseRanges, draw_extreme_poses
 from training.patches import PatchConfig, draw_patches, patch_grid
 from training.step import StepNoise
@@ -28,7 +28,7 @@ class StepNoiseConfig:
     """What is drawn."""
 
     seed: int
-    samples: int  # points a ray
+    samples: int  # per ray
     hierarchical: bool
     patches: PatchConfig | None  # None: always the whole image
     extreme_poses: ExtremePoseRanges
@@ -36,7 +36,7 @@ class StepNoiseConfig:
     drop_paths: int = 0  # stochastic-depth layers of the encoder
 
 
-def draw(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
+def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
          resolution: int, device: torch.device) -> StepNoise:
     """Draw for one process's samples of one step.
 

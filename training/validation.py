@@ -15,10 +15,9 @@ from configs.label_spaces import LabelSpace
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
-from synth_heads.losses.known_codes import known_distances
 from training.loading import to_device
 from training.runtime.processes import World
-from training.step import LossWeights
+from training.step import ExtraLoss, LossWeights, StepOutput
 from utils.panels import Image, mask_image, panel, photo_image
 
 PANEL_ROWS = 8
@@ -30,7 +29,7 @@ class ValidationSettings:
     """How validation renders."""
 
     size: int = 128  # pixels along each side
-    samples: int = 28  # points a ray, in each of two passes
+    samples: int = 28  # per ray, in each of two passes
     max_block: int | None = None  # most points evaluated at a time
     mean_layers: tuple[int, ...] = ()  # layers whose codes are those of the mean code
     mean_only: bool = False  # look at the decoder's mean code instead of the encoder's codes
@@ -53,21 +52,22 @@ class Validation:
 def validate(
     net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace, settings: ValidationSettings,
     weights: LossWeights, perceptual: Callable[[Tensor, Tensor], Tensor] | None, world: World,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[], bool] = lambda: False, extra_losses: Sequence[ExtraLoss] = (),
 ) -> Validation | None:
-    """Render each mask of this process's share at its photograph's pose, and the first ones from two more sides.
+    """Render each mask of this process's shard at its photograph's pose, and the first ones from two more sides.
 
-    The sums of all processes are put together, whatever share each had. The loss is that of the weights: L2, L1 and
-    LPIPS of whole images, and the distance of known codes. `code_spread` is the codes' standard deviation over the
+    The sums of all processes are put together, however many samples each had. The loss is that of the weights: L2, L1
+    and LPIPS of whole images, and the extra losses, which get no images. `code_spread` is the codes' standard deviation over the
     masks, averaged over their entries: an encoder that has collapsed to one head for all masks has none, which the
     other numbers may hide.
 
     Args:
-        stopped: asked between samples; when it says so in any process, there is no result (None).
+        stopped: whether to give up, asked between batches; when it is true in any process, there is no result (None).
     """
     was_training = net.training
     net.eval()
     sums: dict[str, float] = {}
+    factors = {"l2": weights.l2, "l1": weights.l1, "lpips": weights.lpips}
     count, rows, aborted = 0, [], False
     moments = torch.zeros(2, 2 * net.latent_avg.frequencies.shape[1], dtype=torch.float64)
     for loaded in batches:
@@ -76,9 +76,11 @@ def validate(
         batch = to_device(loaded, len(space), world.device)
         out = net.encoder(batch.masks)
         codes = net.codes_of(out)
-        for name, distance in known_distances(weights.known, net.siren, out, codes, batch.latents).items():
-            sums[f"loss_{name}"] = sums.get(f"loss_{name}", 0.0) + distance.item() * len(codes)
-        codes = _settled(net, codes, settings)
+        output = StepOutput(batch, out, codes, rendered=None, target=None)
+        for name, (weight, value) in (item for loss in extra_losses for item in loss(output).items()):
+            sums[name] = sums.get(name, 0.0) + value.item() * len(codes)
+            factors[name] = weight
+        codes = _shown_codes(net, codes, settings)
         joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
         moments += torch.stack([joined.sum(0), joined.square().sum(0)])
         targets = F.interpolate(batch.images, (settings.size,) * 2, mode="bilinear", antialias=True).cpu()
@@ -96,25 +98,28 @@ def validate(
                 images = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
                 rows.append([mask_image(loaded["label"][index], space), *map(photo_image, images)])
     net.train(was_training)
-    everyone = world.gather((sums, count, aborted, moments))
+    everyone = world.gather((sums, count, aborted, moments, factors))
     if any(part[2] for part in everyone):
         return None
     total = sum(part[1] for part in everyone)
     names = {name for part in everyone for name in part[0]}
-    metrics = {name: sum(part[0].get(name, 0.0) for part in everyone) / total for name in sorted(names)}
-    metrics["loss"] = _weighted(metrics, weights)
+    means = {name: sum(part[0].get(name, 0.0) for part in everyone) / total for name in sorted(names)}
+    factors = {name: factor for part in everyone for name, factor in part[4].items()}
+    metrics = {f"loss_{name}": mean for name, mean in means.items()}
+    loss = sum(factor * means[name] for name, factor in factors.items() if factor)
+    metrics["loss"] = loss or means["l2"]  # a run that compares nothing still has to choose its best checkpoint
     mean, square = sum(part[3] for part in everyone) / total
     metrics["code_spread"] = (square - mean.square()).clamp(min=0).sqrt().mean().item()
     side = min(max(settings.size, 128), 256)
     return Validation(metrics, panel(CAPTIONS, rows, side) if rows else None)
 
 
-def shard(count: int, world: World) -> Sequence[int]:
-    """Indices of this process's share of `count` samples; shares differ by at most one sample."""
+def own_indices(count: int, world: World) -> Sequence[int]:
+    """Which of `count` samples belong to this process; the processes' numbers of samples differ by at most one."""
     return range(world.rank, count, world.size)
 
 
-def _settled(net: Sem2NeRF, codes: Codes, settings: ValidationSettings) -> Codes:
+def _shown_codes(net: Sem2NeRF, codes: Codes, settings: ValidationSettings) -> Codes:
     if settings.mean_only:
         return net.latent_avg.expand(len(codes))
     return codes.with_layers_from(net.latent_avg, settings.mean_layers, net.config.width)
@@ -123,16 +128,10 @@ def _settled(net: Sem2NeRF, codes: Codes, settings: ValidationSettings) -> Codes
 def _distances(image: Tensor, target: Tensor, weights: LossWeights,
                perceptual: Callable[[Tensor, Tensor], Tensor] | None, device: torch.device) -> dict[str, float]:
     image, target = image.to(device), target.to(device)
-    values = {"loss_l2": F.mse_loss(image, target).item()}
+    values = {"l2": F.mse_loss(image, target).item()}
     if weights.l1:
-        values["loss_l1"] = F.l1_loss(image, target).item()
+        values["l1"] = F.l1_loss(image, target).item()
     if weights.lpips:
-        values["loss_lpips"] = perceptual(image, target).item()
+        assert perceptual is not None
+        values["lpips"] = perceptual(image, target).item()
     return values
-
-
-def _weighted(metrics: dict[str, float], weights: LossWeights) -> float:
-    terms = (("loss_l2", weights.l2), ("loss_l1", weights.l1), ("loss_lpips", weights.lpips),
-             ("loss_latent", weights.latent), ("loss_z", weights.z))
-    loss = sum(weight * metrics[name] for name, weight in terms if weight)
-    return loss or metrics["loss_l2"]  # a run that compares neither still has to choose its best

@@ -18,11 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from configs.label_spaces import LabelSpace
-from datasets.masks.files import MaskWarning, check_face, read_mask
 from utils.errors import UserError
-
-__all__ = ["MaskTransform", "MaskWarning", "PreparedMask", "check_face", "contour_map", "distance_map", "merge_labels",
-           "network_input", "prepare_mask", "read_mask", "to_network_input"]
 
 CONTOUR_THICKNESS = 3  # pixels of the full-resolution mask
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class MaskInput:
     merged: bool = True                        # labels are merged to the coarser space, e.g. left and right eye
     use_contour: bool = True                   # contour and distance channels follow the one-hot labels
     label_order: LabelOrder = "celebamask"     # how mask files number the labels
-    transform: MaskTransform = MaskTransform()
+    transform: MaskTransform = field(default_factory=MaskTransform)
 
     def __post_init__(self) -> None:
         if self.label_space not in LABEL_SPACES:
@@ -75,9 +75,8 @@ class MaskInput:
         out = cls(config.label_space.name, bool(opts.get("use_merged_labels", True)),
                   bool(opts.get("use_contour", True)), transform=MaskTransform.from_opts(opts, config.crop))
         if opts.get("input_nc", out.channels) != out.channels:
-            raise UserError(f"`input_nc` {opts['input_nc']} contradicts the other options, by which masks have "
-                            f"{out.channels} channels ({len(out.network_space)} labels"
-                            f"{' with contour and distance' * out.use_contour})")
+            raise UserError(f"masks have {out.channels} channels here ({len(out.network_space)} labels"
+                            f"{', contour and distance' * out.use_contour}), the network reads {opts['input_nc']}")
         return out
 
     @classmethod

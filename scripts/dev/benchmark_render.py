@@ -17,11 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from configs.data_configs import data_config
 from configs.paths_config import DEMO_CHECKPOINT
-from datasets.masks.files import read_mask
-from datasets.masks.maps import MaskTransform, network_input
-from models.checkpoints import read_checkpoint
 from models.config import ModelConfig
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
@@ -65,15 +61,8 @@ def load(args: argparse.Namespace) -> Subject:
         net.siren.final_layer.weight.mul_(VISIBLE_GAIN)
         return Subject(net, torch.rand(net.config.input_nc, net.config.input_size, net.config.input_size),
                        style_code(net.siren, 1))
-    path = args.checkpoint_path or ROOT / DEMO_CHECKPOINT
-    opts = read_checkpoint(path)["opts"]
-    net = Sem2NeRF.from_checkpoint(path)
-    space = data_config("celebahq_seg_to_3dface").label_space
-    load_size, crop = opts.get("image_load_size", -1), opts.get("image_crop_size", -1)
-    transform = MaskTransform(load_size=round(256 * load_size / crop)) if load_size > 0 and crop > 0 else MaskTransform()
-    mask = torch.as_tensor(network_input(
-        read_mask(ROOT / MASK, space), space, merged=opts.get("use_merged_labels", True), transform=transform,
-        use_contour=opts.get("use_contour", False)))
+    net = Sem2NeRF.from_checkpoint(args.checkpoint_path or ROOT / DEMO_CHECKPOINT)
+    mask = net.read(ROOT / MASK)
     with torch.no_grad():
         return Subject(net, mask, net.encode(mask[None]))
 

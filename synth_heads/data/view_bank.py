@@ -83,7 +83,7 @@ class ViewBank:
         Raises:
             UserError: the folder has no latents, or a picture is missing or of another size.
         """
-        latents = read_latents(root, "`objective` reconstruction")
+        latents = read_latents(root, "training a decoder")
         ids = latents.ids
         names = list_names(root / f"{side}_paths.txt", root / MASKS, list_folder(root / MASKS))
         heads = np.unique([image_id(name) // VIEWS_A_HEAD for name in names])

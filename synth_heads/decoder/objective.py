@@ -1,27 +1,30 @@
-"""`--objective reconstruction`: the objective with its data, optimiser and validation."""
+"""A decoder from known heads: the objective of train_decoder.py with its data, optimiser and validation."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from configs.data_configs import get_camera_preset
 from datasets.sample_stream import BatchShard, index_at
-from models.pigan.camera_presets import get_camera_preset
 from models.pigan.cameras import Camera
 from models.pigan.siren import FilmSiren
 from models.scene import Scene
 from synth_heads.data.edit_pairs import check_pairs
 from synth_heads.data.view_bank import ViewBank, repeat_factors
 from synth_heads.decoder.reconstruction import LOGIT, RayBatch, Reconstruction, ReconstructionSettings, draw_batch
+from training.objectives.decoder import DecoderObjective
+from training.objectives.objective import StepResult
 from training.optimizers import build_scheduler
 from training.runtime.processes import World
-from training.validation import Validation, shard
+from training.validation import Validation, own_indices
 from utils.errors import UserError, settings_named
 from utils.images import to_tensor
 from utils.panels import panel, photo_image
@@ -32,17 +35,20 @@ BETAS, EPS = (0.9, 0.99), 1e-12  # the density layer's gradients are tiny
 PANEL_HEADS = 8
 
 
-class ReconstructionObjective:
-    """See `training.pigan_coach.Objective`.
-
+class ReconstructionObjective(DecoderObjective):
+    """
     Args:
-        opts: of options/pigan_options.py.
+        opts: of synth_heads/decoder/options.py.
+        world: this process among all.
+        contents: a checkpoint of the run, if it is continued; else the decoder may start from `pigan_weights`.
+        report: prints a line.
 
     Raises:
         UserError: the data set cannot be used.
     """
 
-    def __init__(self, opts: Namespace, world: World, say: Callable[[str], None]) -> None:
+    def __init__(self, opts: Namespace, world: World, contents: Mapping[str, Any] | None = None,
+                 report: Callable[[str], None] = print) -> None:
         self.opts, self.world = opts, world
         self.preset = get_camera_preset(opts.pigan_curriculum_type)
         banks: list[ViewBank] = []
@@ -50,11 +56,11 @@ class ReconstructionObjective:
         for root in roots:
             bank = _load(root, "more_data" if banks else "data_root", opts.num_heads)
             depth = "with depth" if bank.depth is not None else "without depth: all rays are rendered"
-            say(f"data: {len(bank)} heads x {bank.rgb.shape[1]} views in {root}, {depth}")
+            report(f"data: {len(bank)} heads x {bank.rgb.shape[1]} views in {root}, {depth}")
             if banks and (bank.depth is None) != (banks[0].depth is None):
                 raise UserError(f"`more_data` {root}: all data sets must have depth, or none")
             if banks and bank.z.shape[1] != banks[0].z.shape[1]:
-                raise UserError(f"`more_data` {root}: its codes have {bank.z.shape[1]} entries, those of `data_root` "
+                raise UserError(f"`more_data` {root}: its z have {bank.z.shape[1]} entries, those of `data_root` "
                                 f"{banks[0].z.shape[1]}; build it again")
             banks.append(bank)
         if opts.edit_lambda:
@@ -74,7 +80,8 @@ class ReconstructionObjective:
                                                occupancy_weight=opts.occupancy_lambda,
                                                render_weight=opts.render_lambda, label_balance=opts.label_balance,
                                                edit_weight=opts.edit_lambda)
-        self.siren = start_siren(opts.pigan_hidden_dim, self.val_bank.z.shape[1], opts.seed).to(world.device)
+        siren = initial_siren(opts.pigan_hidden_dim, self.val_bank.z.shape[1], opts.seed).to(world.device)
+        self.start_from(siren, contents, report)
         # static_graph: every step does the same
         self.loss = world.parallel(Reconstruction(self.siren, self.preset, self.settings), static_graph=True)
         mapping = list(self.siren.mapping_network.parameters())
@@ -90,13 +97,13 @@ class ReconstructionObjective:
                                           opts.max_steps // 100, 0.03)
         self.modules: dict[str, nn.Module] = {}
         # with edits, a head's partner comes with it
-        self.share = BatchShard(opts.batch_size // 2 if opts.edit_lambda else opts.batch_size, world.rank, world.size)
+        self.shard = BatchShard(opts.batch_size // 2 if opts.edit_lambda else opts.batch_size, world.rank, world.size)
 
     def schedule(self, step: int) -> None:
         self._scheduler.step_update(step)
 
-    def step(self, step: int, samples_seen: int) -> tuple[dict[str, torch.Tensor], list[str], int]:
-        positions = self.share.positions(samples_seen, 0)
+    def step(self, step: int, samples_seen: int) -> StepResult:
+        positions = self.shard.positions(samples_seen, 0)
         heads = [self.heads[index_at(position, len(self.heads), self.opts.seed)] for position in positions]
         rngs = [np.random.default_rng((self.opts.seed, 7, position)) for position in positions]
         batch = _to(draw_batch(heads, self.settings, rngs), self.world.device)
@@ -108,14 +115,14 @@ class ReconstructionObjective:
             nn.utils.clip_grad_norm_(self.siren.parameters(), self.opts.grad_clip)
         optimizer.step()
         names = [f"head {bank.heads[index]}" for bank, index in heads]
-        return {**terms, "loss": loss.detach()}, names, self.share.step_samples
+        return StepResult([({**terms, "loss": loss.detach()}, names)], self.shard.step_samples)
 
     @torch.no_grad()
-    def validate(self) -> Validation:
+    def validate(self, stopped: Callable[[], bool] = lambda: False) -> Validation:
         """Held-out heads, each in its first view: PSNR of colours in [0, 1], in dB, and depth error."""
         bank, size = self.val_bank, self.opts.test_output_size
         errors, rows = [], []
-        for index in shard(len(bank), self.world):
+        for index in own_indices(len(bank), self.world):
             codes = self.siren.mapping_network(torch.from_numpy(bank.z[index:index + 1]).to(self.world.device))
             scene = Scene(self.siren, codes, self.preset)
             yaw, pitch = bank.cameras[index, 0].tolist()
@@ -138,7 +145,7 @@ def _load(root: Path, setting: str, limit: int) -> ViewBank:
         return ViewBank.load(root, "train", limit)
 
 
-def start_siren(width: int, z_dim: int, seed: int) -> FilmSiren:
+def initial_siren(width: int, z_dim: int, seed: int) -> FilmSiren:
     """A decoder to start from: pi-GAN's initialisation, a density layer of the size of densities, and no dependence on
     the view direction."""
     torch.manual_seed(seed)

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from models.pigan.camera_presets import get_camera_preset
+from configs.data_configs import get_camera_preset
 from models.pigan.siren import FilmSiren
-from scripts.train_pigan import main
 from synth_heads.data.dataset import build_dataset, draw_head, split_heads
 from synth_heads.data.record import Settings
 from synth_heads.data.view_bank import ViewBank
 from synth_heads.decoder.reconstruction import Reconstruction, ReconstructionSettings, draw_batch
 from synth_heads.generator.latent import COLOUR, EDIT_LIMIT, LATENT_DIM, PARTS, SHAPE, edit_latent, latent_index
 from synth_heads.losses.edits import edit_error
+from synth_heads.scripts.train_decoder import main
 from utils.errors import UserError
 
 EDITED = Settings(num_heads=6, views=1, size=128, seed=4, merged=True, depth=True, edits=True)
@@ -191,5 +191,5 @@ def test_codes_of_another_length(heads, tmp_path):
     shutil.copytree(heads, other)
     with np.load(heads / "latents.npz") as file:
         np.savez(other / "latents.npz", **{**file, "z": file["z"][:, :50]})
-    with pytest.raises(UserError, match="other: its codes have 50 entries, those of --data_root 96"):
+    with pytest.raises(UserError, match="other: its z have 50 entries, those of --data_root 96"):
         main([*SMALL, f"--data_root={heads}", f"--more_data={other}", f"--exp_dir={tmp_path / 'run'}"])

@@ -6,16 +6,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from launching import Run, train
+from known_heads import Run, train
 from tiny import FACE_OPTS, tiny_model
 from tiny_training import make_all, paint_head
 
 from configs.data_configs import DATA_CONFIGS
 from datasets.masks.maps import MaskTransform
-from datasets.sample_stream import BatchShard, SampleStream
+from datasets.sample_stream import BatchShard
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
-from models.pigan.render import RayNoise
-from synth_heads.data.edit_pairs import find_pairs
+from models.pigan.sampling import RayNoise
+from synth_heads.data.edit_pairs import PairStream, find_pairs, pairs_of
+from synth_heads.losses.known_z import EditLoss, KnownZLoss
 from training.step import Batch, LossWeights, PatchGenerator, Rendering, StepNoise, TrainStep
 
 FACES = DATA_CONFIGS["celebahq_seg_to_3dface"]
@@ -63,7 +64,7 @@ def test_pairs_by_number_and_camera():
 
 def test_pairs_stand_together_in_every_share():
     pairs = [(0, 1), (5, 4), (2, 3)]
-    streams = [iter(SampleStream(6, 0, BatchShard(2, rank, world=2), pairs=pairs)) for rank in (0, 1)]
+    streams = [iter(PairStream(pairs, 0, BatchShard(2, rank, world=2))) for rank in (0, 1)]
     drawn = [tuple(next(stream)) for _ in range(3) for stream in streams]
     assert sorted(drawn) == sorted(pairs * 2), "each once an epoch"
 
@@ -73,8 +74,8 @@ def test_mirrored_pairs(tmp_path):
     make_pairs(tmp_path / "data", heads=4)
     masks, _, _ = find_masks(tmp_path / "data", FACES)
     data = ImagesDataset3D(tmp_path / "data", FACES, masks, ImagesOptions(MaskTransform(80, 64, 64), 64, mirror=True))
-    assert data.pairs() == [(0, 1), (2, 3), (4, 5), (6, 7)]
-    before, after = (data[index] for index in data.pairs()[2])
+    assert pairs_of(data) == [(0, 1), (2, 3), (4, 5), (6, 7)]
+    before, after = (data[index] for index in pairs_of(data)[2])
     assert "mirrored" in before["name"]
     assert torch.equal(before["pose"], after["pose"])
     assert not torch.equal(before["label"], after["label"])
@@ -88,13 +89,15 @@ def test_terms_of_a_step():
     z_dim, side = net.siren.z_dim, 4
     one = torch.rand(1, net.config.input_nc, net.config.input_size, net.config.input_size)
     batch = Batch(one.expand(2, -1, -1, -1), torch.rand(2, 3, side, side) * 2 - 1, torch.full((2, 2), np.pi / 2),
-                  torch.tensor([[0.0], [0.5]]) * torch.eye(z_dim)[:1])
+                  {"z": torch.tensor([[0.0], [0.5]]) * torch.eye(z_dim)[:1]})
     line = torch.linspace(-1, 1, side)
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)[None].expand(2, -1, -1, -1)
     draws = StepNoise(grid, RayNoise(torch.zeros(2, side * side, 4), None))
-    weights = LossWeights(l2=1, lpips=0, w_norm=0, dis=0, z=0.5, edit=2)
+    weights, edit = LossWeights(l2=1, lpips=0, w_norm=0, dis=0), EditLoss(2, 2 * 0.5)
     net.eval()
-    losses = TrainStep(PatchGenerator(net, Rendering(samples=4)), net, weights).generator_losses(batch, draws, side)
+    step = TrainStep(PatchGenerator(net, Rendering(samples=4)), net, weights,
+                     extra_losses=(edit.images, KnownZLoss(net.siren, 0, 0.5), edit.z))
+    losses = step.generator_losses(batch, draws, side)
     terms = losses.terms
     wanted = losses.target[1] - losses.target[0]
     assert terms["loss_edit"].item() == pytest.approx(wanted.abs().mean().item(), rel=1e-4), "the same mask twice"

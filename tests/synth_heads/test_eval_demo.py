@@ -140,7 +140,7 @@ def model(tmp_path):
     net = Sem2NeRF(ModelConfig.from_opts(OPTS))
     with torch.no_grad():
         net.siren.final_layer.weight.mul_(300)
-    torch.nn.init.normal_(net.encoder.head.fc.weight)
+    torch.nn.init.normal_(net.encoder.head.weight)
     contents = {"format": "sem2nerf", "state_dict": net.state_dict(), "opts": OPTS, "global_step": 1,
                 "latent_avg": (net.latent_avg.frequencies, net.latent_avg.phase_shifts)}
     save_checkpoint(tmp_path / "model.pt", for_release(contents))

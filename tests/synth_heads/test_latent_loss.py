@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pytest
 import torch
-from launching import Run, train
+from known_heads import Run, train
 from tiny_training import make_all
 
 from models.pigan.codes import Codes
 from models.pigan.siren import FilmSiren
 from synth_heads.data.known_z import read_latents
-from synth_heads.losses.known_codes import SHAPE_LAYERS, latent_distance
+from synth_heads.losses.known_z import SHAPE_LAYERS, code_distance
 from utils.errors import UserError
 
 Z_DIM = 8
@@ -31,12 +31,12 @@ def test_distance_looks_at_the_shape_layers():
     torch.manual_seed(0)
     siren, known = FilmSiren(width=4, z_dim=Z_DIM), torch.randn(2, Z_DIM)
     codes = siren.mapping_network(known).detach()
-    assert latent_distance(siren, codes, known) == 0
+    assert code_distance(siren, codes, known) == 0
     frequencies = codes.frequencies.clone()
     frequencies[:, SHAPE_LAYERS * 4:] += 10  # colours: nothing is said of them
-    assert latent_distance(siren, Codes(frequencies, codes.phase_shifts), known) == 0
+    assert code_distance(siren, Codes(frequencies, codes.phase_shifts), known) == 0
     frequencies[:, :SHAPE_LAYERS * 4] += 2  # off by 2 in one of two halves: (4 + 0) / 2
-    assert latent_distance(siren, Codes(frequencies, codes.phase_shifts), known).item() == pytest.approx(2, rel=1e-4)
+    assert code_distance(siren, Codes(frequencies, codes.phase_shifts), known).item() == pytest.approx(2, rel=1e-4)
 
 
 def test_z_learns_from_its_codes():
@@ -44,7 +44,7 @@ def test_z_learns_from_its_codes():
     torch.manual_seed(0)
     siren, known = FilmSiren(width=4, z_dim=Z_DIM), torch.randn(2, Z_DIM)
     z = (known + 0.01 * torch.randn_like(known)).requires_grad_()
-    latent_distance(siren, siren.mapping_network(z), known).backward()
+    code_distance(siren, siren.mapping_network(z), known).backward()
     assert ((z - known) * z.grad).sum() > 0
 
 
@@ -56,7 +56,7 @@ def test_training_on_codes_alone(tmp_path, kind):
     assert "latent" in output
     assert "l2" not in output.split("validation")[0].split("step 4/4")[-1].split("s/step")[0]
     contents = torch.load(tmp_path / "run/checkpoints/latest_model.pt", weights_only=True)
-    assert contents["state_dict"]["encoder.head.fc.weight"].abs().max() > 0, "it starts at zero"
+    assert contents["state_dict"]["encoder.head.weight"].abs().max() > 0, "it starts at zero"
     assert contents["best_val_loss"] < 100
     assert not (tmp_path / "run/logs/images/train").exists(), "nothing was rendered"
 
@@ -86,7 +86,7 @@ def test_mistakes_are_one_line(tmp_path):
     write_latents(tmp_path / "data", images=4)
     run = Run([*argv, *ALONE, f"--exp_dir={tmp_path / 'run'}"], tmp_path, name="few")
     assert run.wait() == 2
-    assert "no code for mask 4.png" in run.output
+    assert "no z for mask 4.png" in run.output
     (tmp_path / "data/latents.npz").write_bytes(b"no archive")
     with pytest.raises(UserError, match=r"no readable latents\.npz"):
         read_latents(tmp_path / "data", "`latent_lambda`")

@@ -1,28 +1,31 @@
-"""`--objective adversarial`: a decoder from a folder of images, with its discriminator, data and validation."""
+"""A decoder from a folder of images, as pi-GAN was trained: with its discriminator, data and validation."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from configs.data_configs import get_camera_preset
 from datasets.image_folder import ImageFolder
 from datasets.sample_stream import BatchShard, index_at
 from evaluation.metrics.frechet import FEATURES, Gaussian, frechet_distance, gaussian_of, simple_features
 from models.discriminators.progressive_discriminator import ProgressiveDiscriminator
-from models.pigan.camera_presets import get_camera_preset
 from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.siren import FilmSiren
 from models.scene import Scene
+from training.objectives.decoder import DecoderObjective
+from training.objectives.objective import StepResult
 from training.objectives.pigan_losses import discriminator_losses, draw_fakes, generator_losses, render_fakes
 from training.pigan_schedule import GrowthStage, read_growth
 from training.runtime.processes import World
-from training.validation import Validation, shard
+from training.validation import Validation, own_indices
 from utils.images import from_bytes
 from utils.panels import panel, photo_image
 
@@ -30,25 +33,28 @@ BETAS = (0.0, 0.9)
 PANEL_ROWS = 8
 
 
-class AdversarialObjective:
-    """See `training.pigan_coach.Objective`.
-
+class AdversarialObjective(DecoderObjective):
+    """
     Args:
         opts: of options/pigan_options.py.
+        world: this process among all.
+        contents: a checkpoint of the run, if it is continued; else the decoder may start from `pigan_weights`.
+        report: prints a line.
 
     Raises:
         UserError: the images or the file of stages cannot be used.
     """
 
-    def __init__(self, opts: Namespace, world: World, say: Callable[[str], None]) -> None:
+    def __init__(self, opts: Namespace, world: World, contents: Mapping[str, Any] | None = None,
+                 report: Callable[[str], None] = print) -> None:
         self.opts, self.world = opts, world
         self.preset = get_camera_preset(opts.pigan_curriculum_type)
         self.growth = read_growth(opts.pigan_steps_conf)
         self.images = ImageFolder(Path(opts.data_root), opts.keep_square)
         sizes = [stage.img_size for stage in self.growth.stages]
-        say(f"data: {len(self.images)} images in {opts.data_root}, from {sizes[0]} to {sizes[-1]} pixels")
+        report(f"data: {len(self.images)} images in {opts.data_root}, from {sizes[0]} to {sizes[-1]} pixels")
         torch.manual_seed(opts.seed)  # all processes start alike
-        self.siren = FilmSiren(opts.pigan_hidden_dim, opts.pigan_zdim).to(world.device)
+        self.start_from(FilmSiren(opts.pigan_hidden_dim, opts.pigan_zdim).to(world.device), contents, report)
         self.discriminator = ProgressiveDiscriminator(sizes[-1], opts.dis_channels).to(world.device)
         mapping = list(self.siren.mapping_network.parameters())
         field = [p for name, p in self.siren.named_parameters() if not name.startswith("mapping_network")]
@@ -66,11 +72,11 @@ class AdversarialObjective:
         field["lr"], mapping["lr"] = stage.gen_lr, stage.gen_lr * self.opts.mapping_rate
         self.optimizers["dis_optimizer"].param_groups[0]["lr"] = stage.disc_lr
 
-    def step(self, step: int, samples_seen: int) -> tuple[dict[str, Tensor], list[str], int]:
+    def step(self, step: int, samples_seen: int) -> StepResult:
         """First the generator, then the discriminator, which sees the same renderings."""
         opts, stage, alpha = self.opts, self.growth.at(step), self.growth.alpha(step)
-        share = self._share(stage)
-        parts = [share.positions(samples_seen, part) for part in range(share.micro_batches)]
+        shard = self._shard(stage)
+        parts = [shard.positions(samples_seen, part) for part in range(shard.micro_batches)]
         reals = self._reals(step, samples_seen)
         fakes, poses, terms = [], [], []
         self.discriminator.requires_grad_(False)
@@ -92,7 +98,7 @@ class AdversarialObjective:
         self._update("dis_optimizer", self.discriminator)
         means = {name: torch.stack([part[name] for part in terms]).mean() for name in terms[0]}
         names = [self.images.paths[index].name for index in self._wanted(step, samples_seen)]
-        return means, names, share.step_samples
+        return StepResult([(means, names)], shard.step_samples)
 
     def _update(self, name: str, module: nn.Module) -> None:
         parameters = list(module.parameters())
@@ -102,23 +108,23 @@ class AdversarialObjective:
         self.optimizers[name].step()
         self.optimizers[name].zero_grad(set_to_none=True)
 
-    def _share(self, stage: GrowthStage) -> BatchShard:
+    def _shard(self, stage: GrowthStage) -> BatchShard:
         return BatchShard(stage.batch_size // stage.batch_split, self.world.rank, self.world.size, stage.batch_split)
 
     def _wanted(self, step: int, samples_seen: int) -> list[int]:
         """Numbers of this process's photographs in a step, part after part."""
-        share = self._share(self.growth.at(step))
-        return [index_at(position, len(self.images), self.opts.seed) for part in range(share.micro_batches)
-                for position in share.positions(samples_seen, part)]
+        shard = self._shard(self.growth.at(step))
+        return [index_at(position, len(self.images), self.opts.seed) for part in range(shard.micro_batches)
+                for position in shard.positions(samples_seen, part)]
 
     def _reals(self, step: int, samples_seen: int) -> list[Float[Tensor, "batch 3 size size"]]:
         """Photographs of a step, in its parts; those of the next step are read while this one computes."""
         if self._reading is None or self._reading[0] != step:
             self._read_ahead(step, samples_seen)
         images = torch.stack([image.result() for image in self._reading[1]])
-        share = self._share(self.growth.at(step))
-        self._read_ahead(step + 1, samples_seen + share.step_samples)
-        return list(from_bytes(images.to(self.world.device)).split(share.batch))
+        shard = self._shard(self.growth.at(step))
+        self._read_ahead(step + 1, samples_seen + shard.step_samples)
+        return list(from_bytes(images.to(self.world.device)).split(shard.batch))
 
     def _read_ahead(self, step: int, samples_seen: int) -> None:
         size = self.growth.at(step).img_size
@@ -126,17 +132,17 @@ class AdversarialObjective:
                                for index in self._wanted(step, samples_seen)]
 
     @torch.no_grad()
-    def validate(self) -> Validation:
+    def validate(self, stopped: Callable[[], bool] = lambda: False) -> Validation:
         """Fréchet distance of simple features between renderings of fixed z and poses and as many photographs; a panel
         of the first z from three sides. At most as many as there are photographs."""
         size, samples = self.opts.test_output_size, max(stage.samples for stage in self.growth.stages)
         count = min(self.opts.val_images, len(self.images))
         if self._real is None:
-            chosen = [index * len(self.images) // count for index in shard(count, self.world)]
+            chosen = [index * len(self.images) // count for index in own_indices(count, self.world)]
             reads = self._pool.map(self.images.read, chosen, [size] * len(chosen))
             self._real = self._gaussian([from_bytes(image[None]) for image in reads])
         side, rows, fakes = 1.3 * self.growth.poses.yaw, [], []
-        for index in shard(count, self.world):
+        for index in own_indices(count, self.world):
             draws = draw_fakes(self.opts.seed + 1, [index], self.siren.z_dim, self.growth.poses, 1, 1)
             scene = Scene(self.siren, self.siren.mapping_network(draws.z.to(self.world.device)), self.preset)
             camera = Camera(*draws.poses[0].tolist())

@@ -1,0 +1,214 @@
+"""The paper's training: an encoder (and, if wanted, the field) from masks and photographs, against a discriminator."""
+
+from __future__ import annotations
+
+import contextlib
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch._dynamo.exc import TorchDynamoException
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from datasets.sample_stream import BatchShard
+from models.pigan.codes import Codes
+from training import build
+from training.extension import Extension
+from training.loading import checked, to_device, training_loader, validation_loader
+from training.objectives.objective import Objective, StepResult
+from training.optimizers import build_optimizer, build_scheduler, restore_optimizer
+from training.runtime.processes import World
+from training.size_schedule import Stage, read_stages, stage_at
+from training.step import Batch, DiscriminatorLoss, GeneratorLosses, PatchGenerator, StepNoise, TrainStep
+from training.step_noise import sample_step_noise
+from training.validation import Validation, own_indices, validate
+from utils.errors import UserError
+from utils.panels import Image, mask_image, panel, photo_image, with_frame
+
+PANEL_ROWS = 4
+CAPTIONS = ("mask", "photograph", "target patch")
+
+
+class Sem2NeRFObjective(Objective):
+    """
+    Args:
+        opts: all options, checked (see options/train_options.py).
+        world: this process among all.
+        contents: a checkpoint to start from: its weights, and with `resume` its discriminator too.
+        source: where that comes from.
+        extension: what is added to the paper's training.
+        report: prints a line.
+
+    Raises:
+        UserError: data, weights or settings cannot be used.
+    """
+
+    def __init__(self, opts: Namespace, world: World, contents: Mapping[str, Any] | None = None,
+                 source: Path | None = None, resume: bool = False, report: build.Report = print,
+                 extension: Extension | None = None) -> None:
+        self.stages = read_stages(opts.pigan_steps_conf)
+        self.opts = opts = build.resolve_options(opts, self.stages)
+        self.world, self.report, self.extension = world, report, extension or Extension()
+        self.validation_settings = build.validation_settings(opts)
+        self.data = build.build_data(opts, self.extension, report)
+        self.shard = BatchShard(opts.batch_size, world.rank, world.size, opts.grad_accum)
+        self.step_samples = self.shard.step_samples
+        torch.manual_seed(opts.seed)
+        self.model = self.net = build.build_net(opts, contents, source, report, resume).to(world.device)
+        self.perceptual = build.build_perceptual(opts, world.device)
+        self.discriminator = build.build_discriminator(opts, self.stages, contents if resume else None)
+        self.modules: dict[str, nn.Module] = {}
+        trained = [*self.net.encoder.parameters(), *(self.net.decoder.parameters() if opts.train_decoder else ())]
+        self.optimizers = {"optimizer": self._optimizer(trained, opts.learning_rate)}
+        if self.discriminator is not None:
+            self.modules["dis_state_dict"] = self.discriminator.to(world.device)
+            self.optimizers["dis_optimizer"] = self._optimizer(self.discriminator.parameters(), opts.learning_rate_dis)
+        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps)
+                            for optimizer in self.optimizers.values()]
+        self.train_step = self._build_step()
+        self._batches: Iterator[dict[str, Any]] | None = None
+
+    def _optimizer(self, parameters: Any, rate: float) -> Optimizer:
+        optimizer = build_optimizer(self.opts.optim_name, list(parameters), rate)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = rate
+        return optimizer
+
+    def _build_step(self) -> TrainStep:
+        opts = self.opts
+        if opts.compile:
+            self.net.encoder.compile()
+        generator = PatchGenerator(self.net, build.rendering(opts), amp=opts.amp == "bf16")
+        self.noise_config = build.noise_config(opts, self.net.encoder.drop_path_layers)
+        static = opts.grad_accum == 1  # DDP cannot both accumulate and rely on a static graph
+        loss = None if self.discriminator is None else DiscriminatorLoss(self.discriminator)
+        return TrainStep(
+            self.world.parallel(generator, static), self.net, build.loss_weights(opts), perceptual=self.perceptual,
+            discriminator=self.discriminator, discriminator_pass=loss and self.world.parallel(loss, static),
+            conditional=opts.use_cond_dis, extra_losses=self.extension.losses(self.net),
+        )
+
+    def restore(self, contents: Mapping[str, Any]) -> None:
+        """The optimisers, where they fit: the weights are those that the objective was made with."""
+        for name, optimizer in self.optimizers.items():
+            if contents.get(name) is not None and not restore_optimizer(optimizer, contents[name]):
+                self.report("the checkpoint's optimiser is of another kind or size: its moments start anew")
+
+    def schedule(self, step: int) -> None:
+        for scheduler in self._schedulers:
+            if scheduler is not None:
+                scheduler.step_update(step)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"input": self.net.input.to_dict()}
+
+    def mean_code(self) -> Codes:
+        return self.net.latent_avg
+
+    def step(self, step: int, samples_seen: int) -> StepResult:
+        """One optimiser step of each network, from one micro-batch or several.
+
+        Raises:
+            UserError: a sample cannot be read, or the encoder cannot be compiled.
+        """
+        opts, stage, losses = self.opts, stage_at(self.stages, step), []
+        if self._batches is None:
+            sampler = self.extension.sampler(self.data.train, opts.seed, self.shard, samples_seen)
+            self._batches = checked(training_loader(self.data.train, sampler, opts.workers,
+                                                    pin=self.world.device.type == "cuda"))
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        for index in range(opts.grad_accum):
+            loaded = next(self._batches)
+            batch, noise = self._prepare(loaded, stage, step, samples_seen, index)
+            try:
+                with self._accumulating(index < opts.grad_accum - 1):
+                    generated, terms = self._backward(batch, noise, stage)
+            except TorchDynamoException as error:
+                raise UserError("`compile`: PyTorch cannot compile the encoder on this machine (a C++ compiler and "
+                                "Python's headers are needed); leave it out, or see why with `debug`") from error
+            losses.append((terms, loaded["name"]))
+        if opts.grad_clip:
+            nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.requires_grad], opts.grad_clip)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        shown = self.world.is_main and (step + 1) % opts.image_interval == 0 and generated.rendered is not None
+        return StepResult(losses, self.shard.step_samples, self._panel(loaded, batch, noise, generated) if shown else None)
+
+    def _backward(self, batch: Batch, noise: StepNoise, stage: Stage) -> tuple[GeneratorLosses, dict[str, torch.Tensor]]:
+        """Gradients of both networks for one micro-batch, and all losses."""
+        side = stage.img_size if self.opts.patch_train else stage.resolution_vol
+        with self._discriminator_frozen():
+            generated = self.train_step.generator_losses(batch, noise, side)
+            (generated.total / self.opts.grad_accum).backward()
+        if self.discriminator is None:
+            return generated, generated.terms
+        losses = self.train_step.discriminator_losses(generated)
+        (losses.total / self.opts.grad_accum).backward()
+        return generated, {**generated.terms, **losses.terms}
+
+    def _prepare(self, loaded: dict[str, Any], stage: Stage, step: int, samples_seen: int, micro_batch: int
+                 ) -> tuple[Batch, StepNoise]:
+        """A loaded batch on the device, at the sizes of a stage, and its random numbers."""
+        batch = to_device(loaded, self.opts.label_nc, self.world.device)
+        positions = [self.extension.noise_position(position)
+                     for position in self.shard.positions(samples_seen, micro_batch)]
+        noise = sample_step_noise(self.noise_config, step, positions, samples_seen, self.shard.step_samples,
+                                  stage.resolution_vol, self.world.device)
+        size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small image
+        if batch.images.shape[-1] != size and not (self.opts.patch_train and len(self.stages) == 1):
+            images = F.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
+            batch = replace(batch, images=images)
+        return batch, noise
+
+    @contextlib.contextmanager
+    def _accumulating(self, active: bool) -> Iterator[None]:
+        """While active, processes keep their gradients to themselves."""
+        with contextlib.ExitStack() as stack:
+            for module in (self.train_step.generator, self.train_step.discriminator_pass):
+                if active and isinstance(module, DistributedDataParallel):
+                    stack.enter_context(module.no_sync())
+            yield
+
+    @contextlib.contextmanager
+    def _discriminator_frozen(self) -> Iterator[None]:
+        """While inside, gradients flow through the discriminator, not into it."""
+        if self.discriminator is not None:
+            self.discriminator.requires_grad_(False)
+        yield
+        if self.discriminator is not None:
+            self.discriminator.requires_grad_(True)
+
+    def _panel(self, loaded: dict[str, Any], batch: Batch, noise: StepNoise, generated: GeneratorLosses) -> Image:
+        """The first samples. At an extreme pose the target is a patch of another view."""
+        captions = (*CAPTIONS, "rendered patch" if noise.extreme_poses is None else "at an extreme pose")
+        rows = []
+        for index in range(min(PANEL_ROWS, len(batch.images))):
+            photograph = photo_image(batch.images[index])
+            rows.append([mask_image(loaded["label"][index], self.data.train.label_space),
+                         with_frame(photograph, noise.grid[index]) if self.opts.patch_train else photograph,
+                         photo_image(generated.target[index]), photo_image(generated.rendered[index])])
+        return panel(captions, rows, side=192)
+
+    def validate(self, stopped: Callable[[], bool]) -> Validation | None:
+        if self.data.val is None:
+            return None
+        indices = list(own_indices(len(self.data.val), self.world))
+        loader = validation_loader(self.data.val, indices, self.opts.test_batch_size, self.opts.test_workers,
+                                   pin=self.world.device.type == "cuda")
+        with contextlib.closing(checked(loader)) as batches:
+            return validate(self.net, batches, self.data.val.label_space, self.validation_settings,
+                            self.train_step.weights, self.perceptual, self.world, stopped,
+                            self.extension.validation_losses(self.net))
+
+    def close(self) -> None:
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
