@@ -2,7 +2,7 @@
 
     counts = confusion_matrix(found, mask, classes=16)      # add the matrices of all images
     score = segmentation_score(counts)
-    score.miou, score.pixel_accuracy, score.iou             # iou: one a class, nan where the class is not in the masks
+    score.miou, score.pixel_accuracy, score.iou             # iou: per class, nan where it is not in the masks
 """
 
 from __future__ import annotations
