@@ -20,7 +20,6 @@ import torch
 from evaluation.metrics.registry import Evaluation
 from evaluation.networks import NetworkFiles
 from evaluation.run import load_networks, measure
-from models.pigan.camera_presets import get_camera_preset
 from synth_heads.evaluation import metrics as held_out_metrics  # noqa: F401  (registers them)
 from synth_heads.evaluation.heads import HeldOutHeads
 from synth_heads.evaluation.views import HeldOutViews, render_settings
@@ -62,7 +61,7 @@ def examine(model: Path, examination: Examination, folder: Path) -> dict[str, fl
     networks = load_networks(METRICS, NetworkFiles(segmenter_weights=examination.segmenter), torch.device("cpu"))
     settings = render_settings(model, examination.size, sampler="auto")
     heads = HeldOutHeads.make(folder, examination.heads, examination.seed, examination.size)
-    fov_deg = get_camera_preset(settings.model.camera_preset).fov_deg
+    fov_deg = settings.model.camera.fov_deg
     with tempfile.TemporaryDirectory() as renders:
         tests = HeldOutViews.render(heads, settings, Path(renders), comparisons=False)
         return measure(Evaluation(tests, networks, fov_deg, style_masks=0), METRICS)

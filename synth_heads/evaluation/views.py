@@ -29,7 +29,7 @@ from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from synth_heads.evaluation.heads import DATASET_TYPE, HeldOutHeads
 from synth_heads.generator.renderer import HeadView
-from synth_heads.losses.known_codes import SHAPE_LAYERS
+from synth_heads.losses.known_z import SHAPE_LAYERS
 from utils.errors import UserError
 from utils.images import to_tensor
 from utils.parallel import process_map

@@ -83,7 +83,6 @@ def evaluate(opts: argparse.Namespace, folder: Path) -> "tuple[Report, dict[str,
     from evaluation.report import Report
     from evaluation.run import load_networks, measure, network_facts
     from evaluation.sheet import write_sheet
-    from models.pigan.camera_presets import get_camera_preset
     from scripts.evaluate3d import progress_bar
     from synth_heads.evaluation import metrics  # noqa: F401  (registers them)
     from synth_heads.evaluation.edits import render_edits
@@ -97,7 +96,7 @@ def evaluate(opts: argparse.Namespace, folder: Path) -> "tuple[Report, dict[str,
     styled = min(opts.style_heads, opts.num_heads)
     tests = HeldOutViews.render(heads, settings, folder, styled, workers=opts.workers, track=progress_bar)
     edits = render_edits(settings)
-    evaluation = Evaluation(tests, networks, get_camera_preset(settings.model.camera_preset).fov_deg, styled)
+    evaluation = Evaluation(tests, networks, settings.model.camera.fov_deg, styled)
     evaluation.shared["edits"] = {name: edit.fraction for name, edit in edits.items()}
     results = measure(evaluation, METRICS)
     protocol = {
