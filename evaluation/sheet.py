@@ -28,7 +28,7 @@ def write_sheet(path: Path, tests: TestViews, networks: Networks, wanted: Mappin
     """
     space, captions, lines = tests.data.config.label_space, [], []
     for index in range(min(rows, len(tests))):
-        columns = {"mask": [mask_image(tests.labels("own", index, merged=False)[0], space)]}
+        columns = {"mask": [mask_image(tests.labels("own", index, merged=False)[0], space.palette)]}
         with contextlib.suppress(UserError):  # masks without photographs
             columns["true image"] = [tests.truth("own", index)[0].pixels.permute(1, 2, 0).numpy()]
         views = {kind: tests.views(kind, index).rgb for kind, count in wanted.items() if index < count}
@@ -36,7 +36,7 @@ def write_sheet(path: Path, tests: TestViews, networks: Networks, wanted: Mappin
         columns |= {kind: [to_uint8(image) for image in images] for kind, images in views.items()}
         if networks.face_segmenter is not None:
             labels = networks.face_segmenter.segment(views["own"].to(networks.device))[0]
-            columns["segmented"] = [mask_image(labels, space.merged)]
+            columns["segmented"] = [mask_image(labels, space.merged.palette)]
         columns["style"] = [to_uint8(image) for image in styles]
         lines.append([image for images in columns.values() for image in images])
         captions = captions or [name for name, images in columns.items() for _ in images]

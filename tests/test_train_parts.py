@@ -118,7 +118,7 @@ def test_panel():
     assert (image[CAPTION:CAPTION + 8, GAP:GAP + 8] == (255, 0, 0)).all()
     assert (image[CAPTION:CAPTION + 8, 2 * GAP + 8:-GAP] == (0, 0, 255)).all()
     labels = torch.eye(2, dtype=torch.uint8)
-    assert mask_image(labels, LABEL_SPACES["CelebAMask_HQ"])[0].tolist() == [[204, 0, 0], [0, 0, 0]]
+    assert mask_image(labels, LABEL_SPACES["CelebAMask_HQ"].palette)[0].tolist() == [[204, 0, 0], [0, 0, 0]]
     corners = torch.tensor([[[-0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
     framed = with_frame(np.zeros((9, 9, 3), np.uint8), corners)
     assert (framed.any(-1).nonzero()[0].min(), framed.any(-1).nonzero()[0].max()) == (2, 6)

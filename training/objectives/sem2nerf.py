@@ -194,7 +194,7 @@ class Sem2NeRFObjective(Objective):
         rows = []
         for index in range(min(PANEL_ROWS, len(batch.images))):
             photograph = photo_image(batch.images[index])
-            rows.append([mask_image(loaded["label"][index], self.data.train.label_space),
+            rows.append([mask_image(loaded["label"][index], self.data.train.label_space.palette),
                          with_frame(photograph, noise.grid[index]) if self.opts.patch_train else photograph,
                          photo_image(generated.target[index]), photo_image(generated.rendered[index])])
         return panel(captions, rows, side=192)
