@@ -145,14 +145,16 @@ class Renders:
         """Render what is missing; gives the masks' names as they are finished.
 
         Args:
-            workers: processes, each with a single CPU thread; no image depends on their number.
+            workers: processes, each with a single CPU thread; no image depends on their number. 0: in this process.
             devices: dealt out to the processes in turn.
             shard: (k, n): only every nth of the missing masks, from the kth on, for a part of the work.
         """
         jobs = [(self, mask, kinds) for mask, kinds in self.missing(data, wanted)]
         numbers = {mask.name: index for index, mask in enumerate(data.masks)}
         jobs = [job for job in jobs if numbers[job[1].name] % shard[1] == shard[0]]
-        if jobs:
+        if workers == 0:
+            yield from map(render_mask, jobs)
+        elif jobs:
             yield from process_map(render_mask, jobs, min(workers, len(jobs)), devices)
 
     def load(self, kind: str, name: str) -> SavedViews:
@@ -179,7 +181,7 @@ def render_mask(job: tuple[Renders, TestMask, tuple[str, ...]]) -> str:
     """
     renders, mask, kinds = job
     settings = renders.settings
-    net = _model(settings.checkpoint, settings.model, own_value() or "cpu")
+    net = load_model(settings.checkpoint, settings.model, own_value() or "cpu")
     with torch.no_grad():
         codes = net.encode(net.read(mask.path)[None])
     own = net.scene_of(codes, settings.max_block)
@@ -224,8 +226,12 @@ def _save(path: Path, shots: Sequence[tuple[Scene, tuple[float, float]]], settin
 
 
 @lru_cache(maxsize=2)
-def _model(checkpoint: Path, config: ModelConfig, device: str) -> Sem2NeRF:
-    """The model of this process."""
+def load_model(checkpoint: Path, config: ModelConfig, device: str = "cpu") -> Sem2NeRF:
+    """The model of this process.
+
+    Raises:
+        UserError: the checkpoint cannot be used or does not fit the configuration.
+    """
     return Sem2NeRF.from_contents(read_checkpoint(checkpoint), checkpoint, config).to(device)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,30 @@ class Report:
     protocol: Mapping[str, Any]
     results: Mapping[str, float]
     notes: Sequence[str] = ()
+    goals: Mapping[str, float] = field(default_factory=dict)      # what some of the scores should reach
+
+    @property
+    def goals_met(self) -> dict[str, bool]:
+        """Whether each goal is reached: at least, or at most where lower is better."""
+        return {name: self.results[name] >= goal if describe(name)[1] == "higher" else self.results[name] <= goal
+                for name, goal in self.goals.items() if name in self.results}
 
     def to_json(self) -> str:
         """Stable text: the same evaluation gives the same bytes. A score that is no number is null."""
         results = {name: value if math.isfinite(value) else None for name, value in self.results.items()}
         content = {"protocol": dict(self.protocol), "results": results, "notes": list(self.notes)}
+        if self.goals:
+            content["goals_met"] = self.goals_met
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
     def to_markdown(self, title: str = "Evaluation") -> str:
         """Two tables (scores, IoU of each class), then the protocol."""
-        lines = [f"# {title}", "", "| score | value | better |", "|---|---|---|"]
+        goal = ("goal | | ", "---|---|") if self.goals else ("", "")
+        lines = [f"# {title}", "", f"| score | value | better | {goal[0]}".rstrip(), f"|---|---|---|{goal[1]}"]
         for name, value in self.results.items():
             if not is_class(name):
                 meaning, better = describe(name)
-                lines.append(f"| {meaning} | {number(value)} | {better} |")
+                lines.append(f"| {meaning} | {number(value)} | {better} |{self._verdict(name)}")
         classes = {name: value for name, value in self.results.items() if is_class(name) and name.startswith("iou_")}
         if classes:
             names = [name.removeprefix("iou_") for name in classes]
@@ -44,6 +54,12 @@ class Report:
         if self.notes:
             lines += ["", "Left out or to be known:", "", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines) + "\n"
+
+    def _verdict(self, name: str) -> str:
+        """Two more cells of a score's row: its goal, and whether it was missed."""
+        if name not in self.goals_met:
+            return " | |" if self.goals else ""
+        return f" {self.goals[name]:g} | {'' if self.goals_met[name] else 'missed'} |"
 
     def write(self, json_path: Path, markdown_path: Path) -> None:
         """Both files, atomically.

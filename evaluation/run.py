@@ -36,18 +36,17 @@ def wanted_views(names: Sequence[str], data: EvaluationSet, style_masks: int) ->
 
 
 def measure(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
-    """Scores by name; `evaluation.notes` says what was left out.
+    """Scores by name, which are also kept in `evaluation.results`; `evaluation.notes` says what was left out.
 
     Raises:
         UserError: a photograph or another file that a metric needs is missing.
     """
-    results: dict[str, float] = {}
     for metric, own_names in chosen_metrics(names):
-        results |= metric.compute(evaluation, own_names)
+        evaluation.results |= metric.compute(evaluation, own_names)
         if "novel" in metric.views and "novel" not in evaluation.tests.sides:
             note = "other views: not measured, since this data set does not say which images show one head"
             evaluation.notes += [] if note in evaluation.notes else [note]
-    return results
+    return evaluation.results
 
 
 def protocol(evaluation: Evaluation, names: Sequence[str], files: NetworkFiles) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The masks that a model is judged by: their poses, photographs and, where a head was seen from several sides, another
+"""The masks that a model is evaluated on: their poses, photographs and, where a head was seen from several sides, another
 view of it.
 
     data = EvaluationSet.find("data/SynthHeads", data_config("synthheads_seg_to_3dface"))

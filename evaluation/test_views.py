@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -21,7 +22,12 @@ from datasets.training_set import ImagesDataset3D
 from evaluation.rendering import Renders, SavedViews
 from evaluation.test_set import EvaluationSet
 
-Track = Callable[[Iterable[int], str], Iterable[int]]
+Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
+
+
+def silent(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    """No progress bar."""
+    return items
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,12 @@ class TestViews:
     Args:
         data: the masks and their poses.
         renders: the views that were rendered of them.
-        track: shows progress: takes numbers and what is done with them, gives the numbers back.
+        track: shows progress: takes items, what is done with them and their number, gives the items back.
     """
 
     __test__ = False  # no test, whatever pytest thinks of the name
 
-    def __init__(self, data: EvaluationSet, renders: Renders,
-                 track: Track = lambda numbers, what: numbers) -> None:
+    def __init__(self, data: EvaluationSet, renders: Renders, track: Track = silent) -> None:
         self.data, self.renders, self._track = data, renders, track
         self._photographs: dict[str, ImagesDataset3D] = {}
 
@@ -62,7 +67,8 @@ class TestViews:
 
     def numbers(self, what: str, count: int | None = None) -> Iterable[int]:
         """Numbers of the masks (of the first `count`), with a progress bar that says `what`."""
-        return self._track(range(len(self) if count is None else count), what)
+        count = len(self) if count is None else count
+        return self._track(range(count), what, count)
 
     def views(self, kind: str, index: int) -> SavedViews:
         """The renders of a mask, see `evaluation.rendering`.

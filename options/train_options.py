@@ -71,8 +71,8 @@ def _run_options(option: Option) -> None:
     option("--checkpoint_path", None, "start from this checkpoint's weights; with --continue_training also from its "
            "optimisers and step")
     option("--continue_training", False, "go on: with the newest checkpoint of --exp_dir, else with --checkpoint_path")
-    option("--auto_resume", False, "as --continue_training where --exp_dir holds a checkpoint, else start afresh: for job "
-           "scripts")
+    option("--auto_resume", False, "as --continue_training where --exp_dir holds a checkpoint, else start afresh: for "
+           "job scripts")
     option("--overwrite", False, "delete an earlier run in --exp_dir")
     option("--seed", 0, "of everything random: weights, order of the data, patches, poses")
     option("--debug", False, "show tracebacks of errors")
@@ -92,32 +92,35 @@ def _paper_options(option: Option) -> None:
     option("--src_input_size", 224, "pixels of the network input")
     option("--batch_size", 2, "samples per process and step (per micro-batch, with --grad_accum)")
 
-    option("--encoder_type", "SwinEncoder", "size of the encoder: SwinEncoder (Swin-T), SwinEncoderSmall, SwinEncoderNano")
+    option("--encoder_type", "SwinEncoder", "size of the encoder: SwinEncoder (Swin-T), SwinEncoderSmall or "
+           "SwinEncoderNano")
     option("--swin_weights", None, "ImageNet weights of the encoder; default: swin_tiny_patch4_window7_224.pth in "
            "pretrained_models/ if it is there; 'none': random")
-    option("--encoder_not_zplus", False, "the encoder predicts one z for the mapping network, not the codes of each layer: "
+    option("--encoder_not_zplus", False, "the encoder predicts one z for the mapping network, not each layer's codes: "
            "heads stay those that the decoder knows, and follow the mask less closely")
-    option("--encoder_output", argparse.SUPPRESS, "the same in words: codes, or z", metavar="{codes,z}", type=_predicts_z,
-           dest="encoder_not_zplus")
-    option("--start_from_latent_avg", False, "the encoder predicts offsets from the decoder's mean code, so that training "
-           "starts with a head")
-    option("--pigan_curriculum_type", "CelebAMask_HQ", "camera of the decoder: CelebAMask_HQ or CatMask", alias="--camera")
+    option("--encoder_output", argparse.SUPPRESS, "the same in words: codes, or z", metavar="{codes,z}",
+           type=_predicts_z, dest="encoder_not_zplus")
+    option("--start_from_latent_avg", False, "the encoder predicts offsets from the decoder's mean code, so that "
+           "training starts with a head")
+    option("--pigan_curriculum_type", "CelebAMask_HQ", "camera of the decoder: CelebAMask_HQ or CatMask",
+           alias="--camera")
     option("--pigan_weights", None, "the pretrained decoder: a pi-GAN state dict or a Sem2NeRF checkpoint; default: "
-           "the file in pretrained_models/ for the data set or its camera; 'random': untrained", alias="--decoder_weights")
+           "the file in pretrained_models/ for the data set or its camera; 'random': untrained",
+           alias="--decoder_weights")
     option("--pigan_zdim", 256, "length of the decoder's z")
     option("--pigan_hidden_dim", 256, "width of the decoder's field", alias="--decoder_width")
     option("--use_cond_dis", False, "show the discriminator the mask too")
 
-    option("--pigan_steps_conf", "configs/pigan_steps/sem2nerf.yaml", "file of the sizes by step: img_size, resolution_vol",
+    option("--pigan_steps_conf", "configs/pigan_steps/sem2nerf.yaml", "file of sizes by step: img_size, resolution_vol",
            alias="--size_schedule")
-    option("--patch_train", False, "render resolution_vol^2 rays of a random patch, not the whole image coarsely: details "
-           "are learnt too")
+    option("--patch_train", False, "render resolution_vol^2 rays of a random patch, not the whole image coarsely: "
+           "details are learnt too")
     option("--no_ray_random_shift", False, "keep patches in the middle of the image")
     option("--ray_min_scale", 0.125, "smallest patch, as a fraction of the image's side")
     option("--ray_max_scale", 1.0, "greatest patch")
     option("--ray_scale_anneal", 0.0019, "how fast the smallest patch shrinks; 0: it is small from the start")
-    option("--train_rand_pose_prob", -1.0, "fraction of steps at an extreme pose, for which only the discriminator has an "
-           "opinion: sides that photographs hide look real too", alias="--extreme_pose_prob")
+    option("--train_rand_pose_prob", -1.0, "fraction of steps at an extreme pose, for which only the discriminator has "
+           "an opinion: sides that photographs hide look real too", alias="--extreme_pose_prob")
     option("--pigan_infer_ray_step", 28, "samples per ray, in training and validation", alias="--samples_per_ray")
     option("--pigan_train_hs", False, "sample each ray a second time, near the surface that the first samples found",
            alias="--importance_samples")
@@ -146,8 +149,8 @@ def _predicts_z(text: str) -> bool:
 
 def _speed_options(option: Option) -> None:
     option("--grad_accum", 1, "micro-batches of a step: a batch of --batch_size x this many in the memory of one")
-    option("--sample_chunk", 0, "points of the field computed at a time, and again in the backward pass: less memory, more "
-           "time, same result; 0: all at once")
+    option("--sample_chunk", 0, "points of the field computed at a time, and again in the backward pass: less memory, "
+           "more time, same result; 0: all at once")
     option("--pigan_infer_max_batch", 2400000, "most points of the field computed at a time in validation",
            alias="--validation_chunk")
     option("--amp", "none", "bf16: the encoder's transformer and LPIPS in bfloat16, on GPUs; codes and field stay in "
@@ -181,9 +184,10 @@ def _output_options(option: Option) -> None:
     option("--keep_checkpoints", 0, "how many iteration_N.pt files to keep, the newest ones; 0: all")
     option("--test_output_size", 128, "pixels of validation images")
     option("--val_images", 0, "masks to validate on, from the start of the list; 0: all")
-    option("--val_latent_mask", None, "layers whose codes validation takes from the mean code, e.g. 7,8 for its colours")
-    option("--test_pigan_latent_avg", False, "validate the decoder's mean head in place of the encoder's, to check the "
-           "decoder", alias="--show_mean_head")
+    option("--val_latent_mask", None, "layers whose codes validation takes from the mean code, e.g. 7,8 for "
+           "its colours")
+    option("--test_pigan_latent_avg", False, "validate the decoder's mean head in place of the encoder's, to check "
+           "the decoder", alias="--show_mean_head")
     option("--progress", False, "show the progress bar though the output is no terminal")
 
 

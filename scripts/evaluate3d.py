@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> "Report | None":
     networks = None if opts.shard else load_networks(opts.metrics, files, devices[0])
     out = Path(opts.exp_dir)
     renders = Renders.open(out / RENDERS, render_settings(opts, checkpoint, model), opts.overwrite)
-    tests = TestViews(data, renders, _track)
+    tests = TestViews(data, renders, progress_bar)
     if networks is not None and "photographs" in needs_of(opts.metrics):
         tests.photographs()
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> "Report | None":
     print(f"{len(data.masks)} masks ({data.source}), {todo} of them to render")
     workers = opts.workers or (len(devices) if devices[0].type == "cuda" else os.cpu_count() or 1)
     finished = renders.render_missing(data, wanted, workers, [str(device) for device in devices], shard)
-    for _ in _bar(finished, "rendering", -(-todo // shard[1])):
+    for _ in progress_bar(finished, "rendering", -(-todo // shard[1])):
         pass
     if networks is None:
         print(f"part {shard[0] + 1} of {shard[1]} is rendered; run the same command without --shard when all are")
@@ -88,11 +88,8 @@ def render_settings(opts: argparse.Namespace, checkpoint: Path, model: "ModelCon
                           opts.sampler, opts.latent_mask, STYLES, opts.pigan_infer_max_batch)
 
 
-def _track(numbers: Iterable[int], what: str) -> Iterable[int]:
-    return _bar(numbers, what, len(numbers))
-
-
-def _bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+def progress_bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    """The items, with a bar that says what is done with them and how many there are."""
     from tqdm import tqdm
 
     return tqdm(items, desc=what, total=total, unit="mask", dynamic_ncols=True, disable=None)

@@ -47,9 +47,8 @@ def assert_same(one, other, path="checkpoint"):
 
 
 def assert_same_run(one: dict, other: dict) -> None:
-    """All but the options, which hold the folder's name."""
-    assert_same({key: value for key, value in one.items() if key != "opts"},
-                {key: value for key, value in other.items() if key != "opts"})
+    """All but the options, which hold the folder's name, and global generators, of which training draws nothing."""
+    assert_same(*({key: value for key, value in run.items() if key not in ("opts", "rng")} for run in (one, other)))
 
 
 def assert_same_way(before: dict, one: dict, other: dict, share: float = 5e-4) -> None:

@@ -12,7 +12,8 @@ from conftest import ROOT
 PACKAGE_OF_MODULE = {
     "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "imageio_ffmpeg": "imageio-ffmpeg",
     "torch_fidelity": "torch-fidelity"}
-CORE = ["configs", "criteria", "datasets", "evaluation", "inference", "models", "options", "scripts", "training", "utils"]
+CORE = ["configs", "criteria", "datasets", "evaluation", "inference", "models", "options", "scripts", "training",
+        "utils"]
 
 
 def names(lines):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from conftest import ROOT
 from inferring import images, infer
-from PIL import Image
 from tiny import FACE_OPTS, tiny_checkpoint
 
 from configs.data_configs import data_config

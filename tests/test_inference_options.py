@@ -41,7 +41,7 @@ def test_what_contradicts_the_checkpoint_is_refused(stored):
                         (["--dataset_type=dogs"], "`dataset_type` dogs: not known")):
         with pytest.raises(UserError, match=words):
             completed(FACE_OPTS, *argv, **stored)
-    with pytest.raises(UserError, match="net.pt: its own options do not work here: .* the network reads 21"):
+    with pytest.raises(UserError, match=r"net\.pt: its own options do not work here: .* the network reads 21"):
         completed({**FACE_OPTS, "input_nc": 21})
 
 

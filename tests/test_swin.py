@@ -12,7 +12,6 @@ from conftest import ROOT
 from timm.models.swin_transformer import SwinTransformer as TimmSwin
 
 from models.config import ModelConfig
-from models.encoders.swin import PatchProjection
 from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
 from models.encoders.swin_keys import to_native_names
 from models.sem2nerf import Sem2NeRF
@@ -20,13 +19,6 @@ from models.sem2nerf import Sem2NeRF
 # windows that fit (224), a feature map smaller than a window (32), a padded one (64: 8 x 8 positions; 96; 256)
 CASES = [("SwinEncoderNano", 32), ("SwinEncoderNano", 64), ("SwinEncoderNano", 96), ("SwinEncoderNano", 224),
          ("SwinEncoder", 64), pytest.param("SwinEncoder", 256, marks=pytest.mark.slow)]
-
-
-class ChannelsFirst(PatchProjection):
-    """Our projection where timm expects a convolution, so that all that follows starts from the same bits."""
-
-    def forward(self, x):
-        return super().forward(x).permute(0, 3, 1, 2)
 
 
 def timm_swin(encoder_type: str, input_nc: int, input_size: int, out_dim: int) -> TimmSwin:
@@ -60,9 +52,7 @@ def test_the_encoder_is_timms(encoder_type, size):
     x = masks(size)
     with torch.no_grad():
         torch.testing.assert_close(encoder(x), swin(x), rtol=0, atol=1e-5)
-    convolution = swin.patch_embed.proj
-    swin.patch_embed.proj = ChannelsFirst(5, convolution.out_channels, convolution.kernel_size, convolution.stride)
-    swin.patch_embed.proj.load_state_dict(convolution.state_dict())
+    swin.patch_embed = copy.deepcopy(encoder.patch_embed)
     outputs = [network(x) for network in (encoder, swin)]
     assert outputs[0].std() > 0.01
     assert torch.equal(*outputs)

@@ -118,7 +118,7 @@ def test_panel():
     assert (image[CAPTION:CAPTION + 8, GAP:GAP + 8] == (255, 0, 0)).all()
     assert (image[CAPTION:CAPTION + 8, 2 * GAP + 8:-GAP] == (0, 0, 255)).all()
     labels = torch.eye(2, dtype=torch.uint8)
-    assert mask_image(labels, LABEL_SPACES["CelebAMask_HQ"])[0].tolist() == [[204, 0, 0], [0, 0, 0]]
+    assert mask_image(labels, LABEL_SPACES["CelebAMask_HQ"].palette)[0].tolist() == [[204, 0, 0], [0, 0, 0]]
     corners = torch.tensor([[[-0.5, -0.5], [0.5, -0.5]], [[-0.5, 0.5], [0.5, 0.5]]])
     framed = with_frame(np.zeros((9, 9, 3), np.uint8), corners)
     assert (framed.any(-1).nonzero()[0].min(), framed.any(-1).nonzero()[0].max()) == (2, 6)
@@ -266,7 +266,8 @@ def test_codes_keep_their_digits_under_autocast():
     net.encoder.head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     noise = RayNoise(torch.zeros(2, 1, 4), None)
     with torch.no_grad():
-        _, frequencies, phase_shifts, out = PatchGenerator(net, Rendering(samples=4), amp=True)(masks, None, None, noise)
+        generator = PatchGenerator(net, Rendering(samples=4), amp=True)
+        _, frequencies, phase_shifts, out = generator(masks, None, None, noise)
         expected = net.encoder.head(features[0].float())
         assert torch.equal(out, expected)
         codes = net.codes_of(expected)

@@ -67,8 +67,8 @@ def validation_loader(dataset: ImagesDataset3D, indices: list[int], batch: int, 
                       ) -> DataLoader[Any]:
     """The given samples once, in order."""
     batches = [indices[i:i + batch] for i in range(0, len(indices), batch)]
-    return DataLoader(_ErrorsAsItems(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers, pin_memory=pin,
-                      worker_init_fn=_start_worker, multiprocessing_context=_context(workers))
+    return DataLoader(_ErrorsAsItems(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers,
+                      pin_memory=pin, worker_init_fn=_start_worker, multiprocessing_context=_context(workers))
 
 
 def checked(loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:

@@ -154,7 +154,8 @@ class TrainingLoop:
                                 "with `grad_clip` 1")
 
 
-def run(objective: Objective, world: World, contents: Mapping[str, Any] | None, argv: Sequence[str], script: str) -> None:
+def run(objective: Objective, world: World, contents: Mapping[str, Any] | None, argv: Sequence[str], script: str
+        ) -> None:
     """Train in `exp_dir`, with its log and the list of its options.
 
     Args:

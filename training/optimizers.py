@@ -78,7 +78,7 @@ def build_scheduler(
 
 
 def restore_optimizer(optimizer: Optimizer, state: Any) -> bool:
-    """Load a state, if it is of this kind of optimiser, with as many parameters of the same shapes; else change nothing.
+    """Load a state if it is of this kind of optimiser, with as many parameters of the same shapes.
 
     The learning rate becomes the groups' `initial_lr`: rate and schedule follow from the options and the step.
 

@@ -79,7 +79,7 @@ class StepOutput:
     batch: Batch
     encoder_output: Float[Tensor, "batch out"]  # of the encoder's head
     codes: Codes  # what that stands for
-    rendered: Float[Tensor, "batch 3 rows columns"] | None  # in [-1, 1]; None if nothing is rendered that `target` shows
+    rendered: Float[Tensor, "batch 3 rows columns"] | None  # [-1, 1]; None if nothing is rendered that `target` shows
     target: Float[Tensor, "batch 3 rows columns"] | None  # the same patches of the photographs
 
 
@@ -128,7 +128,7 @@ class PatchGenerator(nn.Module):
         head that they are made of."""
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
             out = self.net.encoder(masks, drop_paths)
-        codes = self.net.codes_of(out)  # outside of autocast: the field multiplies frequencies by 15 and needs all digits
+        codes = self.net.codes_of(out)  # not under autocast: the field multiplies frequencies by 15
         rgb = None if directions is None else self._render(codes, origins, directions, noise)
         return rgb, codes.frequencies, codes.phase_shifts, out
 

@@ -57,9 +57,9 @@ def validate(
     """Render each mask of this process's shard at its photograph's pose, and the first ones from two more sides.
 
     The sums of all processes are put together, however many samples each had. The loss is that of the weights: L2, L1
-    and LPIPS of whole images, and the extra losses, which get no images. `code_spread` is the codes' standard deviation over the
-    masks, averaged over their entries: an encoder that has collapsed to one head for all masks has none, which the
-    other numbers may hide.
+    and LPIPS of whole images, and the extra losses, which get no images. `code_spread` is the codes' standard
+    deviation over the masks, averaged over their entries: an encoder that has collapsed to one head for all masks has
+    none, which the other numbers may hide.
 
     Args:
         stopped: whether to give up, asked between batches; when it is true in any process, there is no result (None).
@@ -96,7 +96,7 @@ def validate(
             count += 1
             if world.is_main and len(rows) < PANEL_ROWS:
                 images = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
-                rows.append([mask_image(loaded["label"][index], space), *map(photo_image, images)])
+                rows.append([mask_image(loaded["label"][index], space.palette), *map(photo_image, images)])
     net.train(was_training)
     everyone = world.gather((sums, count, aborted, moments, factors))
     if any(part[2] for part in everyone):

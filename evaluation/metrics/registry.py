@@ -30,6 +30,7 @@ class Evaluation:
     fov_deg: float                                                 # of the model's camera
     style_masks: int                                               # the first masks, which are rendered in styles too
     notes: list[str] = field(default_factory=list)                 # what was left out, for the report
+    results: dict[str, float] = field(default_factory=dict)        # scores of the metrics before, by name
     shared: dict[Any, Any] = field(default_factory=dict)           # what several metrics compute from
 
     def named(self, kind: str, scores: Mapping[str, float]) -> dict[str, float]:

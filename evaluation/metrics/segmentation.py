@@ -2,7 +2,7 @@
 
     counts = confusion_matrix(found, mask, classes=16)      # add the matrices of all images
     score = segmentation_score(counts)
-    score.miou, score.pixel_accuracy, score.iou             # iou: one a class, nan where the class is not in the masks
+    score.miou, score.pixel_accuracy, score.iou             # iou: per class, nan where it is not in the masks
 """
 
 from __future__ import annotations
@@ -82,6 +82,10 @@ class Segmented:
     def score(self) -> SegmentationScore:
         """Over all pixels of the views, which is the field's convention."""
         return segmentation_score(torch.stack(self.counts).sum(0))
+
+    def first(self, count: int) -> Segmented:
+        """Of the first views only."""
+        return Segmented(self.found[:count], self.true[:count], self.counts[:count])
 
 
 def segment(evaluation: Evaluation, views: Iterable[tuple[Float[Tensor, "3 size size"], UInt8[Tensor, "size size"]]],

@@ -39,28 +39,21 @@ class SwinSize:
         return self.patch_size * 2 ** (len(self.depths) - 1)
 
 
-class PatchProjection(nn.Conv2d):
-    """A convolution whose kernels do not overlap, as one matrix product: on a CPU several times as fast.
-
-    The result has its channels last.
-    """
-
-    def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch rows columns outputs"]:
-        side = self.kernel_size[0]
-        patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
-        return F.linear(patches.flatten(3), self.weight.flatten(1), self.bias)
-
-
 class PatchEmbedding(nn.Module):
-    """Image -> one feature vector per patch."""
+    """Image -> one feature vector per patch.
+
+    A convolution whose kernels do not overlap, computed as one matrix product: on a CPU several times as fast.
+    """
 
     def __init__(self, inputs: int, channels: int, patch_size: int) -> None:
         super().__init__()
-        self.proj = PatchProjection(inputs, channels, patch_size, patch_size)
+        self.proj = nn.Conv2d(inputs, channels, patch_size, patch_size)
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch rows columns channels"]:
-        return self.norm(self.proj(x))
+        side = self.proj.kernel_size[0]
+        patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
+        return self.norm(F.linear(patches.flatten(3), self.proj.weight.flatten(1), self.proj.bias))
 
 
 class PatchMerging(nn.Module):
@@ -79,6 +72,8 @@ class PatchMerging(nn.Module):
 
 class WindowAttention(nn.Module):
     """Multi-head self-attention of the positions in a window, with a learned bias per head and relative position."""
+
+    relative_position_index: Tensor
 
     def __init__(self, channels: int, window: int, heads: int) -> None:
         super().__init__()
@@ -119,6 +114,8 @@ class SwinBlock(nn.Module):
         shifted: whether the windows are shifted by half their side.
         drop_probability: of each branch, in [0, 1).
     """
+
+    attn_mask: Tensor | None
 
     def __init__(self, channels: int, resolution: int, heads: int, shifted: bool, drop_probability: float) -> None:
         super().__init__()

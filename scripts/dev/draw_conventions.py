@@ -40,7 +40,7 @@ def dot(x: float, y: float, colour: str = ACCENT, radius: float = 5) -> str:
 
 
 def svg(width: int, height: int, parts: Sequence[str]) -> str:
-    """A image on white, so that it can be read on a dark page too."""
+    """An image on white, so that it can be read on a dark page too."""
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="Helvetica, Arial, sans-serif">',

@@ -1,4 +1,4 @@
-"""Ablations: YAML files of options of scripts/train3d.py, and the command lines that follow from them.
+"""Ablations: YAML files of options of train_encoder.py, and the command lines that follow from them.
 
     recipe, variants = read_ablation(Path("synth_heads/configs/ablations"))
     arguments(recipe.images(variants["full"]))       # ["--dataset_type=synthheads_seg_to_3dface", ...]
@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from options.train_options import build_parser
+from synth_heads.encoder.options import build_parser
 from utils.errors import UserError
 
 BASE = "base"
@@ -56,7 +56,7 @@ def read_ablation(folder: Path) -> tuple[Recipe, dict[str, Options]]:
     """The recipe and all variants by name, in alphabetical order.
 
     Raises:
-        UserError: a file cannot be read, or holds something else than options of train3d.py.
+        UserError: a file cannot be read, or holds something else than options of train_encoder.py.
     """
     content = _read(folder / f"{BASE}.yaml")
     if set(content) != set(SECTIONS):
@@ -69,7 +69,7 @@ def read_ablation(folder: Path) -> tuple[Recipe, dict[str, Options]]:
 
 
 def arguments(options: Mapping[str, Any]) -> list[str]:
-    """A command line of train3d.py."""
+    """A command line of train_encoder.py."""
     return [f"--{name}={value}" for name, value in options.items()]
 
 
@@ -92,7 +92,8 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise UserError(f"{path}: cannot be read ({reason}); give a folder such as synth_heads/configs/ablations") from error
+        raise UserError(f"{path}: cannot be read ({reason}); give a folder such as synth_heads/configs/ablations"
+                        ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: this is not YAML ({error}); write lines such as `patch_train: true`") from error
     if not isinstance(content, dict):
@@ -104,5 +105,5 @@ def _checked(path: Path, options: Any) -> Options:
     known = vars(build_parser().parse_args([]))
     for name in options if isinstance(options, dict) else (options,):
         if name not in known:
-            raise UserError(f"{path}: {name} is no option of scripts/train3d.py; its help lists them")
+            raise UserError(f"{path}: {name} is no option of train_encoder.py; its help lists them")
     return options

@@ -3,8 +3,8 @@
     bank = ViewBank.load(Path("data/SynthHeads"), "train")
     rays = bank.rays_at(0, bank.draw_pixels(0, 64, rng))    # of the first head
 
-The data set has `latents.npz` (codes, ids and cameras) beside its pictures, as synth_heads/scripts/build_synth_heads.py writes it,
-and `depth/` if it was made with --depth. Pictures are 1.25 times as wide as the model's camera sees; only what it sees
+The data set has `latents.npz` (codes, ids and cameras) beside its pictures, as
+synth_heads/scripts/build_synth_heads.py writes it, and `depth/` if it was made with --depth. Pictures are 1.25 times as wide as the model's camera sees; only what it sees
 is kept.
 """
 

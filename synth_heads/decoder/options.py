@@ -10,7 +10,8 @@ from utils.errors import UserError
 
 EXAMPLES = """examples:
   a decoder of SynthHeads, whose z, views and depths are known:
-    python synth_heads/scripts/build_synth_heads.py --merged --depth --norms varied --size 160 --num_heads 8000 --views 3
+    python synth_heads/scripts/build_synth_heads.py --merged --depth --norms varied --size 160 \\
+        --num_heads 8000 --views 3
     python synth_heads/scripts/train_decoder.py --exp_dir out/decoder --pigan_hidden_dim 128
   go on where a run stopped:
     python synth_heads/scripts/train_decoder.py --exp_dir out/decoder --auto_resume
@@ -26,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--more_data", nargs="*", default=[], metavar="DATA_ROOT", help="further data sets to train on")
     data.add_argument("--num_heads", type=natural, default=0, help="heads read of each data set at most; 0: all")
     data.add_argument("--rare_share", type=float, default=0.3,
-                      help="heads come up more often if they show a label that a smaller fraction of heads shows than this")
+                      help="heads come up more often if they show a label that a smaller fraction of heads shows")
     data.add_argument("--val_images", type=positive, default=16, help="held-out heads to validate on")
 
     step = parser.add_argument_group("rays and losses")
@@ -39,8 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     step.add_argument("--render_lambda", type=float, default=0.3, help="weight of the rendered rays' colours")
     step.add_argument("--occupancy_lambda", type=float, default=0.3, help="weight of solid against empty space")
     step.add_argument("--edit_lambda", type=float, default=0.0,
-                      help="weight of what an edit of one part changes, so that edits leave the rest of a head alone; for "
-                           "data sets built with --edits, whose heads are then drawn in pairs, before and after")
+                      help="weight of what an edit of one part changes, so that edits leave the rest of a head alone; "
+                           "for data sets built with --edits, whose heads are then drawn in pairs, before and after")
     step.add_argument("--learning_rate", type=float, default=2e-4, help="of the field; it falls along a cosine")
     parser.set_defaults(max_steps=24_000, mapping_rate=2.0, grad_clip=1.0)
     return parser

@@ -20,13 +20,13 @@ LOSSES = (*train_options.LOSSES, "latent_lambda", "z_lambda")
 
 def build_parser() -> argparse.ArgumentParser:
     parser = train_options.build_parser("train_encoder.py", "Train Sem2NeRF on heads whose z is known.", EXAMPLES)
-    option = train_options.option_group(parser, "losses on heads whose z is known (latents.npz or z.npz in --data_root)")
-    option("--latent_lambda", 0.0, "weight of the distance between the predicted FiLM codes and those of the known z: a "
-           "fast start, since nothing has to be rendered for it")
-    option("--z_lambda", 0.0, "weight of the distance between the predicted and the known z, with --encoder_output z: "
-           "small parts of a face count as much as hair")
-    option("--edit_lambda", 0.0, "weight of what an edit of one part changes in the image, and with --z_lambda in z: an "
-           "edited mask then changes the edited part alone; for data built with --edits")
+    option = train_options.option_group(parser, "losses on known z (latents.npz or z.npz in --data_root)")
+    option("--latent_lambda", 0.0, "weight of the distance between the predicted FiLM codes and those of the known z: "
+           "a fast start, since nothing has to be rendered for it")
+    option("--z_lambda", 0.0, "weight of the distance between the predicted and the known z, with --encoder_output "
+           "z: small parts of a face count as much as hair")
+    option("--edit_lambda", 0.0, "weight of what an edit of one part changes in the image, and with --z_lambda in z: "
+           "an edited mask then changes the edited part alone; for data built with --edits")
     return parser
 
 

@@ -7,7 +7,7 @@
 # Run it again after an interruption: what is finished is kept, what was going on goes on. docs/demo_model.md explains
 # the steps and says what came of them.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 smoke=false
 if [ "${1:-}" = "--smoke" ]; then smoke=true; shift; fi
@@ -47,24 +47,24 @@ step "data: edits in one palette" synth_heads/scripts/build_synth_heads.py --out
 for set in free many edits plain; do cat "$out/$set/test_paths.txt" >> "$out/$set/train_paths.txt"; done
 
 # 2. the decoder: codes -> heads; first from any heads, then from edited ones, whose parts it must keep apart
-decoder=(scripts/train_pigan.py --auto_resume --objective reconstruction "${field[@]}" --learning_rate 2e-4 --mapping_rate 2
+decoder=(synth_heads/scripts/train_decoder.py --auto_resume "${field[@]}" --learning_rate 2e-4 --mapping_rate 2
          --occupancy_lambda 0.3)
 step "decoder" "${decoder[@]}" --exp_dir "$out/decoder" --data_root "$out/free" --more_data "$out/many"
 step "decoder: edits" "${decoder[@]}" --exp_dir "$out/decoder_edits" --data_root "$out/edits" --more_data "$out/plain" \
     --pigan_weights "$out/decoder/checkpoints/generator.pth" --edit_lambda 1 --rendered_rays 8
 weights="$out/decoder_edits/checkpoints/generator.pth"
 
-# 3. the encoder: masks -> z; first by regression of the known codes, then of z itself, then by images
+# 3. the encoder: masks -> z; first by regression of the known z's FiLM codes, then of z itself, then by images
 common=(--dataset_type synthheads_seg_to_3dface --encoder_type SwinEncoderNano --encoder_not_zplus --pigan_zdim 96
         --use_merged_labels --use_contour --patch_train --pigan_steps_conf configs/pigan_steps/cpu.yaml
         --pigan_train_lvd --mirror --lpips_lambda 0 --w_norm_lambda 0 --optim_name adamw --scheduler_name cosine --grad_clip 1
         --ema 0.999 --save_interval 0 --auto_resume "${encoder[@]}" --pigan_weights "$weights")
-step "encoder: codes" scripts/train3d.py --exp_dir "$out/encoder_codes" --data_root "$out/many" "${common[@]}" \
+step "encoder: codes" synth_heads/scripts/train_encoder.py --exp_dir "$out/encoder_codes" --data_root "$out/many" "${common[@]}" \
     "${codes[@]}" --latent_lambda 1 --l2_lambda 0 --dis_lambda 0 --learning_rate 8e-4
-step "encoder: z" scripts/train3d.py --exp_dir "$out/encoder_z" --data_root "$out/plain" "${common[@]}" "${z[@]}" \
+step "encoder: z" synth_heads/scripts/train_encoder.py --exp_dir "$out/encoder_z" --data_root "$out/plain" "${common[@]}" "${z[@]}" \
     --checkpoint_path "$out/encoder_codes/checkpoints/best_model.pt" --z_lambda 1 --edit_lambda 2 --latent_lambda 2 \
     --l2_lambda 0 --dis_lambda 0 --learning_rate 1e-3
-step "encoder: images" scripts/train3d.py --exp_dir "$out/encoder_images" --data_root "$out/plain" "${common[@]}" \
+step "encoder: images" synth_heads/scripts/train_encoder.py --exp_dir "$out/encoder_images" --data_root "$out/plain" "${common[@]}" \
     "${fine[@]}" --checkpoint_path "$out/encoder_z/checkpoints/best_model.pt" --latent_lambda 0.2 --z_lambda 0.05 \
     --edit_lambda 0.5 --l2_lambda 1 --dis_lambda 0.02 --train_rand_pose_prob 0.15 --ray_min_scale 0.25 --learning_rate 3e-4
 

@@ -1,6 +1,7 @@
 """Train Sem2NeRF on heads whose z is known: scripts/train3d.py with further losses.
 
-    python synth_heads/scripts/train_encoder.py --exp_dir=out/run --dataset_type=synthheads_seg_to_3dface --z_lambda=1 ...
+    python synth_heads/scripts/train_encoder.py --exp_dir=out/run --dataset_type=synthheads_seg_to_3dface \
+        --encoder_output=z --z_lambda=1 ...
 
 `--help` lists all options; docs/demo_model.md has a recipe.
 """

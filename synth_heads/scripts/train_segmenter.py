@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     data = {name: read_all(part, lambda numbers, name=name: _bar(numbers, f"reading {name}"))
             for name, part in sets.items()}
     trainer = SegmenterTrainer(settings, data["train"], earlier, pick_device(opts.device))
-    say(opts, f"{len(data['train'])} images to train on, from step {trainer.step} to {opts.steps}")
+    log(opts, f"{len(data['train'])} images to train on, from step {trainer.step} to {opts.steps}")
     train(trainer, data["val"], opts)
 
     from synth_heads.segmentation.augmentation import blur
@@ -88,8 +88,8 @@ def main(argv: Sequence[str]) -> None:
                  "test": {"images": len(data["test"]), "miou": sharp.miou, "pixel_accuracy": sharp.pixel_accuracy,
                           "iou": dict(zip(names, sharp.iou, strict=True)), "miou_blurred": soft.miou}}
         trainer.net.save(opts.exp_dir / RESULT, **facts)
-    say(opts, json.dumps(facts["test"]))
-    say(opts, f"test list: mIoU {sharp.miou:.4f}, pixel accuracy {sharp.pixel_accuracy:.4f}, blurred by {SOFT} px mIoU "
+    log(opts, json.dumps(facts["test"]))
+    log(opts, f"test list: mIoU {sharp.miou:.4f}, pixel accuracy {sharp.pixel_accuracy:.4f}, blurred by {SOFT} px mIoU "
               f"{soft.miou:.4f}; wrote {opts.exp_dir / RESULT}")
 
 
@@ -102,11 +102,11 @@ def train(trainer: "SegmenterTrainer", held_out: Any, opts: argparse.Namespace) 
         losses.append(trainer.train_step())
         if step % opts.save_interval == 0 or step == opts.steps:
             save_checkpoint(opts.exp_dir / CHECKPOINT, trainer.contents())
-            say(opts, f"step {step}: loss {sum(losses) / len(losses):.4f}, {time.perf_counter() - begun:.0f} s")
+            log(opts, f"step {step}: loss {sum(losses) / len(losses):.4f}, {time.perf_counter() - begun:.0f} s")
             losses.clear()
         if step % opts.val_interval == 0:
             result = trainer.score(held_out)
-            say(opts, f"step {step}: validation mIoU {result.miou:.4f}, pixel accuracy {result.pixel_accuracy:.4f}")
+            log(opts, f"step {step}: validation mIoU {result.miou:.4f}, pixel accuracy {result.pixel_accuracy:.4f}")
 
 
 def find_sets(opts: argparse.Namespace) -> "dict[str, ImagesDataset3D]":
@@ -133,7 +133,7 @@ def find_sets(opts: argparse.Namespace) -> "dict[str, ImagesDataset3D]":
     return {name: ImagesDataset3D(opts.data_root, config, paths, options) for name, paths in masks.items()}
 
 
-def say(opts: argparse.Namespace, line: str) -> None:
+def log(opts: argparse.Namespace, line: str) -> None:
     """To the terminal and to the log."""
     print(line, flush=True)
     with (opts.exp_dir / LOG).open("a", encoding="utf-8") as file:

@@ -55,7 +55,7 @@ class LabelledImages:
 
 def read_all(dataset: ImagesDataset3D, track: Callable[[Iterable[int]], Iterable[int]] = lambda numbers: numbers,
              ) -> LabelledImages:
-    """Read a data set into memory (64 kB a image of 128 pixels)."""
+    """Read a data set into memory (64 kB per image of 128 pixels)."""
     count, first = len(dataset), dataset[0]
     images = torch.empty(count, *first["image"].shape, dtype=torch.uint8)
     labels = torch.empty(count, *first["label"].shape, dtype=torch.uint8)
@@ -159,8 +159,8 @@ class SegmenterTrainer:
                 "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "average": average}
 
 
-def score(net: SmallFaceSegmenter, held_out: LabelledImages, changed: Callable[[Tensor], Tensor] = lambda images: images,
-          ) -> SegmentationScore:
+def score(net: SmallFaceSegmenter, held_out: LabelledImages,
+          changed: Callable[[Tensor], Tensor] = lambda images: images) -> SegmentationScore:
     """How well a segmenter reads images, after `changed` (a blur, say) has been done to them."""
     net.eval()
     classes, device = net.config.classes, next(net.parameters()).device

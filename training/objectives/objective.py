@@ -56,8 +56,8 @@ class Objective:
         raise NotImplementedError
 
     def validate(self, stopped: Callable[[], bool]) -> Validation | None:
-        """Metrics, of which `loss` chooses the best checkpoint, and a panel (call it on every process). None where there
-        is nothing to validate on.
+        """Metrics, of which `loss` chooses the best checkpoint, and a panel (call it on every process). None where
+        there is nothing to validate on.
 
         Args:
             stopped: whether to give up (the result is None then).

@@ -140,9 +140,11 @@ class Sem2NeRFObjective(Objective):
         for optimizer in self.optimizers.values():
             optimizer.step()
         shown = self.world.is_main and (step + 1) % opts.image_interval == 0 and generated.rendered is not None
-        return StepResult(losses, self.shard.step_samples, self._panel(loaded, batch, noise, generated) if shown else None)
+        shown = self._panel(loaded, batch, noise, generated) if shown else None
+        return StepResult(losses, self.shard.step_samples, shown)
 
-    def _backward(self, batch: Batch, noise: StepNoise, stage: Stage) -> tuple[GeneratorLosses, dict[str, torch.Tensor]]:
+    def _backward(self, batch: Batch, noise: StepNoise, stage: Stage
+                  ) -> tuple[GeneratorLosses, dict[str, torch.Tensor]]:
         """Gradients of both networks for one micro-batch, and all losses."""
         side = stage.img_size if self.opts.patch_train else stage.resolution_vol
         with self._discriminator_frozen():
@@ -192,7 +194,7 @@ class Sem2NeRFObjective(Objective):
         rows = []
         for index in range(min(PANEL_ROWS, len(batch.images))):
             photograph = photo_image(batch.images[index])
-            rows.append([mask_image(loaded["label"][index], self.data.train.label_space),
+            rows.append([mask_image(loaded["label"][index], self.data.train.label_space.palette),
                          with_frame(photograph, noise.grid[index]) if self.opts.patch_train else photograph,
                          photo_image(generated.target[index]), photo_image(generated.rendered[index])])
         return panel(captions, rows, side=192)

@@ -187,7 +187,7 @@ def _join(launch: Launch, device: torch.device, dist_url: str) -> World:
 
 def _explained(error: BaseException) -> BaseException:
     """An error of the connection between the processes is mostly the consequence of another process's error."""
-    if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error)):
+    if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/transport" in str(error)):
         explained = UserError("the connection to the other processes is lost; if one of them has ended, its own "
                               f"message says why ({error})")
         explained.__cause__ = error
