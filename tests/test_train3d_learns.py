@@ -17,7 +17,7 @@ def test_the_error_falls(tmp_path):
     options, masks = make_all(tmp_path), tmp_path / "masks.txt"
     make_steps(tmp_path / "steps.yaml", img_size=16, resolution_vol=8)
     masks.write_text("0.png\n1.png\n2.png\n3.png\n")
-    opts = parse([*options, f"--exp_dir={tmp_path / 'run'}", f"--train_paths_conf={masks}", f"--test_paths_conf={masks}",
+    opts = parse([*options, f"--exp_dir={tmp_path}/run", f"--train_paths_conf={masks}", f"--test_paths_conf={masks}",
                   f"--pigan_weights={ROOT / 'pretrained_models/sem2nerf_demo.pt'}", "--decoder_width=128",
                   "--pigan_zdim=96", "--lock_view_direction", "--samples_per_ray=8", "--test_output_size=12",
                   "--ray_min_scale=1", "--batch_size=4", "--optim_name=adam", "--learning_rate=1e-3", "--dis_lambda=0"])
@@ -34,5 +34,5 @@ def test_the_error_falls(tmp_path):
     for step in range(STEPS):
         seen += objective.step(step, seen).samples
     assert error() < FACTOR * start
-    assert (weights(objective.net.encoder) != encoder).float().mean() > 0.9, "the whole encoder learns, not its head alone"
+    assert (weights(objective.net.encoder) != encoder).float().mean() > 0.9, "all of it learns, not the head alone"
     assert torch.equal(weights(objective.net.decoder), decoder)
