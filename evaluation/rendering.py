@@ -1,10 +1,10 @@
-"""Rendering a test set, one file a mask and kind of view, so that a run that was stopped or asks for more goes on.
+"""Rendering a test set, one file per mask and kind of view, so that a run that was stopped or asks for more goes on.
 
     renders = Renders.open(Path("out/eval/renders"), settings)
     for _ in renders.render_missing(data, wanted, workers=2, devices=("cpu",)): ...
     renders.load("own", "90001").rgb                 # (1, 3, size, size) in [-1, 1]
 
-Kinds: own (the mask's own pose), near (a little to the side of it), novel (another view of the same head), styles (the
+Kinds: own (the mask's own pose), near (a little to the side of it), novel (other views of the same head), styles (the
 own pose in several styles).
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,43 +23,49 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from configs.data_configs import data_config
-from datasets.masks.files import check_face, read_mask
-from datasets.masks.maps import MaskTransform, network_input
+from datasets.layout import DEPTH_UNIT
+from datasets.masks.maps import MaskTransform
 from evaluation.test_set import EvaluationSet, TestMask
 from models.checkpoints import read_checkpoint
+from models.config import ModelConfig
 from models.pigan.cameras import FRONTAL, Camera
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
-from synth_heads.data.card import DEPTH_UNIT
 from utils.errors import UserError
 from utils.files import atomic_path, make_folder, write_text
 from utils.images import from_bytes, to_uint8
-from utils.parallel import process_map
+from utils.parallel import own_value, process_map
 
 KINDS = ("own", "near", "novel", "styles")
 NEAR_YAW = 0.1          # radians between a mask's own view and its neighbour
 FIRST_STYLE = 1         # seeds of the styles: 1, 2, 3 ...
 SETTINGS = "settings.json"
-Options = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """All that a image depends on, beside its mask."""
+    """All that an image depends on, beside its mask."""
 
     checkpoint: Path
-    answers: Options              # this run's answers to questions of the checkpoint's `opts`
+    model: ModelConfig            # what the checkpoint says, or this run instead
     dataset_type: str
-    merged: bool
-    use_contour: bool
-    transform: MaskTransform
     size: int                     # pixels
-    samples: int                  # a ray, in each of two passes
+    samples: int                  # per ray, in each of two passes
     sampler: str                  # see `Scene.render`
     style_layers: tuple[int, ...]
     styles: int
     max_block: int | None = None  # bounds the memory, changes no image
+    rounded: bool = True          # colours are kept in 8 bits, as image files have them; False: as they are computed
+
+    @property
+    def transform(self) -> MaskTransform:
+        """How masks are framed, and images to compare with."""
+        return self.model.input.transform
+
+    @property
+    def merged(self) -> bool:
+        """Whether the model reads merged labels."""
+        return self.model.input.merged
 
     def facts(self) -> dict[str, Any]:
         """In words for the record of a folder and for the protocol."""
@@ -72,21 +77,22 @@ class RenderSettings:
             "image_size": self.size, "samples": f"{self.samples} + {self.samples}", "sampler": self.sampler,
             "near_yaw": NEAR_YAW, "style_layers": list(self.style_layers),
             "style_seeds": list(range(FIRST_STYLE, FIRST_STYLE + self.styles)),
+            **({} if self.rounded else {"colours": "as computed, in 32 bits"}),
         }
 
 
 @dataclass(frozen=True)
 class SavedViews:
-    """Views of one mask and kind, as they were saved: 8-bit colours, distances in steps of DEPTH_UNIT."""
+    """Views of one mask and kind: colours in [-1, 1], distances along the rays in world units, opacity in [0, 1]."""
 
-    pixels: UInt8[Tensor, "views 3 size size"]
+    rgb: Float[Tensor, "views 3 size size"]
     depth: Float[Tensor, "views size size"]
     opacity: Float[Tensor, "views size size"]
 
     @property
-    def rgb(self) -> Float[Tensor, "views 3 size size"]:
-        """In [-1, 1]."""
-        return from_bytes(self.pixels)
+    def pixels(self) -> UInt8[Tensor, "views 3 size size"]:
+        """The colours as image files hold them."""
+        return torch.from_numpy(np.stack([to_uint8(image).transpose(2, 0, 1) for image in self.rgb]))
 
 
 @dataclass(frozen=True)
@@ -135,19 +141,21 @@ class Renders:
         return todo
 
     def render_missing(self, data: EvaluationSet, wanted: Mapping[str, int], workers: int, devices: Sequence[str],
-                       share: tuple[int, int] = (0, 1)) -> Iterator[str]:
+                       shard: tuple[int, int] = (0, 1)) -> Iterator[str]:
         """Render what is missing; gives the masks' names as they are finished.
 
         Args:
-            workers: processes, each with a single CPU thread; no image depends on their number.
-            devices: spread over the processes.
-            share: (k, n): only every nth of the missing masks, from the kth on, for a share of the work.
+            workers: processes, each with a single CPU thread; no image depends on their number. 0: in this process.
+            devices: dealt out to the processes in turn.
+            shard: (k, n): only every nth of the missing masks, from the kth on, for a part of the work.
         """
-        jobs = [(self, mask, kinds, tuple(devices)) for mask, kinds in self.missing(data, wanted)]
+        jobs = [(self, mask, kinds) for mask, kinds in self.missing(data, wanted)]
         numbers = {mask.name: index for index, mask in enumerate(data.masks)}
-        jobs = [job for job in jobs if numbers[job[1].name] % share[1] == share[0]]
-        if jobs:
-            yield from process_map(render_mask, jobs, min(workers, len(jobs)))
+        jobs = [job for job in jobs if numbers[job[1].name] % shard[1] == shard[0]]
+        if workers == 0:
+            yield from map(render_mask, jobs)
+        elif jobs:
+            yield from process_map(render_mask, jobs, min(workers, len(jobs)), devices)
 
     def load(self, kind: str, name: str) -> SavedViews:
         """
@@ -157,45 +165,42 @@ class Renders:
         path = self.path(kind, name)
         try:
             with np.load(path, allow_pickle=False) as file:
-                pixels, depth, opacity = (torch.from_numpy(file[key]) for key in ("rgb", "depth", "opacity"))
+                rgb, depth, opacity = (torch.from_numpy(file[key]) for key in ("rgb", "depth", "opacity"))
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path}: this render cannot be read ({error}); delete it and run again") from error
-        return SavedViews(pixels, depth.float() * DEPTH_UNIT, opacity.float() / 255)
+        if not self.settings.rounded:
+            return SavedViews(rgb, depth, opacity)
+        return SavedViews(from_bytes(rgb), depth.float() * DEPTH_UNIT, opacity.float() / 255)
 
 
-def render_mask(job: tuple[Renders, TestMask, tuple[str, ...], tuple[str, ...]]) -> str:
-    """Render and save some kinds of views of one mask.
+def render_mask(job: tuple[Renders, TestMask, tuple[str, ...]]) -> str:
+    """Render and save some kinds of views of one mask, on the device that `process_map` dealt out to this process.
 
     Raises:
         UserError: the mask cannot be used or a file cannot be written.
     """
-    renders, mask, kinds, devices = job
+    renders, mask, kinds = job
     settings = renders.settings
-    net = _model(settings.checkpoint, settings.answers, _my_device(devices))
-    config = data_config(settings.dataset_type)
-    space = config.label_space
-    labels = read_mask(mask.path, space)
-    check_face(mask.path, labels, space)
-    image = network_input(labels, space, settings.merged, settings.transform, settings.use_contour)
+    net = load_model(settings.checkpoint, settings.model, own_value() or "cpu")
     with torch.no_grad():
-        codes = net.encode(torch.from_numpy(image)[None].to(net.latent_avg.frequencies))
+        codes = net.encode(net.read(mask.path)[None])
     own = net.scene_of(codes, settings.max_block)
     for kind in kinds:
         if kind == "styles":
             shots = [(net.scene_of(net.styled(codes, seed, settings.style_layers), settings.max_block), mask.pose)
                      for seed in range(FIRST_STYLE, FIRST_STYLE + settings.styles)]
         else:
-            shots = [(own, pose_of(kind, mask))]
+            shots = [(own, pose) for pose in poses_of(kind, mask)]
         _save(renders.path(kind, mask.name), shots, settings)
     return mask.name
 
 
-def pose_of(kind: str, mask: TestMask) -> tuple[float, float]:
-    """Yaw and pitch, radians. The near view lies towards the front, where there is most to see."""
+def poses_of(kind: str, mask: TestMask) -> list[tuple[float, float]]:
+    """Yaw and pitch of each view, radians. The near view lies towards the front, where there is most to see."""
     yaw, pitch = mask.pose
     if kind == "near":
-        return yaw + (NEAR_YAW if yaw <= FRONTAL else -NEAR_YAW), pitch
-    return mask.novel.pose if kind == "novel" else mask.pose
+        return [(yaw + (NEAR_YAW if yaw <= FRONTAL else -NEAR_YAW), pitch)]
+    return [other.pose for other in mask.novel] if kind == "novel" else [mask.pose]
 
 
 def file_sha256(path: Path) -> str:
@@ -210,24 +215,24 @@ def file_sha256(path: Path) -> str:
 def _save(path: Path, shots: Sequence[tuple[Scene, tuple[float, float]]], settings: RenderSettings) -> None:
     views = [scene.render(Camera(*pose), settings.size, settings.samples, sampler=settings.sampler)
              for scene, pose in shots]
-    pixels = np.stack([to_uint8(view.rgb).transpose(2, 0, 1) for view in views])
-    depth = np.stack([(view.depth / DEPTH_UNIT).round().clamp(0, 65535).numpy() for view in views]).astype(np.uint16)
-    opacity = np.stack([(view.opacity * 255).round().clamp(0, 255).numpy() for view in views]).astype(np.uint8)
+    rgb, depth, opacity = (torch.stack([getattr(view, name) for view in views]) for name in ("rgb", "depth", "opacity"))
+    arrays = {"rgb": rgb.numpy(), "depth": depth.numpy(), "opacity": opacity.numpy()}
+    if settings.rounded:
+        arrays = {"rgb": SavedViews(rgb, depth, opacity).pixels.numpy(),
+                  "depth": (depth / DEPTH_UNIT).round().clamp(0, 65535).numpy().astype(np.uint16),
+                  "opacity": (opacity * 255).round().clamp(0, 255).numpy().astype(np.uint8)}
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, rgb=pixels, depth=depth, opacity=opacity)
+        np.savez_compressed(temporary, **arrays)
 
 
 @lru_cache(maxsize=2)
-def _model(checkpoint: Path, answers: Options, device: str) -> Sem2NeRF:
-    """The model of this process."""
-    contents = read_checkpoint(checkpoint)
-    return Sem2NeRF.from_contents({**contents, "opts": {**contents["opts"], **dict(answers)}}, checkpoint).to(device)
+def load_model(checkpoint: Path, config: ModelConfig, device: str = "cpu") -> Sem2NeRF:
+    """The model of this process.
 
-
-def _my_device(devices: Sequence[str]) -> str:
-    """Processes are numbered from 1 on in their names: they take the devices in turn."""
-    number = multiprocessing.current_process().name.rpartition("-")[2]
-    return devices[(int(number) - 1) % len(devices)] if number.isdigit() else devices[0]
+    Raises:
+        UserError: the checkpoint cannot be used or does not fit the configuration.
+    """
+    return Sem2NeRF.from_contents(read_checkpoint(checkpoint), checkpoint, config).to(device)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The masks that a model is judged by: their poses, photographs and, where a head was seen from several sides, another
+"""The masks that a model is evaluated on: their poses, photographs and, where a head was seen from several sides, another
 view of it.
 
     data = EvaluationSet.find("data/SynthHeads", data_config("synthheads_seg_to_3dface"))
@@ -19,16 +19,13 @@ from torch import Tensor
 
 from configs.data_configs import DataConfig
 from datasets.inference_set import InferenceDataset
+from datasets.layout import DEPTH_FOLDER, DEPTH_UNIT, images_of_heads
 from datasets.masks.maps import MaskTransform
 from datasets.poses import find_pose_file, image_id, read_poses
 from datasets.training_set import ImagesDataset3D, ImagesOptions
-from synth_heads.data.card import DEPTH_UNIT
-from synth_heads.data.known_z import FILE as LATENTS
-from synth_heads.data.known_z import read_latents
 from utils.errors import UserError, settings_named
 
 TEST_LIST = "test_paths.txt"
-DEPTHS = "depth"
 
 Pose = tuple[float, float]
 
@@ -49,7 +46,7 @@ class TestMask:
 
     path: Path
     pose: Pose                    # yaw, pitch, radians
-    novel: OtherView | None       # the view that lies farthest to the side, where the data set says whose it is
+    novel: tuple[OtherView, ...] = ()    # views of the same head from other sides, where the data set says whose it is
 
     @property
     def name(self) -> str:
@@ -73,7 +70,7 @@ class EvaluationSet:
         Args:
             data_path: a data root, or its folder of masks.
             paths_list: a list of masks; by default the root's test_paths.txt, or else all masks.
-            n_images: the first so many.
+            n_images: only the first of them.
 
         Raises:
             UserError: masks, list or poses are missing.
@@ -85,8 +82,8 @@ class EvaluationSet:
             paths_list = root / TEST_LIST
         with settings_named(paths_list="eval_paths_conf"):
             found = InferenceDataset(folder, config, paths_list=paths_list, use_original_pose=True, n_images=n_images)
-        novel = _other_views(root, folder, found.paths, config) if (root / LATENTS).is_file() else {}
-        masks = tuple(TestMask(mask, found.poses[image_id(mask)], novel.get(mask)) for mask in found.paths)
+        novel = _other_views(root, folder, found.paths, config)
+        masks = tuple(TestMask(mask, found.poses[image_id(mask)], novel.get(mask, ())) for mask in found.paths)
         return EvaluationSet(root, config, masks, Path(paths_list).name if paths_list else f"all of {folder.name}/")
 
     def truth(self, transform: MaskTransform, size: int, merged: bool = True, novel: bool = False) -> ImagesDataset3D:
@@ -95,18 +92,18 @@ class EvaluationSet:
         Raises:
             UserError: a photograph is missing.
         """
-        paths = [mask.novel.path if novel else mask.path for mask in self.masks]
+        paths = [mask.novel[0].path if novel else mask.path for mask in self.masks]
         options = ImagesOptions(replace(transform, crop=self.config.crop).at(size), size, merged, use_contour=False)
         return ImagesDataset3D(self.root, self.config, paths, options)
 
     @property
     def has_novel(self) -> bool:
         """Whether every mask has another view of its head."""
-        return all(mask.novel is not None for mask in self.masks)
+        return all(mask.novel for mask in self.masks)
 
     @property
     def has_depth(self) -> bool:
-        return (self.root / DEPTHS).is_dir()
+        return (self.root / DEPTH_FOLDER).is_dir()
 
     def depth(self, mask: Path, transform: MaskTransform, size: int) -> Float[Tensor, "size size"]:
         """True distances along the rays, infinite on the background, framed as the model's camera does.
@@ -114,7 +111,7 @@ class EvaluationSet:
         Raises:
             UserError: the image is missing.
         """
-        path = self.root / DEPTHS / f"{image_id(mask)}.png"
+        path = self.root / DEPTH_FOLDER / f"{image_id(mask)}.png"
         try:
             with Image.open(path) as file:
                 steps = np.asarray(file).astype(np.int32)
@@ -124,10 +121,13 @@ class EvaluationSet:
         return torch.from_numpy(np.where(steps > 0, steps * DEPTH_UNIT, np.inf).astype(np.float32))
 
 
-def _other_views(root: Path, folder: Path, paths: list[Path], config: DataConfig) -> dict[Path, OtherView]:
+def _other_views(root: Path, folder: Path, paths: list[Path], config: DataConfig) -> dict[Path, tuple[OtherView]]:
     """For each mask the view of the same head whose yaw differs most, if it has a mask and a pose, too."""
+    heads = images_of_heads(root)
+    if heads is None:
+        return {}
     poses = read_poses(find_pose_file(folder, config), config.pose_format)
-    views = {int(identity): row for row in read_latents(root, "`data_path`").ids for identity in row}
+    views = {int(identity): row for row in heads for identity in row}
     found = {}
     for path in paths:
         own = image_id(path)
@@ -135,5 +135,5 @@ def _other_views(root: Path, folder: Path, paths: list[Path], config: DataConfig
                   and path.with_name(f"{int(other)}.png").is_file()]
         if others and path.stem == str(own):      # an edited mask has no image from another side
             best = max(others, key=lambda other: abs(poses[other][0] - poses[own][0]))
-            found[path] = OtherView(path.with_name(f"{best}.png"), poses[best])
+            found[path] = (OtherView(path.with_name(f"{best}.png"), poses[best]),)
     return found

@@ -1,12 +1,15 @@
 """Checkpoint files: reading them safely, and the two layouts they come in.
 
-native    state_dict with `encoder.*` (timm's Swin names) and `decoder.siren.*`, plus `format: sem2nerf`
-official  as the 2022 release writes them: Microsoft's Swin names, `encoder.module.*` from multi-GPU runs
+native    state_dict with `encoder.*` and `decoder.siren.*`, plus `format: sem2nerf` and `input`, which says how masks
+          are read (datasets/masks/mask_input.py; earlier files leave it to `opts`)
+official  as the 2022 release writes them: also the encoder's constant buffers, `encoder.module.*` from multi-GPU runs
 
-Everything else in a file (opts, latent_avg, global_step, optimiser states ...) is the same in both.
+The names of the weights and everything else in a file (opts, latent_avg, global_step, optimiser states ...) are the
+same in both. Earlier native files name the encoder's weights as timm does; they are read as well.
 """
 
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.masks.mask_input import MaskInput
 from models.config import ModelConfig
 from models.encoders import swin_keys
-from models.encoders.swin_encoder import SwinEncoder
+from models.encoders.swin import WINDOW
+from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
 from models.pigan.codes import Codes
 from models.pigan.siren import FilmSiren
 from utils.errors import UserError
@@ -26,14 +31,16 @@ from utils.files import atomic_path
 
 FORMAT = "sem2nerf"
 # options that name data and places of the training
-LOCAL_PATH_OPTIONS = frozenset({"exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache",
-                    "checkpoint_path", "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf",
-                    "dist_url"})
-# numpy scalars (a validation loss, say) are harmless and do occur in published files, under numpy 1's module name
-_NUMPY_SCALARS = [
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType,
+LOCAL_PATH_OPTIONS = frozenset({
+    "exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache", "checkpoint_path",
+    "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf", "dist_url"})
+# numpy scalars (a validation loss, say) are harmless and do occur in published files; numpy 1 and 2 name differently
+# what rebuilds them
+_NUMPY_SCALARS: list[Any] = [
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType,
 ]
+STATE_DICTS = ("state_dict", "train_state_dict")  # the second one where the first is an average of the weights
 
 
 def read_file(path: str | Path) -> Any:
@@ -83,6 +90,8 @@ def read_contents(path: str | Path) -> dict[str, Any]:
                         "weight file, give it to train3d.py with `pigan_weights` or `swin_weights`")
     if not isinstance(contents.get("opts"), dict):
         raise UserError(f"{path}: holds no `opts`, so its architecture is unknown; save it again with train3d.py")
+    for name in STATE_DICTS:
+        _check_weights(contents.get(name, {}), f"{path}: `{name}`")
     return contents
 
 
@@ -102,7 +111,7 @@ def save_checkpoint(path: str | Path, contents: Mapping[str, Any]) -> None:
 
 def is_official(contents: Mapping[str, Any]) -> bool:
     """Whether a checkpoint's contents are in the official layout."""
-    return contents.get("format") != FORMAT and swin_keys.is_official(_part(_plain(contents["state_dict"]), "encoder."))
+    return contents.get("format") != FORMAT
 
 
 def for_release(contents: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,31 +129,41 @@ def for_release(contents: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: native[key] for key in ("format", "latent_avg", "global_step", "best_val_loss") if key in native}
     opts = {key: value for key, value in native["opts"].items() if key not in LOCAL_PATH_OPTIONS}
     weights = {key: stored(key, value) for key, value in native["state_dict"].items()}
-    return {**kept, "opts": opts, "state_dict": weights}
+    return {**kept, "input": MaskInput.of_checkpoint(native).to_dict(), "opts": opts, "state_dict": weights}
 
 
 def to_native(contents: Mapping[str, Any]) -> dict[str, Any]:
-    """Contents of either layout -> native layout. Tensors are shared, not copied."""
-    out = {**contents, "state_dict": _plain(contents["state_dict"]), "format": FORMAT}
+    """Contents of either layout, or of an earlier native one -> native layout. Tensors are shared, not copied."""
+    out = {**contents, "format": FORMAT}
     if is_official(contents):
-        encoder = swin_keys.from_official(_part(out["state_dict"], "encoder."))
-        out["state_dict"] = _join(encoder, out["state_dict"])
-        if "optimizer" in out:
-            order = np.argsort(swin_keys.official_parameter_order(_encoder_parameters(out["opts"])))
-            out["optimizer"] = _reorder_optimizer(out["optimizer"], order)
+        out["input"] = MaskInput.of_checkpoint(contents).to_dict()
+    for name in STATE_DICTS:
+        if name in out:
+            out[name] = swin_keys.to_native_names(_plain(out[name]))
+    if "optimizer" in out and swin_keys.has_timm_names(contents["state_dict"]):
+        out["optimizer"] = swin_keys.reorder_timm_optimizer(out["optimizer"], contents["state_dict"])
     return out
 
 
 def to_official(contents: Mapping[str, Any]) -> dict[str, Any]:
-    """Contents of either layout -> official layout (without DDP prefixes), complete with its constant buffers."""
-    native = to_native(contents)
-    config = ModelConfig.from_opts(native["opts"])
-    encoder = swin_keys.to_official(_part(native["state_dict"], "encoder."), config.encoder_type, config.input_size)
-    out = {**native, "state_dict": _join(encoder, native["state_dict"])}
+    """Contents of either layout -> official layout (without DDP prefixes), complete with its constant buffers.
+
+    Raises:
+        UserError: the windows do not fit the input size, for which the official code has no layout.
+    """
+    out = to_native(contents)
+    config = ModelConfig.from_opts(out["opts"])
+    fitting = WINDOW * SWIN_SIZES[config.encoder_type].total_stride
+    if config.input_size % fitting:
+        raise UserError(f"`src_input_size` {config.input_size}: the official layout needs windows that fit, a multiple "
+                        f"of {fitting}; keep this model in its own layout")
+    encoder = SwinEncoder(config.encoder_type, config.input_nc, config.input_size, config.code_dim)
+    state, official = out["state_dict"], {}
+    for name, module in encoder.named_modules(prefix="encoder"):  # for the official order
+        official.update((key, state[key]) for key, _ in module.named_parameters(name, recurse=False) if key in state)
+        official.update(module.named_buffers(name, recurse=False))
+    out["state_dict"] = {**official, **state}
     del out["format"]
-    if "optimizer" in out:
-        names = _encoder_parameters(out["opts"])
-        out["optimizer"] = _reorder_optimizer(out["optimizer"], swin_keys.official_parameter_order(names))
     return out
 
 
@@ -177,6 +196,7 @@ def read_pigan_weights(path: str | Path) -> dict[str, Tensor]:
     """
     state = read_file(path)
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    _check_weights(state, path)
     state = {key.removeprefix("module.").removeprefix("decoder."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if key.startswith("siren.")}
     if not state:
@@ -203,7 +223,7 @@ def load_siren(siren: FilmSiren, path: str | Path) -> None:
 
 
 def read_swin_weights(path: str | Path) -> dict[str, Tensor]:
-    """A Swin classifier -> timm names, without patch embedding and head (mask channels and codes differ).
+    """A Swin classifier, without patch embedding and head (mask channels and codes differ).
 
     Raises:
         UserError: see `read_file`; or it holds no Swin.
@@ -213,40 +233,20 @@ def read_swin_weights(path: str | Path) -> dict[str, Tensor]:
     if "layers.0.blocks.0.attn.qkv.weight" not in state:
         raise UserError(f"{path}: holds no Swin transformer; expected swin_tiny_patch4_window7_224.pth "
                         "(see pretrained_models/README.md)")
-    if swin_keys.is_official(state):
-        state = swin_keys.from_official(state)
+    _check_weights(state, path)
+    state = swin_keys.to_native_names(state)
     return {key: value for key, value in state.items() if not key.startswith(("patch_embed.", "head."))}
+
+
+def _check_weights(state: Any, source: str | Path) -> None:
+    """
+    Raises:
+        UserError: `state` is not a dictionary of tensors by name.
+    """
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise UserError(f"{source} should hold tensors by name, and nothing else; get the file again")
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Without the `module.` that DDP puts behind encoder and decoder."""
-    out = {}
-    for key, value in state.items():
-        first, _, rest = key.partition(".")
-        out[f"{first}.{rest.removeprefix('module.')}"] = value
-    return out
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def _join(encoder: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Put a converted encoder in the place of the one in `state`."""
-    rest = {key: value for key, value in state.items() if not key.startswith("encoder.")}
-    return {**{f"encoder.{key}": value for key, value in encoder.items()}, **rest}
-
-
-def _encoder_parameters(opts: Mapping[str, Any]) -> list[str]:
-    config = ModelConfig.from_opts(opts)
-    with torch.device("meta"):
-        encoder = SwinEncoder(config.encoder_type, config.input_nc, config.input_size, config.code_dim)
-    return [name for name, _ in encoder.named_parameters()]
-
-
-def _reorder_optimizer(state: Mapping[str, Any], order: Any) -> dict[str, Any]:
-    """Per-parameter states in another order: new position i takes what stood at `order[i]` (further ones stay)."""
-    count = len(state["state"])
-    source = [int(i) for i in order] + list(range(len(order), count))
-    moved = {i: state["state"][source[i]] for i in range(count) if source[i] in state["state"]}
-    return {**state, "state": moved}
+    return {re.sub(r"^([^.]*\.)module\.", r"\1", key): value for key, value in state.items()}

@@ -16,66 +16,79 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.pigan.camera_presets import CameraPreset
+from configs.data_configs import CameraPreset
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
+from models.pigan.fast.bricks import BrickMap
 from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.fast.exact import Pixels, render_block
 from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.grid_sampling import Budget, render_block_with_grid
-from models.pigan.fast.kernels import block_size
+from models.pigan.fast.kernels import block_size, multiplies_bfloat16
 from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
+from utils.errors import UserError
 from utils.parallel import thread_map
 
-# the more samples a grid stands in for, the finer it is and the more colours it takes
-GRID_TOLERANCE = 30.0  # see `DensityGrid`; over the samples to the power of 1.5
-FINE_GRID_SAMPLES = 48  # from so many on a coarse cell of the grid is divided into 6 along each side, else into 4
-GRID_SPREAD = 0.085  # see `Budget`; over the samples
-GRID_COLOURS = 2.0  # the most samples a ray; times the root of the samples
+# The more samples per ray and pass (S) a grid stands in for, the finer it is, and the more colours a ray takes.
+GRID_TOLERANCE = 30.0  # `DensityGrid.tolerance` is this / S^1.5
+FINE_GRID_SAMPLES = 48  # from this S on a coarse cell of the grid is divided into 6 along each side, else into 4
+GRID_DEPTH_PER_SAMPLE = 0.085  # `Budget.depth_per_sample`, world units, is this / S
+GRID_MAX_SAMPLES = 2.0  # `Budget.max_samples` is this * sqrt(S)
 GRID_RAYS = 1024  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
-# `auto` uses the grid if a view takes so many evaluations that a grid pays, and if every fourth pixel of a small view
-# agrees so well with a converged exact render, and hardly less than with exact samples
-LEAST_EVALUATIONS = 400_000
+# On a CPU `auto` takes the grid if a view has enough evaluations for a grid to pay, and if every fourth pixel of a
+# small frontal view agrees well with a converged exact render, and hardly less than exact samples do.
+MIN_GRID_EVALUATIONS = 400_000
 PROBE_SIZE, PROBE_STRIDE = 64, 4
-CONVERGED, LEAST_CONVERGED = 3, 96  # samples of the converged render: so many times the samples, but no fewer
-PROBE_PSNR, PROBE_MEAN = 40.0, 0.5 / 255  # peak to peak and mean of the colours in [0, 1]
-PROBE_RATIO = 2.0  # of the squared error to that of the exact samples
+CONVERGED_FACTOR, MIN_CONVERGED_SAMPLES = 3, 96  # the converged render has this * S samples, or the latter if more
+PROBE_PSNR, PROBE_MEAN = 40.0, 0.5 / 255  # least PSNR (dB) and greatest mean error of colours in [0, 1]
+PROBE_RATIO = 2.0  # greatest squared error, relative to that of the exact samples
 MIN_SAMPLES = 3  # importance sampling needs at least one bin between midpoints
 
 
 @dataclass(frozen=True)
 class View:
-    """One rendered image, on the CPU."""
+    """One rendered image, on the CPU. Rows run from top to bottom."""
 
     rgb: Float[Tensor, "3 height width"]  # in [-1, 1]
-    depth: Float[Tensor, "height width"]  # expected distance along the ray, world units
+    depth: Float[Tensor, "height width"]  # expected distance from the camera along the pixel's unit ray, world units
     opacity: Float[Tensor, "height width"]  # accumulated weight in [0, 1], before the background takes the rest
-    evaluations: float  # of the field, a ray; what building a grid took is counted in `DensityGrid.evaluations`
+    evaluations: float  # of the field, per ray; those that made the grid are in `DensityGrid.evaluations`
 
 
 class Scene:
-    """A NeRF with folded codes.
+    """A NeRF with folded codes. World units: the camera is at distance 1 from the origin, around which the head is.
+
+    Any number of threads may render one scene. With a grid, an image depends to a small degree on which views the
+    scene was prepared for or rendered from before, unless `prepare` has been called with all of them.
 
     Args:
         siren: the decoder's field; it is read once and not kept.
-        codes: codes of one scene.
+        codes: FiLM codes of one scene.
         camera_preset: camera and compositing constants the field was trained with.
-        max_block: upper bound for the number of points evaluated at a time (bounds the memory).
+        max_block: upper bound for the number of points evaluated at a time (bounds the memory); None: what suits the
+            device.
         precision: 'bf16' keeps the hidden layers' weights in bfloat16 if the field is on a GPU; on a CPU, where that
             would be slower, and with 'fp32' they are in float32.
+
+    Raises:
+        ValueError: codes of more than one scene.
+        UserError: bf16 is asked of a GPU (or a PyTorch) that cannot multiply in it.
     """
 
     def __init__(self, siren: FilmSiren, codes: Codes, camera_preset: CameraPreset, max_block: int | None = None,
                  precision: str = "fp32") -> None:
-        on_gpu = siren.final_layer.weight.device.type != "cpu"
-        self.field = FoldedField(siren, codes, torch.bfloat16 if on_gpu and precision == "bf16" else torch.float32)
+        device = siren.final_layer.weight.device
+        rounded = precision == "bf16" and device.type != "cpu"
+        if rounded and not multiplies_bfloat16(device):
+            raise UserError("`precision` bf16: needs a GPU of compute capability 8.0 or more (such as an A100) and "
+                            "PyTorch 2.8; use `precision` fp32")
+        self.field = FoldedField(siren, codes, torch.bfloat16 if rounded else torch.float32)
         self.codes = codes
         self.preset = camera_preset
-        block = block_size(self.field.device, self.field.width)
-        self.block = min(block, max_block) if max_block else block
-        self.grids: dict[int, DensityGrid] = {}  # by the number of samples that they stand in for
+        self.max_block = max_block
+        self.grids: dict[int, DensityGrid] = {}  # by the number of samples per ray and pass that they stand in for
         self._reliable: dict[int, bool] = {}
         self._lock = threading.RLock()
 
@@ -96,11 +109,11 @@ class Scene:
         Args:
             camera: default: frontal, with the model's field of view.
             size: pixels along each side.
-            samples: points a ray in the first pass; as many are added where the weights are.
+            samples: points per ray in the first pass; as many are added where the weights are.
             sampler: 'exact' evaluates the field at all of these; 'grid' places fewer by a density grid, which is made
                 with the first view, grows with others, and is the finer the more `samples` it stands in for; 'auto' is
-                'grid' if the view is large and a few rays of the scene's first view come out as well as with 'exact',
-                and 'exact' otherwise.
+                'grid' on a CPU if the view is large and a few rays of the frontal view come out as well as with
+                'exact', and 'exact' otherwise.
             noise: explicit random numbers, (size * size, samples) each; rays in row-major order.
             generator: draws the noise instead (CPU generator); without either, samples are placed deterministically.
             on_rays: called with the number of rays finished since its last call (for progress bars).
@@ -116,7 +129,7 @@ class Scene:
             raise ValueError("a grid places samples without random numbers; use sampler='exact'")
         camera = camera or Camera()
         origin, directions = camera_rays(camera, size, self.preset.fov_deg)
-        by_grid = self._takes_grid(camera, size, samples, "exact" if random and sampler == "auto" else sampler)
+        by_grid = self._takes_grid(size, samples, "exact" if random and sampler == "auto" else sampler)
         if by_grid:
             pixels, evaluations = self._render_with_grid(camera, directions, samples, on_rays)
         else:
@@ -167,8 +180,8 @@ class Scene:
     @torch.no_grad()
     def prepare(self, cameras: Sequence[Camera], size: int, samples: int, sampler: str = "grid") -> None:
         """Make the grid for all these cameras, if `render` will use one; then no view depends on those before it."""
-        if self._takes_grid(cameras[0], size, samples, sampler):
-            self._grid(cameras, samples)
+        if self._takes_grid(size, samples, sampler):
+            self._bricks(cameras, samples)
 
     def on(self, device: torch.device) -> "Scene":
         """The same scene with its field on another device; both share their grids."""
@@ -177,13 +190,15 @@ class Scene:
         return other
 
     @torch.no_grad()
-    def grid_is_reliable(self, camera: Camera, samples: int) -> bool:
-        """Whether the grid for so many samples is as good as they are; found with the first camera asked for."""
+    def grid_is_reliable(self, samples: int) -> bool:
+        """Whether the grid for `samples` per ray and pass is as good as they are, by the frontal view."""
         with self._lock:
             if samples not in self._reliable:
+                camera = Camera()
                 origin, directions = camera_rays(camera, PROBE_SIZE, self.preset.fov_deg)
                 directions = directions.reshape(PROBE_SIZE, PROBE_SIZE, 3)[::PROBE_STRIDE, ::PROBE_STRIDE].flatten(0, 1)
-                converged = self.render_rays(origin, directions, max(CONVERGED * samples, LEAST_CONVERGED)).rgb
+                converged = self.render_rays(origin, directions, max(CONVERGED_FACTOR * samples,
+                                                                           MIN_CONVERGED_SAMPLES)).rgb
                 own = (self.render_rays(origin, directions, samples).rgb - converged).square().mean()
                 difference = self._render_with_grid(camera, directions, samples)[0].rgb - converged
                 error = difference.square().mean()
@@ -191,31 +206,31 @@ class Scene:
                                                and difference.abs().mean() <= PROBE_MEAN)
             return self._reliable[samples]
 
-    def _takes_grid(self, camera: Camera, size: int, samples: int, sampler: str) -> bool:
+    def _takes_grid(self, size: int, samples: int, sampler: str) -> bool:
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
         possible = self.preset.clamp_mode == "relu"
         if sampler == "grid" and not possible:
             raise ValueError("a grid needs a field clamped by relu; use sampler='exact'")
-        worth_it = 2 * samples * size**2 >= LEAST_EVALUATIONS
-        return sampler == "grid" or (sampler == "auto" and possible and worth_it
-                                     and self.grid_is_reliable(camera, samples))
+        # on a GPU the grid, which is read on the CPU, is not known to pay
+        worth_it = 2 * samples * size**2 >= MIN_GRID_EVALUATIONS and self.field.device.type == "cpu"
+        return sampler == "grid" or (sampler == "auto" and possible and worth_it and self.grid_is_reliable(samples))
 
-    def _grid(self, cameras: Sequence[Camera], samples: int) -> DensityGrid:
-        """The grid for so many samples, filled in for these cameras."""
-        camera_preset = self.preset
-        fov_deg = max(camera.fov_deg or camera_preset.fov_deg for camera in cameras)
+    def _bricks(self, cameras: Sequence[Camera], samples: int) -> BrickMap:
+        """Density as the grid for `samples` per ray and pass has it once it is filled in for these cameras."""
+        preset = self.preset
+        fov_deg = max(camera.fov_deg or preset.fov_deg for camera in cameras)
         with self._lock:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:
                 # the scene itself, in a cycle, would keep the memory of both until Python looks for cycles
                 density = functools.partial(density_of, self.field, block=self.block)
                 grid = self.grids[samples] = DensityGrid(
-                    density, camera_preset.ray_start, camera_preset.ray_end, GRID_TOLERANCE / samples**1.5,
+                    density, preset.ray_start, preset.ray_end, GRID_TOLERANCE / samples**1.5,
                     6 if samples >= FINE_GRID_SAMPLES else 4,
                     max(fov_deg, WIDEST_FOV_DEG))
-            grid.cover(cameras, camera_preset.fov_deg)
-        return grid
+            grid.cover(cameras, preset.fov_deg)
+            return grid.bricks
 
     def _render_with_grid(
         self,
@@ -225,14 +240,14 @@ class Scene:
         on_rays: Callable[[int], None] | None = None,
     ) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
-        grid = self._grid([camera], samples)
-        budget = Budget(GRID_SPREAD / samples, round(GRID_COLOURS * math.sqrt(samples)))
+        bricks = self._bricks([camera], samples)
+        budget = Budget(GRID_DEPTH_PER_SAMPLE / samples, round(GRID_MAX_SAMPLES * math.sqrt(samples)))
         origin = camera_rays(camera, 1, self.preset.fov_deg)[0]
-        starts, ends = grid.segments(camera, self.preset.fov_deg, directions)
+        starts, ends = bricks.segments(camera, self.preset.fov_deg, directions)
 
         def block(start: int) -> tuple[Pixels, int]:
             part = slice(start, start + GRID_RAYS)
-            return render_block_with_grid(self.field, grid, origin, directions[part], starts[part], ends[part],
+            return render_block_with_grid(self.field, bricks, origin, directions[part], starts[part], ends[part],
                                           budget=budget, block=self.block, last_back=self.preset.eval_last_back)
 
         blocks, evaluations = [], 0
@@ -248,13 +263,19 @@ class Scene:
         return density_of(self.field, points, self.block)
 
     @property
+    def block(self) -> int:
+        """Points evaluated at a time."""
+        block = block_size(self.field.device, self.field.width)
+        return min(block, self.max_block) if self.max_block else block
+
+    @property
     def _workers(self) -> int:
         return _workers(self.field)
 
 
 @torch.no_grad()
 def density_of(field: FoldedField, points: Float[Tensor, "points 3"], block: int) -> Float[Tensor, " points"]:
-    """Density (before its clamp to positive values) at world positions, so many points at a time; on the CPU."""
+    """Density (before its clamp to positive values) at world positions, `block` points at a time; on the CPU."""
     def evaluate(part: Tensor) -> Tensor:
         return field.density(field.features(part.to(field.device))).cpu()
 

@@ -1,8 +1,8 @@
 """The whole model: mask -> codes -> scene.
 
     net = Sem2NeRF.from_checkpoint("pretrained_models/sem2nerf_demo.pt")
-    scene = net.scene(mask)                                    # mask: network input, (channels, size, size)
-    scene = net.scene(mask, style_seed=92, style_layers=[8])   # colours of a random style
+    scene = net.scene("90001.png")                                    # or an array of labels, or network input
+    scene = net.scene("90001.png", style_seed=92, style_layers=[8])   # colours of a random style
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from datasets.masks.files import Encoding
+from datasets.masks.mask_input import Mask, MaskInput
 from models.checkpoints import latent_avg_of, read_checkpoint
 from models.config import ModelConfig
 from models.encoders.swin_encoder import SwinEncoder
@@ -36,6 +38,9 @@ class Decoder(nn.Module):
 class Sem2NeRF(nn.Module):
     """Encoder, decoder and the decoder's mean code."""
 
+    _mean_frequencies: Tensor
+    _mean_phase_shifts: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -54,16 +59,22 @@ class Sem2NeRF(nn.Module):
         return cls.from_contents(read_checkpoint(path), path).to(device)
 
     @classmethod
-    def from_contents(cls, contents: Mapping[str, Any], source: str | Path) -> Sem2NeRF:
-        """The same from a file already read; `source` is named in errors."""
+    def from_contents(cls, contents: Mapping[str, Any], source: str | Path, config: ModelConfig | None = None
+                      ) -> Sem2NeRF:
+        """The same from a file already read; `source` is named in errors, `config` replaces what the file says."""
         try:
-            config = ModelConfig.from_opts(contents["opts"])
+            config = config or ModelConfig.from_contents(contents)
         except UserError as error:
             raise UserError(f"{source}: its options do not describe a model: {error}") from error
         net = cls(config)
         net.load_weights(contents["state_dict"], source)
         net.set_latent_avg(latent_avg_of(contents, source, FILM_LAYERS * config.width) or mean_code(net.siren))
         return net.eval().requires_grad_(False)
+
+    @property
+    def input(self) -> MaskInput:
+        """How this model reads masks."""
+        return self.config.input
 
     @property
     def siren(self) -> FilmSiren:
@@ -100,6 +111,17 @@ class Sem2NeRF(nn.Module):
                                 f"{tuple(value.shape)}; use the checkpoint with its own options")
         self.load_state_dict(state)
 
+    def read(self, mask: Mask, encoding: Encoding = "auto") -> Float[Tensor, "channels size size"]:
+        """Network input of a mask: a PNG file, or an array of its label numbers. On the model's device.
+
+        Raises:
+            UserError: this is no mask that the model can read; see `datasets.masks.mask_input.MaskInput.labels`.
+
+        Warns:
+            MaskWarning: it can be read, but is probably not what its owner thinks.
+        """
+        return self.input.read(mask, encoding).to(self.latent_avg.frequencies.device)
+
     def encode(self, masks: Float[Tensor, "batch channels height width"]) -> Codes:
         """Codes of a batch of masks (network input)."""
         return self.codes_of(self.encoder(masks))
@@ -117,7 +139,7 @@ class Sem2NeRF(nn.Module):
     @torch.no_grad()
     def scene(
         self,
-        mask: Float[Tensor, "channels height width"] | Float[np.ndarray, "channels height width"],
+        mask: Mask | Float[Tensor, "channels size size"] | Float[np.ndarray, "channels size size"],
         style_seed: int | None = None,
         style_layers: Iterable[int] = (8,),
         alpha: float = 1.0,
@@ -125,11 +147,20 @@ class Sem2NeRF(nn.Module):
         """Decode one mask into a scene.
 
         Args:
-            mask: network input, e.g. of `datasets.masks.maps.network_input`.
+            mask: a PNG file, an array of its label numbers, or network input as `read` gives it.
             style_seed: draws the style that replaces the codes of `style_layers`; None keeps the mask's own.
+            style_layers: FiLM layers, 0 to 8; the last ones decide about colours.
             alpha: 1 replaces those codes, less blends them.
+
+        Raises:
+            UserError: see `read`.
+            ValueError: network input of another shape than this model's.
         """
-        codes = self.encode(torch.as_tensor(mask)[None].to(self.latent_avg.frequencies))
+        x = self.read(mask) if isinstance(mask, (str, Path)) or mask.ndim == 2 else torch.as_tensor(mask)
+        shape = (self.config.input_nc, self.config.input_size, self.config.input_size)
+        if tuple(x.shape) != shape:
+            raise ValueError(f"network input of this model has shape {shape}, got {tuple(x.shape)}")
+        codes = self.encode(x[None].to(self.latent_avg.frequencies))
         if style_seed is not None:
             codes = self.styled(codes, style_seed, style_layers, alpha)
         return self.scene_of(codes)

@@ -38,17 +38,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--width", type=positive, help="use a random field of this width instead of weights")
     parser.add_argument("--size", "--resolution", type=positive, help="pixels along each side of a view "
                         "(default: 64; video: 128)")
-    parser.add_argument("--samples", type=positive, help="samples a ray, coarse and fine each (default: 24); train: "
-                        "samples a ray (default: 28)")
+    parser.add_argument("--samples", type=positive, help="samples per ray, coarse and fine each (default: 24); train: "
+                        "samples per ray (default: 28)")
     parser.add_argument("--sampler", choices=["auto", "grid", "exact"], default="grid",
                         help="video: see inference3d.py")
     parser.add_argument("--frames", type=positive, default=36, help="video: how many")
     parser.add_argument("--trajectory", choices=["front", "orbit"], default="front", help="video: path of the camera")
-    parser.add_argument("--converged", type=positive, help="render, video: compare with a image of so many samples, "
-                        "coarse and fine each; 512 takes minutes")
+    parser.add_argument("--converged", type=positive, help="render, video: compare with an image of this many "
+                        "samples, coarse and fine each; 512 takes minutes")
     parser.add_argument("--plot", help="growth: also draw the figures into this file, .svg or .png (needs "
                         "matplotlib)")
-    parser.add_argument("--batch_size", type=positive, default=1, help="train: scenes a step")
+    parser.add_argument("--batch_size", type=positive, default=1, help="train: scenes per step")
     parser.add_argument("--empty", type=share, default=0.8, help="train with random weights: the share of space "
                         "without density (about 0.9 in the demo weights' field); 0: thin fog everywhere, where nothing "
                         "can be left out")

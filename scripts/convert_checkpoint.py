@@ -19,7 +19,7 @@ DESCRIPTION = """Convert a checkpoint between layouts; weights, optimiser states
   # a small file to share: weights alone, in half precision
   python scripts/convert_checkpoint.py out/my_run/checkpoints/best_model.pt my_model.pt --release
 
-  # official -> ours (reading official files needs no conversion; this is for tools that expect our names)
+  # official -> ours (not needed for reading; it leaves out the constant buffers of the official encoder)
   python scripts/convert_checkpoint.py pretrained_models/sem2nerf_celebahq_pretrained.pt native.pt
 """
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,61 +11,67 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
 from options.eval_options import complete, parse_options
-from options.inference_options import find_checkpoint, model_opts
+from options.inference_options import find_checkpoint, model_answers
 from utils.cli import command, run
 
 if TYPE_CHECKING:
-    from evaluation.measures import TestSet
     from evaluation.rendering import RenderSettings
     from evaluation.report import Report
-    from evaluation.run import Networks
+    from models.config import ModelConfig
 
 RENDERS, RESULTS, TABLE, SHEET = "renders", "results.json", "results.md", "sheet.png"
 
 
 @command()
 def main(argv: Sequence[str]) -> "Report | None":
-    """Render what is missing, measure, write. Returns what was written (None for a share of the rendering)."""
-    opts, given = parse_options(argv)
+    """Render what is missing, measure, write. Returns what was written (None for a part of the rendering)."""
+    from evaluation.metrics.registry import all_metrics, needs_of
+
+    opts, given = parse_options(argv, {name: metric.needs[name] for name, metric in all_metrics().items()})
     checkpoint, source = find_checkpoint(opts, given)
     print(f"weights: {source}")
 
-    from evaluation.measures import TestSet
+    from evaluation.metrics.registry import Evaluation
+    from evaluation.networks import NetworkFiles
     from evaluation.rendering import Renders
     from evaluation.report import Report
-    from evaluation.run import Files, Networks, check_data, measure, protocol, wanted_views
+    from evaluation.run import check_data, load_networks, measure, protocol, wanted_views
+    from evaluation.sheet import write_sheet
     from evaluation.test_set import EvaluationSet
+    from evaluation.test_views import TestViews
     from models.checkpoints import read_checkpoint
-    from models.pigan.camera_presets import get_camera_preset
+    from models.config import ModelConfig, with_options
+    from utils.device import pick_devices
 
-    trained = read_checkpoint(checkpoint)["opts"]
-    opts = complete(opts, given, trained)
+    contents = with_options(read_checkpoint(checkpoint), model_answers(opts, given), checkpoint)
+    opts, model = complete(opts, given, contents["opts"]), ModelConfig.from_contents(contents)
     data = EvaluationSet.find(opts.data_path, data_config(opts.dataset_type), opts.eval_paths_conf, opts.n_images)
     check_data(opts.metrics, data)
-    devices = pick_devices(opts)
-    files = Files(opts.inception_weights, opts.lpips_weights, opts.parser, opts.parser_weights)
-    networks = None if opts.shard else Networks.load(opts.metrics, files, devices[0])  # missing files show before hours
-    settings = render_settings(opts, checkpoint, trained)
+    devices = pick_devices(opts.device, opts.gpu_ids)     # all render, the first also measures
+    files = NetworkFiles(opts.inception_weights, opts.lpips_weights, opts.face_segmenter, opts.segmenter_weights)
+    # files that are missing are named before hours of rendering
+    networks = None if opts.shard else load_networks(opts.metrics, files, devices[0])
     out = Path(opts.exp_dir)
-    renders = Renders.open(out / RENDERS, settings, opts.overwrite)
-    tests = TestSet(data, renders, _track)
-    if networks is not None and {"fid", "kid", "prc", "psnr"} & set(opts.metrics):
-        tests.truth()  # a photograph that is missing, too
+    renders = Renders.open(out / RENDERS, render_settings(opts, checkpoint, model), opts.overwrite)
+    tests = TestViews(data, renders, progress_bar)
+    if networks is not None and "photographs" in needs_of(opts.metrics):
+        tests.photographs()
 
     wanted = wanted_views(opts.metrics, data, opts.style_masks)
-    share = opts.shard or (0, 1)
+    shard = opts.shard or (0, 1)
     todo = len(renders.missing(data, wanted))
     print(f"{len(data.masks)} masks ({data.source}), {todo} of them to render")
     workers = opts.workers or (len(devices) if devices[0].type == "cuda" else os.cpu_count() or 1)
-    finished = renders.render_missing(data, wanted, workers, [str(device) for device in devices], share)
-    for _ in _bar(finished, "rendering", -(-todo // share[1])):
+    finished = renders.render_missing(data, wanted, workers, [str(device) for device in devices], shard)
+    for _ in progress_bar(finished, "rendering", -(-todo // shard[1])):
         pass
     if networks is None:
-        print(f"share {share[0] + 1} of {share[1]} is rendered; run the same command without --shard when all are")
+        print(f"part {shard[0] + 1} of {shard[1]} is rendered; run the same command without --shard when all are")
         return None
-    fov_deg = get_camera_preset(opts.pigan_curriculum_type).fov_deg
-    results, notes = measure(tests, opts.metrics, networks, opts.style_masks, fov_deg)
-    report = Report(protocol(tests, opts.metrics, networks, files, opts.style_masks), results, notes)
+    evaluation = Evaluation(tests, networks, model.camera.fov_deg,
+                            min(len(tests), opts.style_masks))
+    results = measure(evaluation, opts.metrics)
+    report = Report(protocol(evaluation, opts.metrics, files), results, evaluation.notes)
     report.write(Path(opts.json) if opts.json else out / RESULTS, out / TABLE)
     write_sheet(out / SHEET, tests, networks, wanted, opts.sheet_rows)
     print(report.to_markdown())
@@ -73,63 +79,17 @@ def main(argv: Sequence[str]) -> "Report | None":
     return report
 
 
-def pick_devices(opts: argparse.Namespace) -> list[Any]:
-    """The devices that render; the first also measures."""
-    from utils.device import pick_device
-
-    first = pick_device(opts.device, opts.gpu_ids)
-    if opts.device != "auto" or first.type == "cpu":
-        return [first]
-    return [pick_device(f"cuda:{part.strip()}") for part in opts.gpu_ids.split(",") if part.strip()]
-
-
-def render_settings(opts: argparse.Namespace, checkpoint: Path, trained: dict[str, Any]) -> "RenderSettings":
+def render_settings(opts: argparse.Namespace, checkpoint: Path, model: "ModelConfig") -> "RenderSettings":
     """What the images depend on."""
-    from datasets.masks.maps import MaskTransform
     from evaluation.metrics.diversity import STYLES
     from evaluation.rendering import RenderSettings
 
-    answers = {name: value for name, value in model_opts(opts, trained).items() if trained.get(name) != value}
-    transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size,
-                            data_config(opts.dataset_type).crop)
-    return RenderSettings(
-        checkpoint, tuple(sorted(answers.items())), opts.dataset_type, opts.use_merged_labels, opts.use_contour,
-        transform, opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler, opts.latent_mask, STYLES,
-        opts.pigan_infer_max_batch)
+    return RenderSettings(checkpoint, model, opts.dataset_type, opts.test_output_size, opts.pigan_infer_ray_step,
+                          opts.sampler, opts.latent_mask, STYLES, opts.pigan_infer_max_batch)
 
 
-def write_sheet(path: Path, tests: "TestSet", networks: "Networks", wanted: Mapping[str, int], rows: int) -> None:
-    """Mask, true image, views, parsed labels and styles of the first masks, a mask a row."""
-    from utils.errors import UserError
-    from utils.images import save_png, to_uint8
-    from utils.panels import mask_image, panel
-
-    space, kinds = tests.data.config.label_space, [kind for kind in ("own", "near", "novel") if kind in wanted]
-    try:
-        truth = tests.truth()
-    except UserError:  # masks without photographs
-        truth = None
-    captions, lines = ["mask"], []
-    for index in range(min(rows, len(tests))):
-        views = {kind: tests.views(kind, index).rgb for kind in wanted if index < wanted[kind]}
-        line = [mask_image(tests.labels(index, merged=False), space)]
-        if truth is not None:
-            line.append(truth[index]["image"].permute(1, 2, 0).numpy())
-        line += [to_uint8(views[kind][0]) for kind in kinds]
-        if networks.parser is not None:
-            labels = networks.parser.parse(views["own"].to(networks.device))[0]
-            line.append(mask_image(labels, space.merged))
-        lines.append(line + [to_uint8(image) for image in views.get("styles", ())])
-    captions += ["true image"] * (truth is not None) + kinds + ["parsed"] * (networks.parser is not None)
-    captions += ["style"] * (len(lines[0]) - len(captions))
-    save_png(path, panel(captions, lines, min(max(tests.renders.settings.size, 96), 192)))
-
-
-def _track(numbers: Iterable[int], what: str) -> Iterable[int]:
-    return _bar(numbers, what, len(numbers))
-
-
-def _bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+def progress_bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    """The items, with a bar that says what is done with them and how many there are."""
     from tqdm import tqdm
 
     return tqdm(items, desc=what, total=total, unit="mask", dynamic_ncols=True, disable=None)

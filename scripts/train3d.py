@@ -37,11 +37,10 @@ def train_command(argv: Sequence[str], script: str, command_line: CommandLine,
     """What this script does; other commands add options and, made of these, an extension of the training."""
     opts = command_line.parse(argv)
 
-    from training.runtime import processes as distributed  # heavy imports stay behind --help
+    from training.runtime import processes  # heavy imports stay behind --help
 
-    world = distributed.start(opts.device, opts.gpu_ids, dist_url=opts.dist_url, local_rank=opts.local_rank,
-                              world_size=opts.world_size, single=opts.no_distributed)
-    try:
+    with processes.running(opts.device, opts.gpu_ids, dist_url=opts.dist_url, local_rank=opts.local_rank,
+                           world_size=opts.world_size, single=opts.no_distributed, debug=opts.debug) as world:
         _check_world(opts, world)
         from training import loop
         from training.objectives.sem2nerf import Sem2NeRFObjective
@@ -53,8 +52,6 @@ def train_command(argv: Sequence[str], script: str, command_line: CommandLine,
             opts = command_line.inherit(contents["opts"], argv)
         objective = Sem2NeRFObjective(opts, world, contents, source, resume, report, extension and extension(opts))
         loop.run(objective, world, contents if resume else None, argv, script)
-    finally:
-        distributed.finish()
 
 
 def _check_world(opts: Namespace, world: World) -> None:

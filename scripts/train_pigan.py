@@ -42,10 +42,9 @@ def train_command(argv: Sequence[str], script: str, command_line: CommandLine, o
     """
     opts = command_line.parse(argv)
 
-    from training.runtime import processes as distributed  # heavy imports stay behind --help
+    from training.runtime import processes  # heavy imports stay behind --help
 
-    world = distributed.start(opts.device, opts.gpu_ids, local_rank=opts.local_rank)
-    try:
+    with processes.running(opts.device, opts.gpu_ids, local_rank=opts.local_rank, debug=opts.debug) as world:
         from training import loop
         from training.runtime.start import find_own_run
 
@@ -54,8 +53,6 @@ def train_command(argv: Sequence[str], script: str, command_line: CommandLine, o
         if contents is not None:
             opts = command_line.inherit(contents["opts"], argv)
         loop.run(objective_type()(opts, world, contents, report), world, contents, argv, script)
-    finally:
-        distributed.finish()
 
 
 if __name__ == "__main__":

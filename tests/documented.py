@@ -10,6 +10,7 @@ from conftest import ROOT
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "synth_heads/README.md",
          *sorted(ROOT.glob("synth_heads/docs/*.md")), ROOT / "environment/README.md",
          ROOT / "pretrained_models/README.md", *sorted(ROOT.glob("data/*/*/README.md"))]
+_SCRIPT = re.compile(r"(synth_heads/)?scripts/[\w/]+\.(py|sbatch)")
 _BATCH_SCRIPT = "scripts/slurm/train.sbatch"  # hands what follows its folder on to train3d.py
 
 
@@ -46,13 +47,14 @@ def commands_of(page: Path) -> list[Command]:
             words = shlex.split(part, comments=True)
         except ValueError:  # a line inside quotation marks that span several
             continue
-        at = next((i for i, word in enumerate(words) if re.fullmatch(r"(synth_heads/)?scripts/[\w/]+\.(py|sbatch)", word)), None)
+        at = next((i for i, word in enumerate(words) if _SCRIPT.fullmatch(word)), None)
         if not at or words[0] not in ("python", "torchrun", "sbatch"):
             continue
         script, arguments = words[at], [word for word in words[at + 1:] if word != "..."]
         if script == _BATCH_SCRIPT:
             script, arguments = "scripts/train3d.py", [f"--exp_dir={arguments[0]}", *arguments[1:]]
-        calls.append(Command(str(page.relative_to(ROOT)), script.removeprefix("synth_heads/").removeprefix("scripts/"), tuple(arguments)))
+        name = script.removeprefix("synth_heads/").removeprefix("scripts/")
+        calls.append(Command(str(page.relative_to(ROOT)), name, tuple(arguments)))
     return calls
 
 

@@ -8,7 +8,8 @@ from tiny import tiny_model
 
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.fast.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import style_code
 from scripts import benchmark
 from scripts.dev.benchmark_plot import draw_growth
@@ -53,9 +54,9 @@ def test_render_figures(tmp_path, capsys):
     figures = figures_of(tmp_path, "render", "--width", "16", "--size", "8", "--samples", "6", "--converged", "20")
     assert figures["view"] == "8 px, 6 + 6 samples, width 16"
     assert figures["exact: mean difference from the official layout"] < 1e-4
-    assert 1 <= figures["grid: evaluations a ray"] < 21
+    assert 1 <= figures["grid: evaluations per ray"] < 21
     assert figures["exact: PSNR to the converged image, dB"] > 15
-    rates = [figures[f"exact: share of the sgemm of {library}"] * figures[f"sgemm of {library}, GFLOP/s a core"]
+    rates = [figures[f"exact: share of the sgemm of {library}"] * figures[f"sgemm of {library}, GFLOP/s per core"]
              for library in ("PyTorch", "oneDNN")]
     assert rates[0] == pytest.approx(rates[1])  # the same rate, as a share of either
     assert "official layout / exact: processor time" in capsys.readouterr().out
@@ -65,10 +66,10 @@ def test_video_figures(tmp_path):
     figures = figures_of(tmp_path, "video", "--width", "16", "--size", "8", "--samples", "6", "--frames", "3",
                          "--converged", "20", "--trajectory", "orbit")
     assert figures["video"].startswith("3 frames (orbit), 8 px")
-    ratio = (figures["official layout: processor seconds a frame"]
-             / figures["this project: processor seconds a frame"])
+    ratio = (figures["official layout: processor seconds per frame"]
+             / figures["this project: processor seconds per frame"])
     assert figures["official layout / this project: processor time"] == pytest.approx(ratio)
-    assert figures["evaluations a ray, the grid's included"] > figures["evaluations a ray, without the grid's"] >= 1
+    assert figures["evaluations per ray, the grid's included"] > figures["evaluations per ray, without the grid's"] >= 1
     assert figures["grid: least PSNR, dB"] > 15
 
 
@@ -83,7 +84,7 @@ def test_growth_plot(tmp_path):
     figures = {f"{what} {value}: processor seconds": value / 10 for what in ("size", "samples", "width")
                for value in (8, 16)}
     draw_growth(figures, tmp_path / "growth.svg")
-    assert "coarse samples a ray" in (tmp_path / "growth.svg").read_text()
+    assert "coarse samples per ray" in (tmp_path / "growth.svg").read_text()
 
 
 @pytest.mark.slow

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_world, pixel_directions, rotate
+from models.pigan.cameras import (
+    Camera,
+    camera_origins,
+    camera_rays,
+    camera_to_world,
+    pixel_directions,
+    pose_rays,
+    project,
+    rotate,
+    world_rays,
+)
 from models.pigan.sampling import stratified_depths
 from models.pigan.trajectories import front_trajectory, orbit_trajectory, sweep
 
@@ -65,6 +75,38 @@ def test_rotate_shares_rays_among_cameras():
     both = rotate(directions, transforms)
     assert both.shape == (2, 16, 3)
     assert torch.allclose(both[1], directions @ transforms[1, :3, :3].t(), atol=1e-7)
+
+
+def test_every_way_to_a_ray_is_the_same_ray():
+    """An image of 5 x 5 pixels of two cameras: as a batch of images, each by itself, and ray by ray."""
+    poses = torch.tensor([[1.2, 1.5], [1.8, 1.6]])
+    origins, directions = pose_rays(poses, 5, 12.0)
+    line = torch.linspace(-1, 1, 5)
+    image_xy = torch.stack([line.repeat(5), line.flip(0).repeat_interleave(5)], -1).expand(2, -1, -1)
+    apart = world_rays(poses[:, None].expand(-1, 25, -1), image_xy, 12.0)
+    assert torch.allclose(apart[0], origins[:, None].expand(-1, 25, -1), atol=1e-6)
+    assert torch.allclose(apart[1], directions, atol=1e-6)
+    for index, (yaw, pitch) in enumerate(poses.tolist()):
+        origin, own = camera_rays(Camera(yaw, pitch, 12.0), 5, fov_deg=99)
+        assert torch.equal(origin, origins[index])
+        assert torch.allclose(own, directions[index], atol=1e-7)
+
+
+def test_projection_undoes_a_ray():
+    camera = Camera(1.2, 1.7, 20.0)
+    origin, directions = camera_rays(camera, 3, 12.0)
+    place, distance = project(origin + 0.9 * directions, camera, 12.0)
+    expected = [[x, y] for y in (-1.0, 0.0, 1.0) for x in (-1.0, 0.0, 1.0)]  # row by row, y down
+    assert torch.allclose(place, torch.tensor(expected), atol=1e-5)
+    assert torch.allclose(distance, torch.full((9,), 0.9), atol=1e-6)
+
+
+def test_directions_are_made_once():
+    with torch.inference_mode():
+        first = pixel_directions(7, 13.5)
+    assert pixel_directions(7, 13.5) is first
+    assert not first.is_inference()  # training may use what inference has made
+    assert pixel_directions(7, 13.0) is not first
 
 
 def test_golden_trajectories(golden):

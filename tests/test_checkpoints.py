@@ -2,16 +2,22 @@
 
 import os
 import pickle
+import re
 import warnings
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from timm.models.swin_transformer import SwinTransformer as TimmSwin
 
+from datasets.masks.mask_input import MaskInput
 from models.checkpoints import (
     is_official,
     read_checkpoint,
+    read_file,
     read_pigan_weights,
     read_swin_weights,
     save_checkpoint,
@@ -19,14 +25,15 @@ from models.checkpoints import (
     to_official,
 )
 from models.config import ModelConfig
-from models.encoders import swin_keys
+from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
+from models.encoders.swin_keys import to_native_names
 from models.sem2nerf import Sem2NeRF
 from scripts.convert_checkpoint import main as convert
 from utils.errors import UserError
 
 DEMO = ROOT / "pretrained_models/sem2nerf_demo.pt"
-OPTS = {"encoder_type": "SwinEncoderNano", "input_nc": 5, "src_input_size": 224, "pigan_hidden_dim": 8, "pigan_zdim": 4,
-        "start_from_latent_avg": True, "pigan_curriculum_type": "CelebAMask_HQ"}
+OPTS = {"encoder_type": "SwinEncoderNano", "input_nc": 16, "use_contour": False, "src_input_size": 224,
+        "pigan_hidden_dim": 8, "pigan_zdim": 4, "start_from_latent_avg": True, "pigan_curriculum_type": "CelebAMask_HQ"}
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +41,11 @@ def contents():
     """A small model in the native layout, with an optimiser's state for each encoder parameter."""
     torch.manual_seed(0)
     net = Sem2NeRF(ModelConfig.from_opts(OPTS))
-    torch.nn.init.normal_(net.encoder.head.fc.weight)
+    torch.nn.init.normal_(net.encoder.head.weight)
     parameters = list(net.encoder.parameters())
     states = {i: {"step": 3, "exp_avg": torch.randn_like(p)} for i, p in enumerate(parameters)}
-    return {"format": "sem2nerf", "state_dict": net.state_dict(), "opts": OPTS, "global_step": 7, "best_val_loss": None,
+    return {"format": "sem2nerf", "state_dict": net.state_dict(), "input": net.input.to_dict(), "opts": OPTS,
+            "global_step": 7, "best_val_loss": None,
             "latent_avg": [net.latent_avg.frequencies, net.latent_avg.phase_shifts],
             "optimizer": {"state": states, "param_groups": [{"lr": 1e-4, "params": list(range(len(parameters)))}]}}
 
@@ -65,7 +73,11 @@ def test_round_trip_is_lossless(contents, tmp_path):
 def test_half_precision_survives_conversion(tmp_path):
     convert([str(DEMO), str(tmp_path / "official.pt")])
     convert([str(tmp_path / "official.pt"), str(tmp_path / "back.pt")])
-    assert equal(torch.load(tmp_path / "back.pt", weights_only=True), torch.load(DEMO, weights_only=True))
+    demo = to_native(torch.load(DEMO, weights_only=True))
+    assert demo["state_dict"]["encoder.head.weight"].dtype == torch.float16
+    back = torch.load(tmp_path / "back.pt", weights_only=True)
+    assert MaskInput.from_dict(back.pop("input")) == MaskInput.of_checkpoint(demo)
+    assert equal(back, demo)
 
 
 def test_convert_does_not_overwrite(contents, tmp_path):
@@ -74,15 +86,53 @@ def test_convert_does_not_overwrite(contents, tmp_path):
         convert([str(tmp_path / "a.pt"), str(tmp_path / "a.pt")])
 
 
-def test_optimiser_state_moves_with_its_parameter(contents):
-    """Each state is as large as the parameter it belongs to, in either order."""
-    official = to_official(contents)
-    buffers = swin_keys.CONSTANT_BUFFERS
-    shapes = [value.shape for key, value in official["state_dict"].items()
-              if key.startswith("encoder.") and not key.endswith(buffers)]
-    states = official["optimizer"]["state"]
-    assert [states[i]["exp_avg"].shape for i in range(len(shapes))] == shapes
-    assert equal(to_native(official)["optimizer"], contents["optimizer"])
+def earlier_file(contents):
+    """The same contents as files of earlier versions hold them: timm's names, and its order in the optimiser; an
+    average of the weights. The moments are the weights themselves."""
+    config = ModelConfig.from_opts(contents["opts"])
+    size = SWIN_SIZES[config.encoder_type]
+    swin = TimmSwin(img_size=config.input_size, patch_size=size.patch_size, in_chans=config.input_nc, window_size=7,
+                    num_classes=config.code_dim, embed_dim=size.embed_dim, depths=size.depths, num_heads=size.num_heads)
+    torch.nn.init.normal_(swin.head.fc.weight)
+    decoder = {key: value for key, value in contents["state_dict"].items() if key.startswith("decoder.")}
+    state = {**{f"encoder.{key}": value for key, value in swin.state_dict().items()}, **decoder}
+    states = {i: {"step": 3, "exp_avg": p.detach().clone()} for i, p in enumerate(swin.parameters())}
+    return {**contents, "state_dict": {key: value + 1 for key, value in state.items()}, "train_state_dict": state,
+            "optimizer": {**contents["optimizer"], "state": states}}
+
+
+@pytest.mark.parametrize("kind", ["of a run", "with an unused parameter", "converted from official"])
+def test_earlier_native_files(contents, tmp_path, kind):
+    """timm's names become the authors', and the moments stay with their parameters."""
+    earlier = earlier_file(contents)
+    count = len(earlier["optimizer"]["state"])
+    names = [f"encoder.{name}" for name, _ in Sem2NeRF(ModelConfig.from_opts(OPTS)).encoder.named_parameters()]
+    if kind == "with an unused parameter":  # one that never had a gradient has no moments
+        merging = [i for i, name in enumerate(earlier["state_dict"]) if name.endswith("downsample.reduction.weight")]
+        del earlier["optimizer"]["state"][merging[0]]
+        count -= 1
+    if kind == "converted from official":  # there the weights had the authors' order already
+        for name in ("state_dict", "train_state_dict"):
+            keys = list(earlier[name])
+            for i in [i for i, key in enumerate(keys) if key.endswith("downsample.norm.weight")]:
+                keys[i : i + 3] = keys[i + 2], keys[i], keys[i + 1]
+            earlier[name] = {key: earlier[name][key] for key in keys}
+    save_checkpoint(tmp_path / "earlier.pt", earlier)
+    native = read_checkpoint(tmp_path / "earlier.pt")
+    state, moments = native["train_state_dict"], native["optimizer"]["state"]
+    assert state.keys() == native["state_dict"].keys() == contents["state_dict"].keys()
+    assert len(moments) == count
+    for i, name in enumerate(names):
+        assert torch.equal(native["state_dict"][name], state[name] + 1)
+        if i in moments:
+            assert torch.equal(moments[i]["exp_avg"], state[name]), name
+        else:
+            assert kind == "with an unused parameter"
+            assert name == "encoder.layers.0.downsample.reduction.weight"
+    assert torch.equal(state["encoder.layers.1.downsample.norm.bias"],
+                       earlier["train_state_dict"]["encoder.layers.2.downsample.norm.bias"])
+    Sem2NeRF.from_checkpoint(tmp_path / "earlier.pt")
+    assert equal(to_native(to_official(earlier)), to_native(earlier))
 
 
 @pytest.mark.parametrize("as_tuple", [False, True])
@@ -107,7 +157,7 @@ def test_reference_checkpoint_files(tmp_path, ddp):
     official = make_checkpoint.build("celebahq", ddp)
     torch.save(official, tmp_path / "official.pt")
     net = Sem2NeRF.from_checkpoint(tmp_path / "official.pt")
-    key = "encoder.layers.1.downsample.reduction.weight"
+    key = "encoder.layers.0.downsample.reduction.weight"
     source = f"encoder.{'module.' if ddp else ''}layers.0.downsample.reduction.weight"
     assert torch.equal(net.state_dict()[key], official["state_dict"][source])
 
@@ -119,17 +169,23 @@ def test_pigan_start_weights(contents, tmp_path):
     net = Sem2NeRF(ModelConfig.from_opts(OPTS))
     net.decoder.load_state_dict(read_pigan_weights(tmp_path / "pigan.pth"))
     assert equal(dict(net.decoder.state_dict()), siren)
-    torch.save({"something": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match="siren"):
-        read_pigan_weights(tmp_path / "other.pth")
+    for contents, words in (({"something": torch.zeros(1)}, "siren"), ({"siren.x": 3}, "should hold tensors")):
+        torch.save(contents, tmp_path / "other.pth")
+        with pytest.raises(UserError, match=words):
+            read_pigan_weights(tmp_path / "other.pth")
 
 
-def test_swin_start_weights(tmp_path):
-    """Microsoft's classifier file: everything but patch embedding and head is taken over."""
-    from models.encoders.swin_encoder import SwinEncoder
-
+@pytest.mark.parametrize("source", ["authors", "timm"])
+def test_swin_start_weights(tmp_path, source):
+    """A classifier's file: everything but patch embedding and head is taken over."""
     encoder = SwinEncoder("SwinEncoder", 3, 224, 1000)
-    torch.save({"model": swin_keys.to_official(encoder.state_dict(), "SwinEncoder", 224)}, tmp_path / "swin.pth")
+    state = {**encoder.state_dict(), **dict(encoder.named_buffers())}
+    if source == "timm":
+        swin = TimmSwin(num_classes=10)
+        encoder.load_state_dict({key: value for key, value in to_native_names(swin.state_dict()).items()
+                                 if not key.startswith(("patch_embed.", "head."))}, strict=False)
+        state = swin.state_dict()
+    torch.save({"model": state}, tmp_path / "swin.pth")
     taken = read_swin_weights(tmp_path / "swin.pth")
     target = SwinEncoder("SwinEncoder", 18, 224, 64)
     missing, unexpected = target.load_state_dict(taken, strict=False)
@@ -173,6 +229,14 @@ def damaged(path, contents, kind):
         state = {**contents["state_dict"]}
         state["decoder.siren.final_layer.bias"] = torch.tensor([float("nan")])
         torch.save({**contents, "state_dict": state}, path)
+    elif kind == "weight of words":
+        torch.save({**contents, "state_dict": {**contents["state_dict"], "decoder.siren.note": "words"}}, path)
+    elif kind == "numbered weight":
+        torch.save({**contents, "state_dict": {**contents["state_dict"], 3: torch.zeros(1)}}, path)
+    elif kind == "averaged words":
+        torch.save({**contents, "train_state_dict": "words"}, path)
+    elif kind == "odd name":
+        torch.save({**contents, "state_dict": {**contents["state_dict"], "zzz": torch.zeros(1)}}, path)
     elif kind == "mean code":
         torch.save({**contents, "latent_avg": 3}, path)
     elif kind == "short mean code":
@@ -183,7 +247,9 @@ def damaged(path, contents, kind):
     ("missing", "no such"), ("text", "not a PyTorch checkpoint|damaged"), ("empty", "damaged"), ("pickle", "run code"),
     ("plain pickle", "run code|not a PyTorch"), ("truncated", "damaged"), ("no weights", "state_dict"),
     ("no opts", "opts"), ("other width", "shape"), ("missing weight", "lacks"),
-    ("unknown encoder", "Transformer9000"), ("width in words", "pigan_hidden_dim wide"), ("not finite", "not finite"),
+    ("unknown encoder", "Transformer9000"), ("width in words", "pigan_hidden_dim` wide"), ("not finite", "not finite"),
+    ("weight of words", "`state_dict` should hold tensors"), ("numbered weight", "`state_dict` should hold tensors"),
+    ("averaged words", "`train_state_dict` should hold tensors"), ("odd name", "unknown weight zzz "),
     ("mean code", "latent_avg"), ("short mean code", "latent_avg")])
 def test_unusable_files(contents, tmp_path, kind, words):
     path = tmp_path / "model.pt"
@@ -195,6 +261,21 @@ def test_unusable_files(contents, tmp_path, kind, words):
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
     assert not Path("/tmp/should-never-exist").exists()
+
+
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_numpy_scalars(tmp_path, module):
+    """As numpy 1 and numpy 2 write them, whichever is here."""
+    path = tmp_path / "scalar.pt"
+    values = {"loss": np.float64(0.5), "step": np.int64(7), "rate": np.float32(0.25)}
+    torch.save(values, path)
+    with zipfile.ZipFile(path) as old:
+        files = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in files.items():
+            new.writestr(name, re.sub(rb"numpy\._?core\.multiarray", module.encode(), content))
+    assert b"c" + module.encode() + b"\nscalar\n" in path.read_bytes()
+    assert read_file(path) == values
 
 
 def test_failed_write_leaves_the_old_file(contents, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """docs/camera_conventions.md and docs/label_spaces.md say what the code does."""
 
 import math
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -8,7 +9,6 @@ from conftest import ROOT
 
 from configs.data_configs import DATA_CONFIGS
 from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
-from models.pigan.camera_presets import get_camera_preset
 from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_world, pixel_directions
 from scripts.dev import draw_conventions
 from utils.errors import UserError
@@ -16,14 +16,22 @@ from utils.errors import UserError
 CAMERAS, LABELS = ((ROOT / "docs" / name).read_text() for name in ("camera_conventions.md", "label_spaces.md"))
 
 
-def test_drawings_and_tables_are_those_of_the_code(tmp_path):
-    """Drawing them again changes nothing. (After a change of the code: python scripts/dev/draw_conventions.py.)"""
+def test_the_drawing_shows_what_the_page_says(tmp_path):
+    """Seen from above, a yaw offset of -.45 is to the right of the head (the person's left), +.45 to the left, both
+    before it; from the side a smaller pitch is higher. Worked out from the page, not from the code."""
     (tmp_path / "label_spaces.md").write_text(LABELS)
     draw_conventions.main(["--docs", str(tmp_path)])
-    drawn = sorted(tmp_path.iterdir())
-    assert len(drawn) == 4
-    for path in drawn:
-        assert path.read_text() == (ROOT / "docs" / path.name).read_text(), path.name
+    assert len(list(tmp_path.iterdir())) == 4
+    for path in (tmp_path, ROOT / "docs"):  # as drawn now, and as it lies there
+        texts = {}
+        for element in ElementTree.parse(path / "camera_conventions.svg").iter("{http://www.w3.org/2000/svg}text"):
+            texts.setdefault(element.text, (float(element.get("x")), float(element.get("y"))))
+        head = texts["From above: yaw = π/2 + offset"][0]
+        assert texts["−0.45"][0] - head == pytest.approx(1.17 * draw_conventions.UNIT * math.sin(0.45), abs=1)
+        assert texts["+0.45"][0] - head == pytest.approx(-1.17 * draw_conventions.UNIT * math.sin(0.45), abs=1)
+        assert texts["−0.45"][1] > texts["far 1.12"][1] < texts["near 0.88"][1]
+        heights = [texts[words][1] for words in ("π/2 + 0.3", "π/2", "π/2 − 0.3", "π/4, the orbit")]
+        assert heights == sorted(heights, reverse=True)  # y of a drawing grows downwards
 
 
 @pytest.mark.parametrize("name", draw_conventions.SPACES)
@@ -71,8 +79,7 @@ def test_axes_of_the_page():
 def test_numbers_of_the_page():
     for kind in ("celebahq", "catmask"):
         config = DATA_CONFIGS[f"{kind}_seg_to_3dface"]
-        camera_preset = get_camera_preset(config.camera_preset)
-        for said in (f"{camera_preset.fov_deg:g}°", f"{camera_preset.ray_start:.3g} to".lstrip("0"),
+        for said in (f"{config.camera.fov_deg:g}°", f"{config.camera.ray_start:.3g} to".lstrip("0"),
                      f"{config.extreme_yaw[0]} to {config.extreme_yaw[1]}".replace("0.", "."),
                      f"{config.extreme_pitch[0]} to {config.extreme_pitch[1]}".replace("0.", "."),
                      ", ".join(f"{x:g}".replace("0.", ".").replace("-", "−") for x in config.eval_yaw_offsets)):

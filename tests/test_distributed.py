@@ -1,15 +1,23 @@
 """Several processes: the same training as one, and what launchers say."""
 
 import datetime
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
+import child_processes
+import psutil
 import pytest
 import torch
 import torch.distributed as dist
-from launching import train, train_together
-from tiny_training import make_all
+from conftest import ROOT
+from launching import free_port, train, train_together
+from tiny_training import make_all, make_data
 
-from training.runtime.processes import Launch, choose_device, read_launch
+from training.runtime import processes
+from training.runtime.processes import Launch, read_launch
 from training.runtime.rendezvous import meet, slurm_rendezvous
 from utils.errors import UserError
 
@@ -36,7 +44,7 @@ def test_two_processes_are_one_with_twice_the_batch(options, tmp_path, extra):
     train_together([*common, "--batch_size=1", f"--exp_dir={tmp_path / 'two'}"], tmp_path, processes=2)
     train([*common, "--batch_size=2", f"--exp_dir={tmp_path / 'one'}"], tmp_path)
     two, one = checkpoint(tmp_path / "two"), checkpoint(tmp_path / "one")
-    assert one["state_dict"]["encoder.head.fc.weight"].abs().max() > 1e-4, "it starts at zero"
+    assert one["state_dict"]["encoder.head.weight"].abs().max() > 1e-4, "it starts at zero"
     for part in ("state_dict", "dis_state_dict"):
         for key, value in one[part].items():
             torch.testing.assert_close(two[part][key], value, rtol=0, atol=1e-5)
@@ -51,9 +59,78 @@ def test_accumulating_is_a_larger_batch(options, tmp_path):
     train([*common, "--batch_size=1", "--grad_accum=4", f"--exp_dir={tmp_path / 'small'}"], tmp_path)
     train([*common, "--batch_size=4", f"--exp_dir={tmp_path / 'large'}"], tmp_path)
     small, large = checkpoint(tmp_path / "small"), checkpoint(tmp_path / "large")
-    assert large["state_dict"]["encoder.head.fc.weight"].abs().max() > 1e-4, "it starts at zero"
+    assert large["state_dict"]["encoder.head.weight"].abs().max() > 1e-4, "it starts at zero"
     for key, value in large["state_dict"].items():
         torch.testing.assert_close(small["state_dict"][key], value, rtol=0, atol=1e-5)
+
+
+def test_a_process_that_fails_says_why_and_ends_them_all(tmp_path):
+    """Although the process group cannot be left: the second process meets a photograph that it cannot read."""
+    options = make_all(tmp_path)
+    for rank in (0, 1):
+        make_data(tmp_path / f"data{rank}")
+    for photograph in (tmp_path / "data1" / "CelebA-HQ-img").glob("*.jpg"):
+        photograph.write_bytes(photograph.read_bytes()[:500])
+    script = str(ROOT / "tests" / "training_process.py")
+    agent = child_processes.start(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}",
+         "--redirects=3", f"--log-dir={tmp_path / 'logs'}", script, *options, f"--data_root={tmp_path}/data{{rank}}",
+         f"--exp_dir={tmp_path / 'run'}", "--batch_size=1", "--max_steps=30", "--val_interval=0", "--workers=1"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+    def said(rank: int) -> str:
+        return "".join(path.read_text() for path in (tmp_path / "logs").rglob(f"{rank}/stderr.log"))
+
+    end, ranks = time.monotonic() + 200, []
+    while "error: " not in said(1):
+        ranks = psutil.Process(agent.pid).children(recursive=True) or ranks
+        assert time.monotonic() < end, "it says nothing"
+        assert agent.poll() is None, said(1)
+        time.sleep(0.05)
+    assert len(ranks) >= 2
+    output, _ = child_processes.finish(agent, timeout=60)
+    assert agent.returncode != 0, output
+    assert "exitcode  : 2 " in output
+    assert psutil.wait_procs(ranks, timeout=15)[1] == []
+    (error,) = said(1).splitlines()
+    assert error.startswith("error: ")
+    assert ".jpg: this photograph cannot be read" in error
+    assert "Traceback" not in said(0)
+
+
+@pytest.mark.parametrize(("error", "code", "line"), [
+    (UserError("`data_root` /x: there is no such folder"), 2, "error: --data_root /x: there is no such folder"),
+    (KeyboardInterrupt(), 130, "interrupted"),
+    (ZeroDivisionError("a defect"), 1, "ZeroDivisionError: a defect"),
+    (RuntimeError("[gloo/transport/tcp/pair.cc:538] Connection closed by peer"), 2,
+     "error: the connection to the other processes is lost; if one of them has ended, its own message says why "
+     "([gloo/transport/tcp/pair.cc:538] Connection closed by peer)"),
+])
+def test_how_one_of_several_processes_ends(monkeypatch, capsys, error, code, line):
+    """Its message is out before it ends, and it does not try to leave the process group."""
+    class Ended(BaseException):
+        pass
+
+    def end(with_code):
+        raise Ended(with_code, capsys.readouterr().err.splitlines()[-1])
+
+    left = []
+    monkeypatch.setattr(processes, "read_launch", lambda *_: Launch(1, 2))
+    monkeypatch.setattr(processes, "_join", lambda launch, device, _: processes.World(device, launch.rank, launch.size))
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: left.append(True))
+    with pytest.raises(Ended) as ended, processes.running("cpu"):
+        raise error
+    assert ended.value.args == (code, line)
+    assert not left
+    with processes.running("cpu"):
+        pass
+    assert left == [True]
+
+
+def test_a_process_alone_fails_as_any_program():
+    with pytest.raises(UserError, match="x"), processes.running("cpu", single=True):
+        raise UserError("x")
 
 
 def test_launchers():
@@ -63,9 +140,11 @@ def test_launchers():
     assert read_launch({"RANK": "1", "WORLD_SIZE": "2"}, local_rank=1) == Launch(1, 2, 1, 1)
     srun = {"SLURM_PROCID": "9", "SLURM_STEP_NUM_TASKS": "16", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "41001",
             "SLURM_STEP_TASKS_PER_NODE": "8(x2)", "SLURM_STEP_NODELIST": "gpu-a[03-04],login"}
-    assert read_launch(srun) == Launch(9, 16, 1, 8)
+    assert read_launch(srun) == Launch(9, 16, 1, 8, own_gpus=True)
     assert slurm_rendezvous(srun) == {"MASTER_ADDR": "gpu-a03", "MASTER_PORT": "21001"}
-    assert slurm_rendezvous({"SLURM_STEP_NODELIST": "node7"})["MASTER_ADDR"] == "node7"
+    for nodes, first in {"node7": "node7", "rack[1-2]-gpu": "rack1-gpu", "a[02,05-07]b[1-3],c[1-2]": "a02b1",
+                         "login,gpu[1-2]": "login"}.items():
+        assert slurm_rendezvous({"SLURM_STEP_NODELIST": nodes})["MASTER_ADDR"] == first
     batch_script = {"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0"}
     assert read_launch(batch_script) == Launch(0, 1), "plain python in a batch script is alone"
 
@@ -95,17 +174,3 @@ def test_each_attempt_meets_under_a_name_of_its_own():
         assert together(store, [2, 1, 0], 3)[0] is not None
     assert None not in names
     assert len(set(names)) == len(names)
-
-
-def test_devices():
-    assert choose_device("cpu", "0", Launch()) == torch.device("cpu")
-    with pytest.raises(UserError, match="`device` gpu"):
-        choose_device("gpu", "0", Launch())
-    if torch.cuda.is_available():
-        assert choose_device("auto", "0", Launch()) == torch.device("cuda", 0)
-        with pytest.raises(UserError, match="--nproc_per_node"):
-            choose_device("auto", "0", Launch(99, 100, 99, 100))
-    else:
-        assert choose_device("auto", "0", Launch()) == torch.device("cpu")
-        with pytest.raises(UserError, match="finds no GPU"):
-            choose_device("cuda", "0", Launch())

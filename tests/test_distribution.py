@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.metrics.distribution import INCEPTION_FILE, Images, distribution_scores, find_inception
+from evaluation.metrics.distribution import Images, distribution_scores
+from evaluation.networks import INCEPTION_FILE, find_inception
 from utils.errors import UserError
 
 torch_fidelity = pytest.importorskip("torch_fidelity")

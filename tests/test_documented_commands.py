@@ -1,10 +1,11 @@
 """Every command and every Python example of README.md and docs/: its flags exist, and it runs at a tiny size.
 
 A new command is found by itself. A script that is new among them needs a line in SHRUNK (options that make it tiny, put
-behind its own) or in ELSEWHERE (the test file that runs it).
+behind its own) or a test that calls its `main`.
 """
 
 import argparse
+import ast
 import importlib
 import shutil
 
@@ -28,16 +29,7 @@ SHRUNK = {
                    "--pigan_steps_conf=steps.yaml", "--max_steps=3", "--val_interval=0", "--batch_size=1",
                    "--grad_accum=1"],
 }
-ELSEWHERE = {  # the test file, and what it calls
-    "draw_synth_gallery.py": ("test_mask_samples.py", "sample_view"),  # the script itself draws for minutes
-    "eval_demo.py": ("test_examination.py", "eval_demo"),
-    "evaluate3d.py": ("test_evaluate3d.py", "evaluate3d"),
-    "reproduce_paper.py": ("test_reproduce_paper.py", "reproduce_paper"),
-    "run_ablations.py": ("test_run_ablations.py", "run_ablations"),
-    "train_parser.py": ("test_parsers.py", "train_parser"),
-    "train_decoder.py": ("synth_heads/test_train_decoder.py", "train_decoder"),
-    "train_pigan.py": ("test_train_adversarial.py", "train_pigan"),
-}
+DRAWS_FOR_MINUTES = {"draw_synth_gallery.py"}  # test_mask_samples.py draws one of its images
 COMMANDS = all_commands()
 
 
@@ -84,12 +76,22 @@ def test_flags_are_known(command, monkeypatch):
     understood(command.module, command.arguments, monkeypatch)
 
 
-def test_every_script_is_run_somewhere():
-    for script in {command.script for command in COMMANDS}:
-        if script not in SHRUNK:
-            assert script in ELSEWHERE, f"{script}: give options that shrink it, or the test that runs it"
-            test, called = ELSEWHERE[script]
-            assert called in (ROOT / "tests" / test).read_text(), f"{test} does not run {script}"
+def calls_of(path):
+    """The functions that a file calls, by their full names where it imports them by name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom) for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name, dot, rest = ast.unparse(node.func).partition(".")
+            yield imported.get(name, name) + dot + rest
+
+
+def test_every_script_is_run_by_a_test():
+    called = {name for path in (ROOT / "tests").rglob("test_*.py") for name in calls_of(path)}
+    for command in COMMANDS:
+        assert command.script in {*SHRUNK, *DRAWS_FOR_MINUTES} or f"{command.module}.main" in called, (
+            f"{command.script}: give options that shrink it, or a test that calls its main")
 
 
 @pytest.fixture

@@ -1,25 +1,29 @@
 """scripts/evaluate3d.py on painted heads and a tiny model: numbers, reuse, shares, and what is said when files lack."""
 
 import json
+import os
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from PIL import Image
 from tiny import FACE_OPTS, tiny_checkpoint
 from tiny_training import make_data
 
 from configs.data_configs import data_config
 from datasets.masks.maps import MaskTransform
-from evaluation import rendering
-from evaluation.face_segmentation.small_network import FaceParser, ParserConfig
-from evaluation.report import MEANINGS, Report, number
+from evaluation import metrics, rendering
+from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
+from evaluation.metrics.registry import NEEDS, all_metrics, score_meanings
+from evaluation.report import Report, number
 from evaluation.run import check_data
 from evaluation.test_set import EvaluationSet
 from scripts import evaluate3d
 from utils.errors import UserError
+from utils.parallel import own_value, process_map
 
 SIZE = 24
 OPTS = {**FACE_OPTS, "src_input_size": 64, "image_load_size": 320, "image_crop_size": 256}
@@ -53,19 +57,19 @@ def two_views_a_head(root, heads=6):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A folder with data, checkpoint and parser, and the command that evaluates them."""
+    """A folder with data, checkpoint and face segmenter, and the command that evaluates them."""
     folder = tmp_path_factory.mktemp("world")
     two_views_a_head(folder / "data")
     tiny_checkpoint(folder / "net.pt", OPTS)
     torch.manual_seed(0)
-    FaceParser(ParserConfig(16, 32, (4, 4, 4, 4))).save(folder / "parser.pt")
+    SmallFaceSegmenter(SegmenterConfig(16, 32, (4, 4, 4, 4))).save(folder / "segmenter.pt")
     return folder
 
 
 def command(world, out, *more):
     return ["--checkpoint_path", str(world / "net.pt"), "--data_path", str(world / "data"), "--exp_dir", str(out),
-            "--parser_weights", str(world / "parser.pt"), f"--test_output_size={SIZE}", "--pigan_infer_ray_step=4",
-            "--style_masks=2", "--workers=1", "--device=cpu", *more]
+            "--segmenter_weights", str(world / "segmenter.pt"), f"--test_output_size={SIZE}",
+            "--pigan_infer_ray_step=4", "--style_masks=2", "--workers=1", "--device=cpu", *more]
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +90,10 @@ def test_everything_that_needs_no_files(world, first):
     assert len(first["protocol"]["checkpoint_sha256"]) == 64
     assert any("pose: too few masks" in note for note in first["notes"])
     table = (world / "first/results.md").read_text()
-    assert f"| {MEANINGS['psnr'][0]} | {number(results['psnr'])} | higher |" in table
+    assert f"| {score_meanings()['psnr'][0]} | {number(results['psnr'])} | higher |" in table
     assert "checkpoint sha256" in table
     sheet = np.asarray(Image.open(world / "first/sheet.png"))
-    assert sheet.shape[1] > 10 * 96, "mask, image, three views, parsed, six styles"
+    assert sheet.shape[1] > 10 * 96, "mask, image, three views, segmented, six styles"
 
 
 def test_the_same_numbers_after_a_kill(world, first, tmp_path, monkeypatch):
@@ -118,7 +122,7 @@ def test_the_same_numbers_after_a_kill(world, first, tmp_path, monkeypatch):
 
 
 def test_more_metrics_render_only_what_is_missing(world, tmp_path, capsys):
-    """Shares of two machines with one disk, then all of the numbers."""
+    """Parts of two machines with one disk, then all of the numbers."""
     out = tmp_path / "out"
     for part in ("1/2", "2/2"):
         assert evaluate3d.main(command(world, out, "--metrics=psnr", f"--shard={part}")) is None
@@ -141,8 +145,8 @@ def test_truth_is_framed_as_the_camera_sees_it(world):
     assert item["label"].shape == depth.shape == (102, 102)
     assert (depth.isfinite() == (item["label"] > 0)).float().mean() > 0.99
     assert depth[51, 51].item() == pytest.approx((48_000 + 64 * 20) / 50_000, abs=0.001)
-    assert mask.novel.path.name == "1.png"
-    assert mask.novel.pose[0] == pytest.approx(np.radians(80))
+    assert mask.novel[0].path.name == "1.png"
+    assert mask.novel[0].pose[0] == pytest.approx(np.radians(80))
     assert data.source == "test_paths.txt"
 
 
@@ -150,16 +154,16 @@ def test_missing_files_are_named_before_anything_is_rendered(world, tmp_path, mo
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setattr("criteria.perceptual.PRETRAINED_MODELS", tmp_path)
-    for metrics, expected in (
+    for names, expected in (
         ("fid", "weights-inception-2015-12-05-6726825d.pth"),
         ("is,psnr", "weights-inception-2015-12-05-6726825d.pth"),
         ("lpips_diversity", "alexnet-owt-7be5be79.pth.*leave lpips_diversity out of --metrics"),
     ):
         with pytest.raises(UserError, match=expected) as caught:
-            evaluate3d.main(command(world, tmp_path / "out", f"--metrics={metrics}"))
+            evaluate3d.main(command(world, tmp_path / "out", f"--metrics={names}"))
         assert "\n" not in str(caught.value)
-    arguments = command(world, tmp_path / "out", "--metrics=miou", "--parser=bisnet")
-    arguments[arguments.index(str(world / "parser.pt"))] = str(tmp_path / "79999_iter.pth")
+    arguments = command(world, tmp_path / "out", "--metrics=miou", "--face_segmenter=bisnet")
+    arguments[arguments.index(str(world / "segmenter.pt"))] = str(tmp_path / "79999_iter.pth")
     with pytest.raises(UserError, match=r"79999_iter\.pth: there is no such file; get 79999_iter\.pth from https"):
         evaluate3d.main(arguments)
     assert not (tmp_path / "out").exists()
@@ -169,15 +173,15 @@ def test_unusable_options(world, tmp_path):
     for more, expected in (
         (["--metrics=fud"], "'fud' is not among fid,kid"),
         (["--metrics=,"], "name one metric at least"),
-        (["--shard=3/2"], "is no share"),
+        (["--shard=3/2"], "is no shard"),
         (["--latent_mask="], "--latent_mask ''"),
-        (["--parser=segformer"], "neither synthheads nor bisenet"),
+        (["--face_segmenter=segformer"], "neither synthheads nor bisenet"),
         (["--data_path", str(tmp_path / "absent")], "there is no such data set"),
     ):
         with pytest.raises(UserError, match=expected):
             evaluate3d.main(command(world, tmp_path / "out", *more))
     cats = EvaluationSet(tmp_path, data_config("catmask_seg_to_3dface"), (), "")
-    with pytest.raises(UserError, match="the parsers know faces only"):
+    with pytest.raises(UserError, match="the face segmenters know faces only"):
         check_data(("pose",), cats)
 
 
@@ -189,3 +193,40 @@ def test_report_is_stable_and_without_nan():
     assert "| other views: reprojection error of colours" in text
     assert "| skin |" in text
     assert "- a note" in text
+
+
+def test_adding_a_metric_touches_one_file(world, tmp_path, monkeypatch):
+    """The example of docs/evaluation.md, as a file that the registry finds."""
+    page = (ROOT / "docs/evaluation.md").read_text()
+    (code,) = [block.split("```")[0] for block in page.split("```python\n")[1:] if "METRIC =" in block]
+    (tmp_path / "brightness.py").write_text(code)
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    assert "brightness" in all_metrics()
+    report = evaluate3d.main(command(world, tmp_path / "out", "--metrics=brightness"))
+    assert list(report.results) == ["brightness"]
+    assert -1 < report.results["brightness"] < 1
+    assert "mean colour of the renders in [-1, 1]" in (tmp_path / "out/results.md").read_text()
+    monkeypatch.undo()
+    assert "brightness" not in all_metrics()
+    with pytest.raises(UserError, match="'brightness' is not among fid,kid,is,prc,diversity"):
+        evaluate3d.main(command(world, tmp_path / "out", "--metrics=brightness"))
+
+
+def test_every_metric_says_what_it_needs():
+    for name, metric in all_metrics().items():
+        assert set(metric.needs[name]) <= set(NEEDS), name
+        assert set(metric.views) <= set(rendering.KINDS), name
+        assert metric.scores
+        assert all(better in ("higher", "lower", "") for _, better in metric.scores.values()), name
+
+
+def test_devices_are_dealt_out_to_the_processes():
+    """Every process has one of the devices, the same one all the time."""
+    seen = set(process_map(device_here, range(40), 2, ["first", "second"]))
+    assert {device for _, device in seen} <= {"first", "second"}
+    assert len({process for process, _ in seen}) == len(seen), "a process never changes its device"
+    assert own_value() is None
+
+
+def device_here(number):
+    return os.getpid(), own_value()

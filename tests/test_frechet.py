@@ -17,7 +17,7 @@ def images(count, size, seed=0):
 
 
 def test_the_central_square_is_kept(tmp_path):
-    """A image 40 wide and 20 high: its middle square is green, half of that (in each direction) blue."""
+    """An image 40 wide and 20 high: its middle square is green, half of that (in each direction) blue."""
     pixels = np.zeros((20, 40, 3), np.uint8)
     pixels[:, 10:30, 1] = 200
     pixels[5:15, 15:25] = 0, 0, 200
@@ -39,7 +39,7 @@ def test_images_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match=r"0 images .* did you mean .*inside\?"):
         ImageFolder(tmp_path)
     for name in ("1.jpg", "2.jpg"):
-        (tmp_path / name).write_bytes(b"\xff\xd8\xff half a image")
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff half an image")
     with pytest.raises(UserError, match=r"1\.jpg: this image cannot be read") as caught:
         ImageFolder(tmp_path).read(0, 8)
     assert "\n" not in str(caught.value)

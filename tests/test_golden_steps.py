@@ -9,14 +9,14 @@ import torch
 from conftest import GOLDEN
 from test_models_golden import assert_close, masks, net, official, siren_inputs, tag  # noqa: F401
 
-from models.pigan.cameras import camera_origins, camera_to_world, pixel_directions, rotate
+from models.pigan import render as definition
+from models.pigan.cameras import camera_origins, camera_to_world, patch_rays, pixel_directions, rotate
 from models.pigan.codes import Codes
+from models.pigan.fast import render as fast
 from models.pigan.fast.fold import FoldedField
 from models.pigan.integration import composite
-from models.pigan.render import RayNoise, render_rays
-from models.pigan.sampling import importance_depths, stratified_depths
+from models.pigan.sampling import RayNoise, importance_depths, stratified_depths
 from training.patches import PatchConfig, draw_patches
-from training.rays import patch_rays
 
 
 def outputs_of(modules, call):
@@ -34,13 +34,13 @@ def outputs_of(modules, call):
 
 
 def test_encoder_blocks(net, masks, tag, golden):  # noqa: F811
-    """Every block of the encoder. timm puts the merging of patches first in a stage, the official code last."""
+    """Every block and stage of the encoder."""
     reference, encoder = golden(f"encoder_{tag}"), net.encoder
     blocks = {f"layer{i}_block{j}": block for i, layer in enumerate(encoder.layers)
               for j, block in enumerate(layer.blocks)}
-    merged = {f"layer{i}": encoder.layers[i + 1].downsample for i in range(3)}
-    seen = outputs_of({"patch_embed": encoder.patch_embed, **blocks, **merged, "layer3": encoder.layers[3],
-                       "norm": encoder.norm}, lambda: encoder(masks[:1]))
+    stages = {f"layer{i}": stage for i, stage in enumerate(encoder.layers)}
+    seen = outputs_of({"patch_embed": encoder.patch_embed, **blocks, **stages, "norm": encoder.norm},
+                      lambda: encoder(masks[:1]))
     recorded = {key.removeprefix("feat_"): value for key, value in reference.items() if key.startswith("feat_")}
     pooled = recorded.pop("pooled")
     assert seen.keys() == recorded.keys()
@@ -101,7 +101,7 @@ TRAINING = [("hier_lock", True, True, True, False), ("hier_nolock", True, False,
             ("flat_nolock", False, False, True, False), ("flat_white", False, True, False, True)]
 
 
-def small_render(net, tag, name, hierarchical, lock, last_back, white, first):  # noqa: F811
+def small_render(net, tag, name, hierarchical, lock, last_back, white, first, renderer=fast):  # noqa: F811
     """The recorded 8 x 8 image; `first` is the number of its first draw."""
     import golden_values as gv
 
@@ -111,17 +111,19 @@ def small_render(net, tag, name, hierarchical, lock, last_back, white, first):  
     dirs = rotate(pixel_directions(8, camera_preset.fov_deg), camera_to_world(origin))
     draws = [torch.from_numpy(gv.uniform(f"{tag}.inner.{name}.{first + k}", (1, 64, 6))) for k in (0, 4)]
     with torch.no_grad():
-        return render_rays(net.siren, codes, origin, dirs, near=camera_preset.ray_start, far=camera_preset.ray_end,
-                           samples=6, hierarchical=hierarchical, lock_view_dependence=lock, last_back=last_back,
-                           white_back=white, noise=RayNoise(*draws))
+        return renderer.render_rays(
+            net.siren, codes, origin, dirs, near=camera_preset.ray_start, far=camera_preset.ray_end, samples=6,
+            hierarchical=hierarchical, lock_view_dependence=lock, last_back=last_back, white_back=white,
+            noise=RayNoise(*draws))
 
 
+@pytest.mark.parametrize("renderer", [definition, fast], ids=["definition", "fast"])
 @pytest.mark.parametrize("settings", TRAINING, ids=[settings[0] for settings in TRAINING])
-def test_training_render(net, tag, golden, settings):  # noqa: F811
+def test_training_render(net, tag, golden, settings, renderer):  # noqa: F811
     """The official inference and training entry points, with each combination of their switches."""
     reference = golden(f"render_inner_{tag}")
     for kind, first in (("image", 1), ("forward_pixels", 0)):
-        out = small_render(net, tag, *settings, first)
+        out = small_render(net, tag, *settings, first, renderer)
         image = (out.rgb * 2 - 1).transpose(1, 2).reshape(1, 3, 8, 8).numpy()
         error = np.abs(image - reference[f"{settings[0]}_{kind}"])
         assert error.max() < 1e-3, (kind, error.max())
@@ -178,8 +180,9 @@ def test_patch_render(net, tag, golden, iteration):  # noqa: F811
     origins, dirs = patch_rays(torch.tensor([[1.3, 1.7]]), grid, 64, camera_preset.fov_deg)
     noise = RayNoise(torch.from_numpy(gv.uniform(f"{tag}.patch.{iteration}.0", (1, 256, 4, 1)))[..., 0])
     with torch.no_grad():
-        out = render_rays(net.siren, codes, origins, dirs, near=camera_preset.ray_start, far=camera_preset.ray_end, samples=4,
-                          hierarchical=False, lock_view_dependence=False, last_back=tag == "celebahq", noise=noise)
+        out = fast.render_rays(
+            net.siren, codes, origins, dirs, near=camera_preset.ray_start, far=camera_preset.ray_end, samples=4,
+            hierarchical=False, lock_view_dependence=False, last_back=tag == "celebahq", noise=noise)
     image = (out.rgb * 2 - 1).transpose(1, 2).reshape(1, 3, 16, 16).numpy()
     error = np.abs(image - reference[f"patch_it{iteration}_seeded_pixels"])
     assert error.max() < 1e-3, error.max()

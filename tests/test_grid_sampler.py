@@ -9,8 +9,9 @@ import torch
 from tiny import tiny_model
 
 from models.pigan.cameras import Camera, camera_rays
-from models.pigan.fast.density_grid import CELL, DensityGrid
-from models.pigan.fast.grid_sampling import RULES, Budget, invert, legendre, place_samples, samples_needed
+from models.pigan.fast.bricks import CELL
+from models.pigan.fast.density_grid import DensityGrid
+from models.pigan.fast.grid_sampling import QUADRATURE_SIZES, Budget, invert, legendre, place_samples, samples_needed
 from models.pigan.siren import style_code
 from options.inference_options import parse_options
 from utils.errors import UserError
@@ -45,8 +46,8 @@ def test_invert_is_linear_between_borders():
 
 def test_thin_surfaces_need_few_samples_and_faint_rays_fewer():
     rules = samples_needed(torch.tensor([0.0, 0.0, 0.03, 1.0]), torch.tensor([0.01, 1.0, 1.0, 1.0]), BUDGET)
-    counts = [RULES[rule] for rule in rules]
-    assert counts[0] < counts[1] < counts[2] < counts[3] == BUDGET.most
+    counts = [QUADRATURE_SIZES[rule] for rule in rules]
+    assert counts[0] < counts[1] < counts[2] < counts[3] == BUDGET.max_samples
 
 
 @pytest.mark.parametrize("sharpness", [3e3, 1e5])
@@ -54,8 +55,8 @@ def test_samples_lie_where_a_wall_becomes_opaque(sharpness):
     grid = DensityGrid(slab(sharpness), NEAR, FAR)
     grid.cover([Camera()], 12.0)
     origin, directions = camera_rays(Camera(), 1, 12.0)[0], torch.tensor([[0.0, 0.0, -1.0]])
-    segments = grid.segments(Camera(), 12.0, directions)
-    samples, opacity = place_samples(grid, origin, directions, *segments, BUDGET)
+    segments = grid.bricks.segments(Camera(), 12.0, directions)
+    samples, opacity = place_samples(grid.bricks, origin, directions, *segments, BUDGET)
     # optical depth at d behind z = 0 is sharpness * d^2 / 2; the wall is seen from 1 in front of it and ends at .12
     assert opacity.item() == pytest.approx(1 - math.exp(-sharpness * 0.12**2 / 2), abs=1e-3)
     mean = (samples.weight * samples.depth).sum() / samples.weight.sum()
@@ -66,7 +67,8 @@ def test_an_empty_scene_has_no_samples_and_refines_nothing():
     grid = DensityGrid(lambda points: torch.full((len(points),), -1.0), NEAR, FAR)
     grid.cover([Camera()], 12.0)
     origin, directions = camera_rays(Camera(), 4, 12.0)
-    samples, opacity = place_samples(grid, origin, directions, *grid.segments(Camera(), 12.0, directions), BUDGET)
+    segments = grid.bricks.segments(Camera(), 12.0, directions)
+    samples, opacity = place_samples(grid.bricks, origin, directions, *segments, BUDGET)
     assert len(samples.ray) == 0
     assert opacity.max() == 0
     assert not grid.refined.any()
@@ -111,7 +113,8 @@ def test_a_wider_camera_than_the_grid_has_room_for(scene):
 
 @pytest.mark.parametrize("psnr, least, by_grid", [(0.0, 0, True), (1000.0, 0, False), (0.0, 10**6, False)])
 def test_auto_takes_the_grid_where_it_pays_and_agrees(scene, monkeypatch, psnr, least, by_grid):
-    for name, value in (("PROBE_STRIDE", 16), ("PROBE_PSNR", psnr), ("PROBE_MEAN", 1.0), ("LEAST_EVALUATIONS", least)):
+    for name, value in (("PROBE_STRIDE", 16), ("PROBE_PSNR", psnr), ("PROBE_MEAN", 1.0),
+                        ("MIN_GRID_EVALUATIONS", least)):
         monkeypatch.setattr(f"models.scene.{name}", value)
     monkeypatch.setattr(scene, "_reliable", {})
     view = scene.render(None, 8, 24, sampler="auto")
@@ -121,12 +124,13 @@ def test_auto_takes_the_grid_where_it_pays_and_agrees(scene, monkeypatch, psnr, 
 def test_auto_refuses_a_grid_worse_than_the_samples(scene, monkeypatch):
     """A grid so coarse that it errs more than 24 samples do."""
     for name, value in (("PROBE_STRIDE", 16), ("PROBE_PSNR", 0.0), ("PROBE_MEAN", 1.0), ("GRID_TOLERANCE", 1e9),
-                        ("GRID_SPREAD", 1e9)):
+                        ("GRID_DEPTH_PER_SAMPLE", 1e9)):
         monkeypatch.setattr(f"models.scene.{name}", value)
     for name in ("_reliable", "grids"):
         monkeypatch.setattr(scene, name, {})
-    monkeypatch.setattr("models.pigan.fast.density_grid.HIDDEN", 2.0)  # nothing counts as seen: nothing is refined
-    assert not scene.grid_is_reliable(Camera(), 24)
+    # nothing is seen well enough: nothing is refined
+    monkeypatch.setattr("models.pigan.fast.density_grid.MIN_TRANSMITTANCE_TO_REFINE", 2.0)
+    assert not scene.grid_is_reliable(24)
 
 
 def test_prepared_views_do_not_depend_on_their_order(scene, monkeypatch):
@@ -142,13 +146,51 @@ def test_prepared_views_do_not_depend_on_their_order(scene, monkeypatch):
     assert all(torch.equal(*pair) for pair in zip(*images))
 
 
+def test_a_map_in_use_does_not_change():
+    """Another view adds bricks, refines cells and makes room; who reads the map before sees nothing of it."""
+    grid = DensityGrid(slab(1e4), NEAR, FAR)
+    grid.cover([Camera()], 3.0)
+    before = grid.bricks
+    points = 0.2 * (torch.rand(1000, 3, generator=torch.Generator().manual_seed(0)) - 0.5)
+    seen = before.lookup(points)
+    grid.cover([Camera(1.2, 1.2, 24.0)], 3.0)
+    assert grid.bricks.num_bricks > before.num_bricks
+    assert not torch.equal(grid.bricks.lookup(points), seen)
+    assert torch.equal(before.lookup(points), seen)
+
+
+def test_auto_does_not_depend_on_the_first_view(scene, monkeypatch):
+    """It is decided by the frontal view, whichever view is asked for first."""
+    for name, value in (("PROBE_STRIDE", 16), ("MIN_GRID_EVALUATIONS", 0)):
+        monkeypatch.setattr(f"models.scene.{name}", value)
+    decisions = []
+    for order in ((0, 1), (1, 0)):
+        for name in ("_reliable", "grids"):
+            monkeypatch.setattr(scene, name, {})
+        cameras = [Camera(-1.5), Camera(1.4)]
+        for index in order:
+            scene.render(cameras[index], 8, 24, sampler="auto")
+        assert Camera(fov_deg=scene.preset.fov_deg) in scene.grids[24].covered
+        decisions.append(scene._reliable)
+    assert decisions[0] == decisions[1]
+
+
+def test_auto_is_exact_on_a_gpu(scene, monkeypatch):
+    monkeypatch.setattr("models.scene.MIN_GRID_EVALUATIONS", 0)
+    monkeypatch.setattr(scene, "_reliable", {24: True})
+    assert scene._takes_grid(8, 24, "auto")
+    monkeypatch.setattr(type(scene.field), "device", torch.device("cuda"))
+    assert not scene._takes_grid(8, 24, "auto")
+    assert scene._takes_grid(8, 24, "grid")
+
+
 def test_only_where_interpolation_errs_all_points_are_asked_for():
     """A wall of constant slope is met by interpolation, a rippled one is not."""
     straight, rippled = (DensityGrid(density, NEAR, FAR) for density in (
         slab(1e4), lambda points: slab(1e4)(points) + 600 * torch.sin(points[:, 0] * math.pi / CELL * 1.5)))
     for grid in (straight, rippled):
         grid.cover([Camera()], 12.0)
-    points_of_a_cell = ((grid.evaluations - grid.known.sum()) / grid.refined.sum() for grid in (straight, rippled))
+    points_of_a_cell = ((grid.evaluations - grid.evaluated.sum()) / grid.refined.sum() for grid in (straight, rippled))
     few, many = (float(value) for value in points_of_a_cell)
     assert few < 3**3 < many < 3**3 + 5**3
 
@@ -163,9 +205,9 @@ def test_a_cell_seen_dimly_is_refined_when_it_is_seen_well():
     front, behind = Camera(), Camera(-math.pi / 2)
     grid = DensityGrid(density, NEAR, FAR)
     grid.cover([front], 3.0)
-    only_dimly = grid.refined & (grid.serves < 1)
+    only_dimly = grid.refined & (grid.refined_for < 1)
     grid.cover([behind], 3.0)
-    assert (grid.serves.isinf() & only_dimly).any()
+    assert (grid.refined_for.isinf() & only_dimly).any()
 
 
 def test_segments_hold_what_each_ray_sees():
@@ -175,7 +217,7 @@ def test_segments_hold_what_each_ray_sees():
     for camera in CAMERAS:
         grid.cover([camera], 12.0)
         origin, directions = camera_rays(camera, 40, 12.0)
-        start, end = grid.segments(camera, 12.0, directions)
+        start, end = grid.bricks.segments(camera, 12.0, directions)
         nearest = (directions @ (middle - origin))
         inside = 0.03**2 - ((middle - origin).square().sum() - nearest**2)
         enters = nearest - inside.clamp(min=0).sqrt()
@@ -189,8 +231,9 @@ def test_segments_hold_what_each_ray_sees():
 def test_indices_of_wide_grids_are_exact(monkeypatch):
     """More than 2^24 cells, the whole numbers that float32 can tell apart."""
     grid = DensityGrid(slab(1e4), NEAR, FAR)
-    monkeypatch.setattr(grid, "cells", 300)
-    assert grid._flat(torch.tensor([[299.0, 299.0, 299.0], [298.0, 299.0, 299.0]])).tolist() == [26_999_999, 26_999_998]
+    monkeypatch.setattr(grid.bricks, "cells", 300)
+    corners = torch.tensor([[299.0, 299.0, 299.0], [298.0, 299.0, 299.0]])
+    assert grid.bricks.cell_at(corners).tolist() == [26_999_999, 26_999_998]
 
 
 def test_a_scene_is_freed_with_its_last_name():
@@ -213,10 +256,10 @@ def test_what_no_camera_saw_is_interpolated():
     grid.cover([Camera()], 12.0)
     z = torch.linspace(-0.1, 0.05, 40)
     points = torch.stack([torch.full_like(z, 0.003), torch.full_like(z, -0.002), z], -1)
-    cell = grid._flat(((points + grid.radius) / CELL).floor())
+    cell = grid.bricks.cell_at(((points + grid.bricks.radius) / CELL).floor())
     assert grid.refined[cell].any()
-    assert (~grid.refined[cell] & (grid.brick[cell] > 0)).any()
-    assert torch.allclose(grid.lookup(points), -1e4 * z.clamp(max=0), atol=0.05)
+    assert (~grid.refined[cell] & (grid.bricks.brick_index[cell] > 0)).any()
+    assert torch.allclose(grid.bricks.lookup(points), -1e4 * z.clamp(max=0), atol=0.05)
 
 
 def test_random_numbers_and_unknown_samplers_are_refused(scene):

@@ -1,4 +1,4 @@
-"""Training data: files to items, lists, the cache of maps, and the order of samples."""
+"""Training data: files to items, lists, the cache of maps, loaders."""
 
 import contextlib
 import math
@@ -18,7 +18,8 @@ from tiny_training import make_cat_data, make_data
 
 from configs.data_configs import data_config
 from datasets.masks.cache import MapCache
-from datasets.masks.maps import MaskTransform, prepare_mask, read_mask
+from datasets.masks.files import read_mask
+from datasets.masks.maps import MaskTransform, prepare_mask
 from datasets.sample_stream import BatchShard, SampleStream, index_at
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks, mirrored
 from training.loading import checked, collate, to_device, training_loader
@@ -249,27 +250,6 @@ def test_many_processes_share_a_cache(tmp_path):
         assert all(pool.map(_fill, [(tmp_path, seed) for seed in range(4)]))
     assert len(list(tmp_path.rglob("*.png"))) == 5
     assert not list(tmp_path.rglob(".*"))
-
-
-def test_every_sample_once_an_epoch():
-    order = [index_at(position, 5, seed=0) for position in range(15)]
-    epochs = [order[i:i + 5] for i in (0, 5, 10)]
-    assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3, 4]] * 3
-    assert epochs[0] != epochs[1] or epochs[1] != epochs[2], "shuffled anew"
-    assert order != [index_at(position, 5, seed=1) for position in range(15)]
-
-
-def take(stream, count):
-    return [batch for batch, _ in zip(stream, range(count))]
-
-
-def test_shares_make_up_the_stream():
-    """Two processes with two micro-batches of 3 read, step by step, what one process with batches of 12 reads."""
-    alone = take(SampleStream(7, 0, BatchShard(12)), 3)
-    halves = [take(SampleStream(7, 0, BatchShard(3, rank, world=2, micro_batches=2)), 6) for rank in (0, 1)]
-    together = [[*halves[0][2 * s], *halves[1][2 * s], *halves[0][2 * s + 1], *halves[1][2 * s + 1]] for s in range(3)]
-    assert together == alone
-    assert take(SampleStream(7, 0, BatchShard(12), start=24), 1) == alone[2:]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -138,7 +138,7 @@ def test_options_without_effect_warn(tmp_path, weights, faces, capsys):
 
 
 def test_a_mask_that_is_read_again_is_warned_of_once(tmp_path, weights, faces, monkeypatch, capsys):
-    monkeypatch.setattr("datasets.mask_reader.KEPT", 0)  # as the masks of a folder of hundreds
+    monkeypatch.setattr("datasets.inference_set.KEPT", 0)  # as the masks of a folder of hundreds
     for name in ("1", "2"):
         Image.open(FACES / "90001.png").crop((0, 0, 512, 400)).save(tmp_path / f"{name}.png")
     run(main, ["--exp_dir", str(tmp_path / "out"), "--checkpoint_path", str(weights), "--data_path", str(tmp_path),

@@ -5,19 +5,19 @@ import os
 
 import numpy as np
 import pytest
-import torch
 from conftest import ROOT
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from configs.data_configs import data_config
-from datasets.inference_set import InferenceDataset, MaskOptions, collate
-from datasets.masks.maps import MaskTransform, MaskWarning, network_input, read_mask, to_network_input
+from datasets.inference_set import InferenceDataset
+from datasets.masks.files import MaskWarning, read_mask
+from datasets.masks.maps import MaskTransform, network_input
+from datasets.masks.mask_input import MaskInput
 from utils.errors import UserError
 
 FACES, CATS = data_config("celebahq_seg_to_3dface"), data_config("catmask_seg_to_3dface")
 FACE_SAMPLES, CAT_SAMPLES = ROOT / "data/CelebAMask-HQ/mask_samples", ROOT / "data/CatMask/mask_samples"
-SMALL = MaskOptions(transform=MaskTransform(20, 16, 14), display_size=16)
+SMALL = MaskInput(transform=MaskTransform(20, 16, 14))
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ def test_samples_of_both_datasets_are_ready_to_use():
         data = InferenceDataset(path, config, use_original_pose=True)
         assert len(data) == count
         assert names(data)[:4] == first
-        assert data.label_nc == sizes[0]
+        assert len(data.reader.network_space) == sizes[0]
         for file, item in zip(data.paths, data):
-            x = to_network_input(item["label"][None], item["contour"][None], item["distance"][None], data.label_nc)
+            x = data.reader.tensor(item.planes)
             labels = read_mask(file, config.label_space)
             straight = network_input(labels, config.label_space, True, MaskTransform(crop=config.crop), True)
-            assert x.shape == (1, sizes[1], 224, 224)
-            np.testing.assert_array_equal(x[0], straight)
-            assert all(abs(angle - math.pi / 2) < 0.3 for angle in item["pose"])
+            assert x.shape == (sizes[1], 224, 224)
+            np.testing.assert_array_equal(x, straight)
+            assert all(abs(angle - math.pi / 2) < 0.3 for angle in item.pose)
 
 
 def test_odd_masks_are_read_with_a_warning(folder):
@@ -68,10 +68,10 @@ def test_odd_masks_are_read_with_a_warning(folder):
 def test_an_edited_sample_differs_and_shares_the_pose():
     data = InferenceDataset(FACE_SAMPLES, FACES, use_original_pose=True)
     plain, edited = data[0], data[1]
-    assert (plain["name"], edited["name"]) == ("90001", "90001_hair")
-    assert plain["pose"] == edited["pose"]
-    hair = data.label_space.index("hair")
-    assert (plain["label"] == hair).sum() > 1.2 * (edited["label"] == hair).sum()
+    assert (plain.name, edited.name) == ("90001", "90001_hair")
+    assert plain.pose == edited.pose
+    hair = data.reader.network_space.index("hair")
+    assert (plain.planes.label == hair).sum() > 1.2 * (edited.planes.label == hair).sum()
 
 
 def test_turned_samples_have_poses_on_the_right_side():
@@ -84,41 +84,29 @@ def test_turned_samples_have_poses_on_the_right_side():
 
 
 def test_natural_order_and_items(folder):
-    data = InferenceDataset(folder, FACES, SMALL, use_original_pose=True)
+    data = InferenceDataset(folder, FACES, SMALL, display_size=16, use_original_pose=True)
     assert names(data) == ["2", "10", "10_hair", "00419"]
-    assert data[2]["pose"] == data[1]["pose"] == pytest.approx((0, math.pi / 2))
-    assert data[3]["pose"] == pytest.approx((math.pi / 2, math.radians(81)))
+    assert data[2].pose == data[1].pose == pytest.approx((0, math.pi / 2))
+    assert data[3].pose == pytest.approx((math.pi / 2, math.radians(81)))
     item = data[0]
-    assert item["path"] == str(folder / "2.png")
-    assert item["label"].dtype == torch.uint8
-    assert item["label"].shape == item["contour"].shape == item["distance"].shape == (14, 14)
-    assert item["colour"].shape == (16, 16, 3)
-    assert tuple(item["colour"][3, 3]) == data.label_space.palette[1]   # skin
-    assert tuple(item["colour"][8, 8]) == data.label_space.palette[2]   # nose
+    assert item.path == folder / "2.png"
+    assert item.planes.label.dtype == np.uint8
+    assert item.planes.label.shape == item.planes.contour.shape == item.planes.distance.shape == (14, 14)
+    assert item.painted.shape == (16, 16, 3)
+    assert tuple(item.painted[3, 3]) == data.reader.network_space.palette[1]   # skin
+    assert tuple(item.painted[8, 8]) == data.reader.network_space.palette[2]   # nose
 
 
 def test_poses_are_read_only_when_wanted(folder):
     (folder.parent / FACES.pose_file).unlink()
-    assert InferenceDataset(folder, FACES, SMALL)[0]["pose"] is None
+    assert InferenceDataset(folder, FACES, SMALL)[0].pose is None
 
 
 def test_full_labels_without_contours(folder):
-    data = InferenceDataset(folder, FACES, MaskOptions(merged=False, use_contour=False))
-    item = data[0]
-    assert data.label_nc == 19
-    assert item["contour"] is None
-    assert item["distance"] is None
-
-
-def test_batches_stack_planes_and_list_the_rest(folder):
-    data = InferenceDataset(folder, FACES, SMALL)
-    batches = list(DataLoader(data, batch_size=3, collate_fn=collate))
-    assert [batch["name"] for batch in batches] == [["2", "10", "10_hair"], ["00419"]]
-    assert batches[0]["label"].shape == (3, 14, 14)
-    assert torch.equal(batches[0]["distance"][1], data[1]["distance"])
-    assert batches[0]["pose"] == [None] * 3
-    plain = InferenceDataset(folder, FACES, MaskOptions(use_contour=False))
-    assert collate([plain[0], plain[1]])["contour"] is None
+    data = InferenceDataset(folder, FACES, MaskInput(merged=False, use_contour=False))
+    assert data[0].planes.contour is None
+    assert data[0].planes.distance is None
+    assert data.reader.tensor(data[0].planes).shape == (19, 224, 224)
 
 
 def test_shuffle_depends_on_the_seed_and_comes_before_the_cut(folder):
@@ -146,9 +134,9 @@ def test_one_mask_alone_and_the_other_folder_name(folder):
 
 
 def test_cats_are_never_cropped():
-    item = InferenceDataset(CAT_SAMPLES, CATS, MaskOptions(transform=MaskTransform(320, 256, 64)))[0]
+    item = InferenceDataset(CAT_SAMPLES, CATS)[0]
     head = np.isin(read_mask(CAT_SAMPLES / "90001.png", CATS.label_space), [7, 8, 9, 10, 11, 12, 14])
-    assert (item["label"] > 0).float().mean() == pytest.approx(head.mean(), abs=0.02)
+    assert (item.planes.label > 0).mean() == pytest.approx(head.mean(), abs=0.02)
 
 
 # ---- what cannot be read -----------------------------------------------------------------------------------------

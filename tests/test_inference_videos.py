@@ -6,9 +6,6 @@ import pytest
 from inferring import infer
 from PIL import Image
 
-from configs.data_configs import data_config
-from datasets.inference_set import InferenceDataset
-from datasets.masks.maps import to_network_input
 from models.pigan.trajectories import front_trajectory
 from models.sem2nerf import Sem2NeRF
 from utils.images import to_uint8
@@ -36,9 +33,7 @@ def test_video_frame_by_frame(tmp_path, weights, faces, size):
     assert info["pix_fmt"].startswith("yuv420p")
     assert info["size"] == (even, even)
     assert len(frames) == 5
-    item = InferenceDataset(faces / "90001.png", data_config("celebahq_seg_to_3dface"))[0]
-    net = Sem2NeRF.from_checkpoint(weights)
-    scene = net.scene(to_network_input(item["label"][None], item["contour"][None], item["distance"][None], 16)[0])
+    scene = Sem2NeRF.from_checkpoint(weights).scene(faces / "90001.png")
     views = np.stack([brightness(to_uint8(scene.render(camera, size, 4).rgb)) for camera in front_trajectory(5)])
     shown = np.stack([brightness(frame[:size, :size]) for frame in frames])
     error = np.abs(shown[:, None] - views[None]).mean((2, 3))  # (frame, camera)

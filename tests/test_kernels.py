@@ -82,3 +82,23 @@ def test_hidden_layers_in_bfloat16():
     # on a CPU a scene stays in float32 whatever is asked for
     views = [net.scene_of(codes, precision=precision).render(None, 8, 4).rgb for precision in ("fp32", "bf16")]
     assert torch.equal(*views)
+
+
+def test_which_gpus_multiply_in_bfloat16(monkeypatch):
+    device = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))  # a V100
+    assert not kernels.multiplies_bfloat16.__wrapped__(device)
+    assert not kernels.multiplies_bfloat16.__wrapped__(torch.device("cpu"))
+
+
+def test_a_private_operation_of_another_signature_is_left_alone(layer, monkeypatch):
+    """PyTorch's plain product takes its place."""
+    def changed(x, weight):
+        raise AssertionError("never called with these arguments")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", changed, raising=False)
+    works = kernels._has_onednn.__wrapped__()
+    assert not works
+    monkeypatch.setattr(kernels, "_has_onednn", lambda: works)
+    x, weight, bias = layer
+    assert torch.equal(affine(x, weight, bias), torch.nn.functional.linear(x, weight, bias))

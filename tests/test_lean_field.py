@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from models.pigan import render as definition
 from models.pigan.codes import Codes
+from models.pigan.fast import render as fast
 from models.pigan.fast.frozen_field import evaluate_field, significant
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import FILM_LAYERS, FREQUENCY_OFFSET, FREQUENCY_SCALE, FilmSiren
 
 WIDTH, POINTS = 12, 50
@@ -215,7 +217,7 @@ def test_autocast_is_left_outside(siren):
 @pytest.mark.parametrize("hierarchical, locked, last_back, clamp", [
     (False, False, True, "relu"), (False, True, False, "relu"), (False, False, False, "softplus"),
     (True, False, True, "relu"), (True, True, False, "softplus")])
-def test_rendering(siren, monkeypatch, hierarchical, locked, last_back, clamp):
+def test_rendering(siren, hierarchical, locked, last_back, clamp):
     """A batch of two scenes, front to back, with what is empty or hidden left out: the image and gradients of all."""
     generator = torch.Generator().manual_seed(5)
     samples, rays = 9, 20
@@ -224,7 +226,7 @@ def test_rendering(siren, monkeypatch, hierarchical, locked, last_back, clamp):
     noise = RayNoise(*(torch.rand(2, rays, samples, generator=generator, dtype=torch.float64) for _ in range(2)))
     codes = leaves(random_codes(2))
 
-    def render(**settings):
+    def render(render_rays, **settings):
         out = render_rays(siren, codes, origins, directions, near=0.88, far=1.12, samples=samples,
                           hierarchical=hierarchical, lock_view_dependence=locked, last_back=last_back, clamp=clamp,
                           noise=noise, **settings)
@@ -232,18 +234,13 @@ def test_rendering(siren, monkeypatch, hierarchical, locked, last_back, clamp):
         return [out.rgb.detach(), *torch.autograd.grad((out.rgb * out.rgb.detach().cos()).sum(),
                                                        (codes.frequencies, codes.phase_shifts))]
 
-    lean = [render(), render(sample_chunk=11)]
-    monkeypatch.setattr("models.pigan.render.evaluate_field",
-                        lambda siren, points, codes, view, **_: siren(points, codes, view))
-    expected = render()
-    for result in lean:
+    expected = render(definition.render_rays)
+    for result in (render(fast.render_rays), render(fast.render_rays, sample_chunk=11)):
         assert_equal(result, expected, 1e-9)
 
 
 def test_hidden_samples_are_not_evaluated(siren, monkeypatch):
-    """In a field that is opaque everywhere only the first stretch of a ray is looked at."""
-    from models.pigan import render as generator
-
+    """In a field that is opaque everywhere only the first third of a ray is looked at."""
     siren.final_layer.bias.fill_(1e6)
     seen = []
 
@@ -251,11 +248,11 @@ def test_hidden_samples_are_not_evaluated(siren, monkeypatch):
         seen.append(int(visible.sum()))
         return evaluate_field(*args, visible=visible, **settings)
 
-    monkeypatch.setattr(generator, "evaluate_field", spy)
+    monkeypatch.setattr(fast, "evaluate_field", spy)
     directions = torch.tensor([0.0, 0, -1], dtype=torch.float64).expand(1, 4, 3)
-    render_rays(siren, random_codes(1), torch.tensor([[0.0, 0, 1]], dtype=torch.float64), directions, near=0.88,
+    fast.render_rays(siren, random_codes(1), torch.tensor([[0.0, 0, 1]], dtype=torch.float64), directions, near=0.88,
                 far=1.12, samples=6, hierarchical=False, lock_view_dependence=False, last_back=True)
-    assert seen == [8, 0, 0]  # 4 rays of 6 samples in three stretches
+    assert seen == [8, 0, 0]  # 4 rays of 6 samples in three chunks
 
 
 def test_significant():

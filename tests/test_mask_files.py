@@ -11,7 +11,7 @@ from conftest import ROOT, SHARED
 from PIL import Image
 
 from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
-from datasets.masks.maps import MaskWarning, read_mask
+from datasets.masks.files import MaskWarning, read_mask
 from utils.errors import UserError
 from utils.images import colour_labels
 
@@ -38,7 +38,7 @@ def test_grey_palette_rgb_and_painted_files_hold_the_same_mask(tmp_path):
     labels = tiny_face()
     painted = colour_labels(labels, FACES.palette)
     random_palette = np.random.default_rng(0).integers(1, 255, (256, 3))
-    shuffled = np.array(FACES.palette)[::-1]  # a image editor sorts the palette as it likes
+    shuffled = np.array(FACES.palette)[::-1]  # an image editor sorts the palette as it likes
     files = [
         save(tmp_path / "grey.png", labels),
         save(tmp_path / "palette.png", labels, palette=FACES.palette),
@@ -122,10 +122,11 @@ BAD = {
     "no face": (lambda f: save(f, np.where(tiny_face() == 1, 0, tiny_face())), {}, r"no face.*found: nose, hair, neck"),
     "unknown colours": (lambda f: save(f, colour_labels(tiny_face(), ((0, 0, 0), (205, 0, 0), *FACES.palette[2:]))), {},
                         r"the colour \(205, 0, 0\) at x=2, y=2 is not in the table.*1 of 5 colours.*repaint"),
-    "no colours": (lambda f: save(f, tiny_face()), {"encoding": "colour"}, r"has no colours; leave out `mask_encoding`"),
+    "no colours": (lambda f: save(f, tiny_face()), {"encoding": "colour"},
+                   r"has no colours; leave out `mask_encoding`"),
     "no numbers": (lambda f: save(f, colour_labels(tiny_face(), FACES.palette)), {"encoding": "index"},
                    r"holds colours, not label numbers; leave out `mask_encoding` index"),
-    "not a image": (lambda f: f.write_text("hello"), {}, r"cannot be read.*damaged or is no image"),
+    "not an image": (lambda f: f.write_text("hello"), {}, r"cannot be read.*damaged or is no image"),
     "nothing in it": (lambda f: f.write_bytes(b""), {}, r"cannot be read"),
     "missing": (lambda f: None, {}, r"there is no such mask"),
 }

@@ -9,6 +9,7 @@ from conftest import GOLDEN
 from PIL import Image
 
 from configs.label_spaces import LABEL_SPACES
+from datasets.masks.files import read_mask
 from datasets.masks.maps import (
     MaskTransform,
     contour_map,
@@ -16,7 +17,6 @@ from datasets.masks.maps import (
     merge_labels,
     network_input,
     prepare_mask,
-    read_mask,
     to_network_input,
 )
 from utils.errors import UserError
@@ -176,7 +176,8 @@ def test_geometry_at_another_size_keeps_the_framing():
 
 def test_geometry_of_a_checkpoint():
     trained = {"image_load_size": 640, "image_crop_size": 512, "src_input_size": 96}
-    assert MaskTransform.from_opts(trained) == MaskTransform(640, 512, 96)
+    assert MaskTransform.from_opts(trained) == MaskTransform(320, 256, 96)  # as official inference frames it
+    assert MaskTransform.from_opts({"image_load_size": 512, "image_crop_size": 512}) == MaskTransform(256, 256)
     unset = {"image_load_size": -1, "image_crop_size": -1}
     assert MaskTransform.from_opts(unset, crop=False) == MaskTransform(crop=False)
     assert MaskTransform.from_opts({}) == MaskTransform()

@@ -11,8 +11,8 @@ from evaluation.metrics.diversity import diversity, l2, style_pairs
 from evaluation.metrics.image_quality import depth_error, match_label_colours, psnr, ssim
 from evaluation.metrics.mask_pose import SPACE, face_layout, fit_pose
 from evaluation.metrics.segmentation import confusion_matrix, segmentation_score
-from evaluation.metrics.view_consistency import SeenView, as_seen, project, reprojection, surface_points
-from models.pigan.cameras import Camera, camera_rays
+from evaluation.metrics.view_consistency import SeenView, as_seen, reprojection, surface_points
+from models.pigan.cameras import Camera, camera_rays, project
 from models.scene import View
 
 FOV = 12.0
@@ -22,8 +22,8 @@ def test_segmentation_by_hand():
     """Eight pixels. Class 0: 3 of 4 right, 3 / (4 + 4 - 3); class 1: 2 of 3, 2 / (3 + 3 - 2); class 2: 0 of 1.
     Class 3 is predicted once and in no mask: it does not count for itself."""
     target = torch.tensor([[0, 0, 0, 0], [1, 1, 1, 2]])
-    parsed = torch.tensor([[0, 0, 0, 1], [1, 1, 3, 0]])
-    counts = confusion_matrix(parsed, target, classes=4)
+    found = torch.tensor([[0, 0, 0, 1], [1, 1, 3, 0]])
+    counts = confusion_matrix(found, target, classes=4)
     assert counts.tolist() == [[3, 1, 0, 0], [0, 2, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0]]
     score = segmentation_score(counts)
     assert score.pixel_accuracy == 5 / 8

@@ -8,7 +8,8 @@ import torch
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
 from models.discriminators.patch_discriminator import PatchDiscriminator
-from training.patches import PatchConfig, draw_patches, sample_image
+from models.pigan.cameras import sample_image
+from training.patches import PatchConfig, draw_patches
 from training.ranger import Ranger
 from utils.errors import UserError
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.patches import PatchConfig, draw_patches, min_scale_at, patch_grid, sample_image
+from models.pigan.cameras import sample_image
+from training.patches import PatchConfig, draw_patches, min_scale_at, patch_grid
 from utils.errors import UserError
 
 RELEASED = {

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from timm.scheduler import CosineLRScheduler
 
 from training import ranger
 from training.optimizers import build_optimizer, build_scheduler
@@ -245,12 +246,10 @@ def test_cosine_schedule(tmp_path):
     assert rates[100] == rates[120] == pytest.approx(0.01)
 
     scheduler.step_update(50)
-    torch.save((optimizer.state_dict(), scheduler.state_dict()), tmp_path / "state.pt")
+    torch.save(optimizer.state_dict(), tmp_path / "state.pt")
     again = build_optimizer("ranger", [torch.nn.Parameter(torch.ones(1))], lr=0.3)
     resumed = build_scheduler("cosine", again, max_steps=100)
-    state, schedule = torch.load(tmp_path / "state.pt", weights_only=True)
-    again.load_state_dict(state)
-    resumed.load_state_dict(schedule)
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     resumed.step_update(51)
     assert again.param_groups[0]["lr"] == rates[51]
 
@@ -261,3 +260,29 @@ def test_warm_up():
     assert optimizer.param_groups[0]["lr"] == 0
     scheduler.step_update(5)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)
+    scheduler.step_update(10)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi / 10)) / 2)
+
+
+@pytest.mark.parametrize("warmup", [0, 7])
+def test_the_schedule_is_timms(warmup):
+    """Two groups with rates of their own, bit by bit."""
+    def optimizer():
+        return torch.optim.Adam([{"params": [torch.nn.Parameter(torch.ones(1))], "lr": lr} for lr in (3e-4, 0.2)])
+
+    one, other = optimizer(), optimizer()
+    ours = build_scheduler("cosine", one, max_steps=31, warmup_steps=warmup, final_fraction=0.03)
+    timms = CosineLRScheduler(other, t_initial=31, lr_min=0.03 * 3e-4, warmup_t=warmup, t_in_epochs=False)
+    for step in range(40):
+        assert one.state_dict()["param_groups"] == other.state_dict()["param_groups"]
+        ours.step_update(step)
+        timms.step_update(step)
+
+
+def test_a_resumed_schedule_ends_where_the_whole_one_does():
+    """Built on an optimiser whose rate has fallen already, as one that was loaded is."""
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    build_scheduler("cosine", optimizer, max_steps=10).step_update(9)
+    resumed = build_scheduler("cosine", optimizer, max_steps=10)
+    resumed.step_update(10)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)

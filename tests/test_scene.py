@@ -2,16 +2,20 @@
 
 import copy
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from tiny import tiny_model
 
-from models.pigan.cameras import Camera, camera_origins, camera_to_world, pixel_directions, rotate
+from models.pigan.cameras import FRONTAL, Camera, camera_origins, camera_to_world, pixel_directions, rotate
 from models.pigan.codes import Codes
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.fast.grid_sampling import render_block_with_grid
+from models.pigan.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import style_code
 from models.scene import Scene
+from utils.errors import UserError
 
 SIZE, SAMPLES = 12, 8
 
@@ -142,3 +146,47 @@ def test_predicted_z_goes_through_the_mapping_network():
 
 def test_frontal_default():
     assert Camera().yaw == Camera().pitch == math.pi / 2
+
+
+CAMERAS = [Camera(FRONTAL + yaw, FRONTAL + pitch, fov_deg) for yaw, pitch, fov_deg in
+           ((0.0, 0.0, None), (-0.4, 0.1, 16.0), (0.5, 0.0, None), (0.0, -0.4, 9.0), (-0.2, 0.3, 20.0),
+            (3.0, 0.0, None))]
+
+
+def in_threads(scene, sampler, cameras, threads=2):
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda camera: scene.render(camera, 24, 12, sampler=sampler), cameras))
+
+
+@pytest.mark.parametrize("sampler", ["exact", "grid"])
+def test_two_threads_render_a_prepared_scene(net, codes, sampler):
+    """The images of two threads are those of one, bit by bit."""
+    alone, shared = net.scene_of(codes), net.scene_of(codes)
+    for scene in (alone, shared):
+        scene.prepare(CAMERAS, 24, 12, sampler)
+    expected = [alone.render(camera, 24, 12, sampler=sampler) for camera in CAMERAS]
+    for view, other in zip(in_threads(shared, sampler, CAMERAS), expected, strict=True):
+        for name in ("rgb", "depth", "opacity"):
+            assert torch.equal(getattr(view, name), getattr(other, name)), name
+
+
+def test_a_view_does_not_see_what_another_thread_adds_meanwhile(net, codes, monkeypatch):
+    """Between a view's start and its pixels another thread prepares all other views."""
+    expected = net.scene_of(codes).render(CAMERAS[0], 24, 12, sampler="grid")
+    scene = net.scene_of(codes)
+
+    def interrupted(*args, **settings):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(scene.prepare, CAMERAS, 24, 12).result()
+        return render_block_with_grid(*args, **settings)
+
+    monkeypatch.setattr("models.scene.render_block_with_grid", interrupted)
+    assert torch.equal(scene.render(CAMERAS[0], 24, 12, sampler="grid").rgb, expected.rgb)
+    assert not torch.equal(scene.render(CAMERAS[0], 24, 12, sampler="grid").rgb, expected.rgb)  # now it does
+
+
+def test_bfloat16_is_refused_where_it_cannot_be_multiplied():
+    """By GPUs before the A100: found before anything is rendered. The meta device stands for such a GPU."""
+    net = tiny_model().to("meta")
+    with pytest.raises(UserError, match=r"`precision` bf16.*fp32"):
+        Scene(net.siren, net.latent_avg, net.config.camera, precision="bf16")

@@ -12,7 +12,7 @@ from test_patch_discriminator import seeded_discriminator
 from criteria.perceptual import ALEXNET_CONVOLUTIONS
 from datasets.masks.maps import to_network_input
 from models.checkpoints import to_native
-from models.pigan.render import RayNoise
+from models.pigan.sampling import RayNoise
 from models.sem2nerf import Sem2NeRF
 from training.patches import PatchConfig, draw_patches
 from training.ranger import Ranger
@@ -85,7 +85,7 @@ def test_three_official_steps(golden, tag, chunk, tmp_path):
     step = TrainStep(PatchGenerator(net, Rendering(samples=6, chunk=chunk)), net, weights, discriminator=discriminator,
                      discriminator_pass=DiscriminatorLoss(discriminator), perceptual=perceptual(tmp_path))
     optimizer, judge = Ranger(net.encoder.parameters(), lr=1e-4), Ranger(discriminator.parameters(), lr=2e-5)
-    named = {name.replace("head.fc.", "head."): p for name, p in net.encoder.named_parameters()}
+    named = dict(net.encoder.named_parameters())
     images = torch.from_numpy(golden_values.uniform(f"{tag}.train.y", (1, 3, 64, 64))) * 2 - 1
     poses = torch.tensor([[1.4, 1.65]])
     batch = Batch(network_input(tag, reference), images, poses)

@@ -25,7 +25,7 @@ def tiny_model(opts: dict = FACE_OPTS, seed: int = 0, contrast: float = 1) -> Se
     torch.manual_seed(seed)
     net = Sem2NeRF(ModelConfig.from_opts(opts))
     with torch.no_grad():
-        net.encoder.head.fc.weight.normal_(0, 0.05)
+        net.encoder.head.weight.normal_(0, 0.05)
         net.siren.final_layer.weight.mul_(3000)
         net.siren.color_layer_linear[0].weight.mul_(contrast)
     return net.eval().requires_grad_(False)

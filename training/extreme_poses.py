@@ -6,25 +6,20 @@ In some training steps the head is turned away from its photograph's pose and on
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-FRONTAL = math.pi / 2  # yaw and pitch of the view from the front
+from models.pigan.cameras import FRONTAL
 
 
 @dataclass(frozen=True)
 class ExtremePoseRanges:
-    """Least and greatest distance from the frontal view, in radians, per axis."""
+    """Least and greatest distance from the frontal view, in radians, per axis (see `configs.category.DataConfig`)."""
 
     yaw: tuple[float, float]
     pitch: tuple[float, float]
-
-
-FACE_RANGES = ExtremePoseRanges(yaw=(0.4, 0.55), pitch=(0.3, 0.45))
-CAT_RANGES = ExtremePoseRanges(yaw=(0.3, 0.5), pitch=(0.25, 0.4))
 
 
 def draw_extreme_poses(

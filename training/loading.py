@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from datasets.masks.maps import to_network_input
 from datasets.sample_stream import SampleStream
 from datasets.training_set import ImagesDataset3D, TrainItem
+from training.runtime.processes import STOP_SIGNALS
 from training.step import Batch
 from utils.errors import UserError
 from utils.images import from_bytes
@@ -111,5 +112,5 @@ def _context(workers: int) -> str | None:
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)
-    for name in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):  # the training process decides when to stop
+    for name in STOP_SIGNALS:  # the training process decides when to stop
         signal.signal(name, signal.SIG_IGN)

@@ -139,7 +139,7 @@ class TrainingLoop:
         trained = {**objective.modules, **objective.optimizers}
         return {
             "format": FORMAT, "state_dict": dict(state), **{key: dict(value) for key, value in contents.items()},
-            "opts": vars(self.opts), "latent_avg": (mean.frequencies, mean.phase_shifts),
+            **objective.facts, "opts": vars(self.opts), "latent_avg": (mean.frequencies, mean.phase_shifts),
             "global_step": self.global_step, "samples_seen": self.samples_seen, "best_val_loss": self.best_val_loss,
             "rng": random_states, **{name: part.state_dict() for name, part in trained.items()},
         }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from timm.scheduler import CosineLRScheduler
-from timm.scheduler.scheduler import Scheduler
 from torch.optim import Optimizer
 
 from training.ranger import Ranger
@@ -15,6 +14,41 @@ from utils.errors import UserError
 
 OPTIMIZERS = {"ranger": Ranger, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 SCHEDULERS = ("none", "cosine")
+
+
+class CosineSchedule:
+    """Learning rates that fall from the optimiser's own to a fraction of it, along half a period of a cosine.
+
+    Call `step_update(n)` after step n (1, 2, ...): the rate is a function of n alone, so that a resumed run continues
+    the same curve. Beyond `max_steps` it stays at the final rate.
+
+    Args:
+        max_steps: the step at which the final rate is reached; at least 1.
+        warmup_steps: up to this step the rate climbs linearly from 0 instead.
+        final_fraction: final rate of all parameter groups / first rate of the first group.
+    """
+
+    def __init__(self, optimizer: Optimizer, max_steps: int, warmup_steps: int = 0, final_fraction: float = 0.01
+                 ) -> None:
+        self.optimizer, self.max_steps = optimizer, max_steps
+        self.warmup_steps, self.final_fraction = warmup_steps, final_fraction
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"])
+        if warmup_steps:
+            self.step_update(0)
+
+    def step_update(self, step: int) -> None:
+        """Set the rates that follow step number `step`."""
+        final = self.final_fraction * self.optimizer.param_groups[0]["initial_lr"]
+        for group in self.optimizer.param_groups:
+            first = group["initial_lr"]
+            if step < self.warmup_steps:
+                group["lr"] = step * (first / self.warmup_steps)
+            elif step < self.max_steps:
+                cosine = math.cos(math.pi * step / self.max_steps)
+                group["lr"] = final + 0.5 * (first - final) * (1 + cosine)
+            else:
+                group["lr"] = final
 
 
 def build_optimizer(name: str, params: Iterable[Any], lr: float, **settings: Any) -> Optimizer:
@@ -30,15 +64,8 @@ def build_optimizer(name: str, params: Iterable[Any], lr: float, **settings: Any
 
 def build_scheduler(
     name: str, optimizer: Optimizer, max_steps: int, warmup_steps: int = 0, final_fraction: float = 0.01
-) -> Scheduler | None:
-    """`none` (no schedule: None), or `cosine`: from the optimiser's rate down to a fraction of it at `max_steps`.
-
-    Call `scheduler.step_update(n)` after step n (1, 2, ...): the rate is a function of n alone, so that a resumed run
-    continues the same curve. Beyond `max_steps` it stays at the final rate.
-
-    Args:
-        warmup_steps: the rate first climbs linearly from 0 over this many steps.
-        final_fraction: final rate / first rate (of the first parameter group).
+) -> CosineSchedule | None:
+    """`none` (no schedule: None), or `cosine`: a `CosineSchedule`, see there.
 
     Raises:
         UserError: there is no such schedule.
@@ -47,10 +74,7 @@ def build_scheduler(
         raise UserError(f"`scheduler_name` {name}: choose one of {', '.join(SCHEDULERS)}")
     if name == "none":
         return None
-    return CosineLRScheduler(
-        optimizer, t_initial=max_steps, lr_min=final_fraction * optimizer.param_groups[0]["lr"],
-        warmup_t=warmup_steps, t_in_epochs=False,
-    )
+    return CosineSchedule(optimizer, max_steps, warmup_steps, final_fraction)
 
 
 def restore_optimizer(optimizer: Optimizer, state: Any) -> bool:

@@ -6,7 +6,7 @@ detail finely. The smallest allowed scale shrinks as training goes on (Schwarz e
 
     config = PatchConfig(min_scale=0.125, scale_anneal=0.0019)
     grid = draw_patches(config, resolution=128, iteration=step, batch=2, generator=generator)
-    target = sample_image(image, grid)
+    target = sample_image(image, grid)  # of models.pigan.cameras, as are the rays: patch_rays
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -95,13 +94,3 @@ def draw_patches(
     scale = smallest + (config.max_scale - smallest) * draws[:, 0]
     shift = (1 - scale[:, None]) * (2 * draws[:, 1:] - 1) * float(config.random_shift)
     return patch_grid(resolution, scale, shift[:, 0], shift[:, 1])
-
-
-def sample_image(
-    image: Float[Tensor, "batch channels height width"], grid: Float[Tensor, "batch rows columns 2"]
-) -> Float[Tensor, "batch channels rows columns"]:
-    """Read an image (or a map of ray directions) at a patch's coordinates, bilinearly.
-
-    Coordinates that rounding puts a hair outside [-1, 1] read the border's value.
-    """
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)

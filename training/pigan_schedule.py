@@ -84,8 +84,9 @@ def read_growth(path: str | Path) -> Growth:
     """
     general, steps = read_steps(path, FORM)
     poses, fade = general.get("poses"), general.get("fade_steps")
-    spread = [_number(poses.get(name)) for name in ("yaw", "pitch")] if isinstance(poses, dict) else []
-    if not spread or poses.get("distribution") not in DISTRIBUTIONS or not all(value >= 0 for value in spread):
+    poses = poses if isinstance(poses, dict) else {}
+    spread = [_number(poses.get(name)) for name in ("yaw", "pitch")]
+    if poses.get("distribution") not in DISTRIBUTIONS or not all(value >= 0 for value in spread):
         raise UserError(f"`pigan_steps_conf` {path}: poses needs a distribution ({' or '.join(DISTRIBUTIONS)}), yaw "
                         f"and pitch; {FORM}")
     if not isinstance(fade, int) or fade < 0:
@@ -102,11 +103,13 @@ def _stage(path: str | Path, start: int, values: dict[str, Any]) -> GrowthStage:
     def refuse(problem: str) -> UserError:
         return UserError(f"`pigan_steps_conf` {path}: step {start}: {problem}; {FORM}")
 
-    whole = {name: values.get(name) for name in ("img_size", "batch_size", "batch_split", "samples")}
-    rates = {name: _number(values.get(name)) for name in ("gen_lr", "disc_lr")}
-    for name, value in whole.items():
+    whole: dict[str, int] = {}
+    for name in ("img_size", "batch_size", "batch_split", "samples"):
+        value = values.get(name)
         if not isinstance(value, int) or value < 1:
             raise refuse(f"{name} is {value}, give a whole number")
+        whole[name] = value
+    rates = {name: _number(values.get(name)) for name in ("gen_lr", "disc_lr")}
     for name, value in rates.items():
         if not 0 < value < math.inf:
             raise refuse(f"{name} is {values.get(name)}, give a rate above 0")
@@ -116,7 +119,7 @@ def _stage(path: str | Path, start: int, values: dict[str, Any]) -> GrowthStage:
         raise refuse(f"samples is {whole['samples']}, give at least 3")
     if whole["batch_size"] % whole["batch_split"]:
         raise refuse(f"batch_size {whole['batch_size']} cannot be split into {whole['batch_split']} equal parts")
-    return GrowthStage(start, **whole, **rates)
+    return GrowthStage(start, **whole, gen_lr=rates["gen_lr"], disc_lr=rates["disc_lr"])
 
 
 def _number(value: Any) -> float:

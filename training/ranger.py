@@ -73,14 +73,15 @@ class Ranger(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            by_step: dict[tuple[int, torch.device], list[Tensor]] = defaultdict(list)
+            by_step: dict[tuple[int, torch.device], list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    by_step[self._count(parameter), parameter.device].append(parameter)
-            for (step, device), parameters in by_step.items():
-                rows = ((p, p.grad, *(self.state[p][name] for name in BUFFERS)) for p in parameters)
+                    by_step[self._count(parameter), parameter.device].append((parameter, parameter.grad))
+            for (step, device), pairs in by_step.items():
+                rows = ((p, gradient, *(self.state[p][name] for name in BUFFERS)) for p, gradient in pairs)
                 for chunk in _chunks(rows, CHUNK_ELEMENTS.get(device.type, CHUNK_ELEMENTS["cuda"])):
-                    self._update(*zip(*chunk), group, step)
+                    parameters, gradients, first, second, slow = zip(*chunk)
+                    self._update(parameters, gradients, first, second, slow, group, step)
         return loss
 
     def _count(self, parameter: Tensor) -> int:

@@ -35,10 +35,11 @@ def read_stages(path: str | Path) -> tuple[Stage, ...]:
     _, steps = read_steps(path, form)
     stages = []
     for start, values in steps.items():
-        sizes = [values.get("img_size"), values.get("resolution_vol", values.get("img_size"))]
-        if not all(isinstance(size, int) and size > 0 for size in sizes):
+        image = values.get("img_size")
+        patch = values.get("resolution_vol", image)
+        if not isinstance(image, int) or not isinstance(patch, int) or min(image, patch) < 1:
             raise UserError(f"`pigan_steps_conf` {path}: step {start} needs img_size and resolution_vol; {form}")
-        stages.append(Stage(start, *sizes))
+        stages.append(Stage(start, image, patch))
     return tuple(stages)
 
 

@@ -17,12 +17,11 @@ from torch import Tensor, nn
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
 from criteria.w_norm import w_norm
+from models.pigan.cameras import patch_rays, sample_image
 from models.pigan.codes import Codes
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.fast.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.sem2nerf import Sem2NeRF
-from training.drop_path import DropPaths
-from training.patches import sample_image
-from training.rays import patch_rays
 
 R1_WEIGHT = 10.0
 
@@ -115,7 +114,6 @@ class PatchGenerator(nn.Module):
     def __init__(self, net: Sem2NeRF, rendering: Rendering, amp: bool = False) -> None:
         super().__init__()
         self.net, self.rendering, self.amp = net, rendering, amp
-        self.drop_paths = DropPaths(net.encoder)
 
     def forward(
         self,
@@ -128,9 +126,8 @@ class PatchGenerator(nn.Module):
                Float[Tensor, "batch out"]]:
         """Colours in [0, 1] (of rays, if there are any), frequencies and phase shifts, and the output of the encoder's
         head that they are made of."""
-        self.drop_paths.give(drop_paths)
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
-            out = self.net.encoder(masks)
+            out = self.net.encoder(masks, drop_paths)
         codes = self.net.codes_of(out)  # not under autocast: the field multiplies frequencies by 15
         rgb = None if directions is None else self._render(codes, origins, directions, noise)
         return rgb, codes.frequencies, codes.phase_shifts, out

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.pigan.render import RayNoise
+from models.pigan.sampling import RayNoise
 from training.extreme_poses import ExtremePoseRanges, draw_extreme_poses
 from training.patches import PatchConfig, draw_patches, patch_grid
 from training.step import StepNoise

@@ -96,7 +96,7 @@ def validate(
             count += 1
             if world.is_main and len(rows) < PANEL_ROWS:
                 images = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
-                rows.append([mask_image(loaded["label"][index], space), *map(photo_image, images)])
+                rows.append([mask_image(loaded["label"][index], space.palette), *map(photo_image, images)])
     net.train(was_training)
     everyone = world.gather((sums, count, aborted, moments, factors))
     if any(part[2] for part in everyone):

@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -31,7 +32,7 @@ def command(**flags: str) -> Callable[[Callable[[Sequence[str]], Result]], Calla
     return decorate
 
 
-def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
+def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = None) -> None:
     """Call `main(argv)` and turn a `UserError` into one line on stderr and exit code 2.
 
     With `--debug` among the arguments the full traceback is shown instead. Ctrl-C ends with code 130, as in a shell. A
@@ -49,16 +50,28 @@ def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None
     warnings.showwarning = warn_once
     try:
         main(argv)
-    except UserError as error:
+    except (UserError, KeyboardInterrupt) as error:
         if "--debug" in argv:
             raise
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        if "--debug" in argv:
-            raise
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(report(error))
     except BrokenPipeError:  # e.g. `... | head`: the reader left, nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def report(error: BaseException, debug: bool = False) -> int:
+    """Say on stderr what ends the program: one line for what a user can mend, a traceback for all else.
+
+    Args:
+        debug: a traceback in any case.
+
+    Returns:
+        the exit code.
+    """
+    if debug or not isinstance(error, (UserError, KeyboardInterrupt)):
+        traceback.print_exception(error)
+        return 1
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return 130
+    print("error: " + " ".join(str(error.with_settings(lambda name: f"--{name}")).split()), file=sys.stderr)
+    return 2

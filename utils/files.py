@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from utils.errors import UserError
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path` (same suffix); on a clean exit it is fsynced and renamed to `path`.
 
-    If the body raises, the temporary file is removed and an older `path` stays as it was. Parent folders are made.
+    If the body raises, the temporary file is removed and an older `path` stays as it was. Parent folders are made. The
+    file has the permissions of any new file.
 
     Raises:
         UserError: the folder cannot be made or written to, or the disk is full.
@@ -22,10 +24,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner reads
+        new = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
+        new.touch(exist_ok=False)
+        temporary = new
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -59,9 +60,3 @@ def make_folder(path: str | Path) -> Path:
         raise UserError(f"{path}: this folder cannot be written to ({error.strerror or error}); "
                         "choose another or change its permissions") from error
     return path
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

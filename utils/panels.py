@@ -1,4 +1,4 @@
-"""Images to follow a training by: one row a sample, one column for each thing to compare, captions above."""
+"""Images to follow a training by: one row per sample, one column per thing to compare, captions above."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from configs.label_spaces import LabelSpace
 from utils.images import colour_labels, to_uint8
 
 Image = UInt8[np.ndarray, "_ _ 3"]
@@ -17,9 +16,9 @@ GAP, CAPTION = 4, 18  # pixels
 PAPER, INK = 255, (40, 40, 40)
 
 
-def mask_image(label: UInt8[Tensor, "size size"], space: LabelSpace) -> Image:
+def mask_image(label: UInt8[Tensor, "size size"], palette: tuple[tuple[int, int, int], ...]) -> Image:
     """A mask in the colours of its label table."""
-    return colour_labels(label.cpu().numpy(), space.palette)
+    return colour_labels(label.cpu().numpy(), palette)
 
 
 def photo_image(image: Float[Tensor, "3 height width"]) -> Image:

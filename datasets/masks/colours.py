@@ -8,7 +8,7 @@ from jaxtyping import UInt8, UInt32
 from configs.label_spaces import LabelSpace
 from utils.errors import UserError
 
-_PHOTO_COLOURS = 256  # a image with more colours than this was never a painted mask
+_PHOTO_COLOURS = 256  # an image with more colours than this was never a painted mask
 
 
 def decode_palette(path: str | Path, pixels: UInt8[np.ndarray, "height width"],

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from configs.label_spaces import LABEL_ORDERS, LabelSpace
@@ -47,9 +47,7 @@ def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", 
     Warns:
         MaskWarning: the parts lie as if the labels were in the other `label_order`.
     """
-    if label_order != "celebamask" and space.name != "CelebAMask_HQ":
-        raise UserError(f"`label_order` {label_order}: this order is for CelebAMask-HQ faces, not for {space.name} "
-                        "masks; leave it out")
+    _check_order(label_order, space)
     pixels, palette = _open(Path(path))
     if pixels.ndim == 3 and encoding != "colour" and bool((pixels == pixels[..., :1]).all()):
         pixels = pixels[..., 0]  # a single-channel mask that an editor saved as RGB
@@ -68,6 +66,24 @@ def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", 
     return labels
 
 
+def check_labels(labels: Integer[np.ndarray, "height width"], space: LabelSpace,
+                 label_order: LabelOrder = "celebamask", name: str = "mask") -> Labels:
+    """The same for an array of label numbers, such as a file holds; `name` stands for the file in messages.
+
+    Raises:
+        UserError: the numbers are no labels of this space, or the mask shows no face.
+
+    Warns:
+        MaskWarning: the parts lie as if the labels were in the other `label_order`.
+    """
+    _check_order(label_order, space)
+    if labels.size == 0 or labels.min() < 0 or labels.max() > 255:
+        raise UserError(f"{name}: this array holds no labels, which are numbers from 0 to {len(space) - 1}")
+    labels = _reorder(name, _check_range(name, labels.astype(np.uint8), space), space, label_order)
+    check_face(name, labels, space)
+    return labels
+
+
 def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str = "") -> None:
     """Refuse a mask without a head. `where` says which part of the image the labels are, e.g. ' in the crop'.
 
@@ -83,6 +99,12 @@ def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str =
         raise UserError(f"{path}: the mask shows no face{where} (label {face}, {space.face}, is less than "
                         f"{MIN_FACE:.0%} of it; found: {found}); choose a mask with one, and check `label_order` and "
                         "`dataset_type`")
+
+
+def _check_order(label_order: LabelOrder, space: LabelSpace) -> None:
+    if label_order != "celebamask" and space.name != "CelebAMask_HQ":
+        raise UserError(f"`label_order` {label_order}: this order is for CelebAMask-HQ faces, not for {space.name} "
+                        "masks; leave it out")
 
 
 def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.ndarray, "colours 3"] | None]:

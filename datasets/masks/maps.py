@@ -18,18 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from configs.label_spaces import LabelSpace
-from datasets.masks.files import MaskWarning, check_face, read_mask
 from utils.errors import UserError
-
-__all__ = ["MaskTransform", "MaskWarning", "PreparedMask", "check_face", "contour_map", "distance_map", "merge_labels",
-           "network_input", "prepare_mask", "read_mask", "to_network_input"]
 
 CONTOUR_THICKNESS = 3  # pixels of the full-resolution mask
 
 
 @dataclass(frozen=True)
 class MaskTransform:
-    """How a image becomes the network's square. Sizes in pixels; every resize is nearest-neighbour for masks.
+    """How an image becomes the network's square. Sizes in pixels; every resize is nearest-neighbour for masks.
 
     With `crop`: resize to load_size, cut out the centre crop_size, resize to input_size; without: resize to input_size.
     """
@@ -40,6 +36,10 @@ class MaskTransform:
     crop: bool = True
 
     def __post_init__(self) -> None:
+        for name, value in (("image_load_size", self.load_size), ("image_crop_size", self.crop_size),
+                            ("src_input_size", self.input_size)):
+            if not isinstance(value, int):
+                raise UserError(f"`{name}` {value}: give a whole number of pixels")
         if self.input_size < 1:
             raise UserError(f"`src_input_size` {self.input_size}: give a positive number of pixels")
         if self.crop and not 1 <= self.crop_size <= self.load_size:
@@ -48,10 +48,15 @@ class MaskTransform:
 
     @classmethod
     def from_opts(cls, opts: Mapping[str, Any], crop: bool = True) -> "MaskTransform":
-        """The framing that a checkpoint's `opts` say it was trained with; sizes they lack, or hold as -1, are ours."""
+        """The framing in which a model with these training options is used.
+
+        As in official inference the centre is cut out at 256 pixels, whatever the resolution of training was (320/256
+        for a model that was trained at 640/512); the ratio of load and crop size, which says how much of a mask is
+        seen, is that of training. Sizes that the options lack, or hold as -1, are the published ones.
+        """
         load, cut = (opts.get(name, -1) for name in ("image_load_size", "image_crop_size"))
-        sizes = {"load_size": load, "crop_size": cut} if load > 0 and cut > 0 else {}
-        return cls(**sizes, input_size=opts.get("src_input_size", cls.input_size), crop=crop)
+        load_size = round(cls.crop_size * load / cut) if load > 0 and cut > 0 else cls.load_size
+        return cls(load_size, input_size=opts.get("src_input_size", cls.input_size), crop=crop)
 
     def at(self, size: int) -> "MaskTransform":
         """The same framing as a square of `size` pixels without the step in between, for display and targets."""
@@ -125,7 +130,7 @@ def distance_map(contour: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray
         raise ValueError("a mask without outlines has no distance map")
     distance = cv2.distanceTransform(255 - contour, cv2.DIST_L2, 3)
     # to 0..1 first, then cut off: stretching straight to 255 differs by one in a few pixels
-    return (cv2.normalize(distance, None, 0, 1, cv2.NORM_MINMAX) * 255).astype(np.uint8)
+    return (cv2.normalize(distance, np.empty_like(distance), 0, 1, cv2.NORM_MINMAX) * 255).astype(np.uint8)
 
 
 def prepare_mask(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, merged: bool, transform: MaskTransform,
@@ -168,11 +173,18 @@ def to_network_input(label: UInt8[Tensor, "batch size size"], contour: UInt8[Ten
     return torch.cat(channels, dim=1)
 
 
+def unfold(mask: PreparedMask, label_nc: int, device: str | torch.device = "cpu"
+           ) -> Float[Tensor, "channels size size"]:
+    """`to_network_input` of one mask."""
+    def plane(values: UInt8[np.ndarray, "size size"] | None) -> UInt8[Tensor, "1 size size"] | None:
+        return None if values is None else torch.from_numpy(values)[None].to(device)
+
+    label = torch.from_numpy(mask.label)[None].to(device)
+    return to_network_input(label, plane(mask.contour), plane(mask.distance), label_nc)[0]
+
+
 def network_input(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, merged: bool, transform: MaskTransform,
                   use_contour: bool) -> Float[np.ndarray, "channels size size"]:
-    """One mask, all the way: `prepare_mask`, then `to_network_input`."""
-    mask = prepare_mask(labels, space, merged, transform, use_contour)
+    """One mask, all the way: `prepare_mask`, then `unfold`."""
     target = space.merged if merged and space.merged is not None else space
-    label, contour, distance = (None if plane is None else torch.from_numpy(plane)[None]
-                                for plane in (mask.label, mask.contour, mask.distance))
-    return to_network_input(label, contour, distance, label_nc=len(target))[0].numpy()
+    return unfold(prepare_mask(labels, space, merged, transform, use_contour), len(target)).numpy()

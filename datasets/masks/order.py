@@ -45,7 +45,7 @@ def _heights(labels: UInt8[np.ndarray, "height width"]) -> dict[int, float]:
 
 
 def _fit(height: dict[int, float], order: tuple[int, ...]) -> float | None:
-    """BatchShard of the pairs in view that lie the right way up when read in `order`; None where too few are in view."""
+    """Fraction of the pairs in view that lie the right way up when read in `order`; None where too few are in view."""
     names = LABEL_SPACES["CelebAMask_HQ"].labels
     centre = {names[order[value]]: row for value, row in height.items()}
     pairs = [centre[above] < centre[below] for above, below in _ABOVE if above in centre and below in centre]

@@ -1,10 +1,10 @@
-"""The BiSeNet face parser in the layout of its published weights (zllrunning's face-parsing.PyTorch, 79999_iter.pth).
+"""BiSeNet for faces in the layout of its published weights (zllrunning's face-parsing.PyTorch, 79999_iter.pth).
 
-    parser = BiSeNet.from_file("pretrained_models/79999_iter.pth")
-    labels = parser.parse(images)          # (B, 3, H, W) in [-1, 1] -> (B, H, W) merged CelebAMask-HQ labels
+    segmenter = BiSeNet.from_file("pretrained_models/79999_iter.pth")
+    labels = segmenter.segment(images)          # (B, 3, H, W) in [-1, 1] -> (B, H, W) merged CelebAMask-HQ labels
 
 Yu et al., ECCV 2018, with a ResNet-18 whose features at 1/8 stand in for the spatial path. Names of modules follow the
-published file's keys. It numbers the parts in an order of its own, which `parse` translates.
+published file's keys. It numbers the parts in an order of its own, which `segment` translates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evaluation.face_segmentation.small_network import resample
 from models.checkpoints import read_file
 from utils.errors import UserError
 
-SIZE = 512                                                   # pixels a side of the images it was trained on
+SIZE = 512                                                   # pixels along each side of the images it was trained on
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)     # of the colours in [0, 1], those of ImageNet
 
 
@@ -45,7 +45,7 @@ class BiSeNet(nn.Module):
         return F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)
 
     @torch.no_grad()
-    def parse(self, images: Float[Tensor, "batch 3 height width"]) -> UInt8[Tensor, "batch height width"]:
+    def segment(self, images: Float[Tensor, "batch 3 height width"]) -> UInt8[Tensor, "batch height width"]:
         """Most probable labels (merged CelebAMask-HQ) of RGB images in [-1, 1]; it looks at them at 512 pixels."""
         mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
         enlarged = resample(images.clamp(-1, 1), SIZE)
@@ -64,13 +64,13 @@ class BiSeNet(nn.Module):
         try:
             net.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
         except (AttributeError, RuntimeError) as error:
-            raise UserError(f"`parser_weights` {path}: these are not the weights of the BiSeNet face parser; get "
+            raise UserError(f"`segmenter_weights` {path}: these are not the weights of the BiSeNet face segmenter; get "
                             f"{BISENET_WEIGHTS.name} from {BISENET_WEIGHTS_PAGE}") from error
         return net.eval().requires_grad_(False)
 
 
 def to_merged(found: Tensor) -> UInt8[Tensor, "batch height width"]:
-    """The parser's numbers -> labels of CelebAMask_HQ_merged."""
+    """Its numbers -> labels of CelebAMask_HQ_merged."""
     merge = LABEL_SPACES["CelebAMask_HQ"].merge
     table = torch.tensor([merge[label] for label in BISENET_ORDER], dtype=torch.uint8, device=found.device)
     return table[found]

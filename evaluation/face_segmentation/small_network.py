@@ -1,7 +1,7 @@
-"""A small face parser: an RGB image -> labels. Trained here, on computer-made heads alone.
+"""A small face segmenter: an RGB image -> labels. It is trained on computer-made heads alone.
 
-    parser = FaceParser.from_file("pretrained_models/synthheads_parser.pt")
-    labels = parser.parse(images)          # (B, 3, H, W) in [-1, 1] -> (B, H, W) merged CelebAMask-HQ labels
+    segmenter = SmallFaceSegmenter.from_file("pretrained_models/synthheads_parser.pt")
+    labels = segmenter.segment(images)          # (B, 3, H, W) in [-1, 1] -> (B, H, W) merged CelebAMask-HQ labels
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from torchvision.ops.misc import Conv2dNormActivation
 from models.checkpoints import read_file, save_checkpoint
 from utils.errors import UserError
 
-FORMAT = "sem2nerf_parser"
+FORMAT = "sem2nerf_parser"  # the file's mark, as the bundled weights have it
 HALVINGS = 4          # the coarsest features are 2^HALVINGS times smaller than the image
 
 
 @dataclass(frozen=True)
-class ParserConfig:
-    """What a parser is built from; the file keeps it."""
+class SegmenterConfig:
+    """What a segmenter is built from; the file keeps it."""
 
     classes: int = 16
     size: int = 128                                          # side of the images it is trained on, pixels
@@ -35,14 +35,14 @@ class ParserConfig:
 
     def __post_init__(self) -> None:
         if len(self.widths) != HALVINGS or self.size % 2**HALVINGS or self.classes < 2 or min(self.widths) < 1:
-            raise ValueError(f"a parser needs {HALVINGS} widths, a size that {2**HALVINGS} divides and two classes or "
-                             f"more, got {self}")
+            raise ValueError(f"a segmenter needs {HALVINGS} widths, a size that {2**HALVINGS} divides and two classes "
+                             f"or more, got {self}")
 
 
-class FaceParser(nn.Module):
+class SmallFaceSegmenter(nn.Module):
     """Residual blocks on the way down, a sum of features on the way up, four labels for each place at half size."""
 
-    def __init__(self, config: ParserConfig = ParserConfig()) -> None:
+    def __init__(self, config: SegmenterConfig = SegmenterConfig()) -> None:
         super().__init__()
         self.config = config
         first, *deeper = widths = config.widths
@@ -65,39 +65,39 @@ class FaceParser(nn.Module):
         return self.head(out)
 
     @torch.no_grad()
-    def parse(self, images: Float[Tensor, "batch 3 height width"]) -> UInt8[Tensor, "batch height width"]:
+    def segment(self, images: Float[Tensor, "batch 3 height width"]) -> UInt8[Tensor, "batch height width"]:
         """Most probable labels of RGB images in [-1, 1]; other sizes than the trained one are resampled to it."""
         size = self.config.size
         logits = self(resample(images.clamp(-1, 1), size))
         return resample(logits, images.shape[-1]).argmax(1).to(torch.uint8)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> FaceParser:
-        """A trained parser, ready to use.
+    def from_file(cls, path: str | Path) -> SmallFaceSegmenter:
+        """A trained segmenter, ready to use.
 
         Raises:
             UserError: the file is missing or holds something else.
         """
         contents = read_file(path)
         if not isinstance(contents, Mapping) or contents.get("format") != FORMAT:
-            raise UserError(f"`parser_weights` {path}: this is no parser of synth_heads/scripts/train_segmenter.py; give such a file, "
-                            "or name the kind with `parser`")
+            raise UserError(f"`segmenter_weights` {path}: this is no file of synth_heads/scripts/train_segmenter.py; "
+                            "give one, or name the kind of network with `face_segmenter`")
         return cls.from_contents(contents, path)
 
     @classmethod
-    def from_contents(cls, contents: Mapping[str, Any], source: str | Path) -> FaceParser:
+    def from_contents(cls, contents: Mapping[str, Any], source: str | Path) -> SmallFaceSegmenter:
         """The same from a file already read; `source` is named in errors."""
         try:
             config = contents["config"]
-            parser = cls(ParserConfig(**{**config, "widths": tuple(config["widths"])}))
-            parser.load_state_dict(contents["state_dict"])
+            segmenter = cls(SegmenterConfig(**{**config, "widths": tuple(config["widths"])}))
+            segmenter.load_state_dict(contents["state_dict"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"{source}: its weights do not fit the parser that it describes "
+            raise UserError(f"{source}: its weights do not fit the segmenter that it describes "
                             f"({str(error).splitlines()[0]}); get the file again") from error
-        return parser.eval().requires_grad_(False)
+        return segmenter.eval().requires_grad_(False)
 
     def save(self, path: str | Path, **facts: Any) -> None:
-        """Write the parser in half precision, with plain `facts` about it.
+        """Write the segmenter in half precision, with plain `facts` about it.
 
         Raises:
             UserError: the file cannot be written.

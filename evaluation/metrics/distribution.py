@@ -9,6 +9,7 @@ anti-aliasing), which the published numbers of the field depend on.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,11 +17,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from evaluation.metrics.registry import Evaluation, Metric
+from evaluation.networks import INCEPTION_URL, find_inception
 from utils.errors import UserError
 
-DISTRIBUTION_METRICS = ("fid", "kid", "is", "prc")
-INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
 INCEPTION = "inception-v3-compat"     # torch-fidelity's name of the network that FID is defined with
 KID_SUBSET = 1000                     # images in each of KID's 100 subsets, fewer if a set is smaller
 SEED = 2020                           # of the subsets and of the Inception score's splits
@@ -39,7 +39,7 @@ class Images(Dataset[Tensor]):
 
     Args:
         count: how many there are.
-        read: number of a image -> the image.
+        read: number of an image -> the image.
     """
 
     def __init__(self, count: int, read: Callable[[int], Tensor]) -> None:
@@ -54,23 +54,24 @@ class Images(Dataset[Tensor]):
 
 def distribution_scores(
     generated: Dataset, real: Dataset | None, metrics: Sequence[str], inception_weights: str | Path | None = None,
-    *, extractor: str = INCEPTION, batch_size: int = 32, cuda: bool = False,
+    *, extractor: str = INCEPTION, batch_size: int = 32, device: torch.device | str = "cpu",
 ) -> dict[str, float]:
     """Scores by name; see the module's first lines.
 
     Args:
         generated, real: sets of uint8 images (3, height, width), such as `Images`; the Inception score alone needs
             no real ones.
-        metrics: some of DISTRIBUTION_METRICS.
+        metrics: some of fid, kid, is, prc.
         inception_weights: the file of `find_inception`; it is asked for when `extractor` is the default.
         extractor: another network, by the name it was given with `torch_fidelity.register_feature_extractor`.
+        device: torch-fidelity computes on the CPU or on the current CUDA device, which is made this one meanwhile.
 
     Raises:
         UserError: torch-fidelity is not installed, the weights are missing or something else, or a set is too small.
         ValueError: an unknown metric.
     """
     if unknown := set(metrics) - set(_NAMES):
-        raise ValueError(f"unknown metrics {sorted(unknown)}, choose from {DISTRIBUTION_METRICS}")
+        raise ValueError(f"unknown metrics {sorted(unknown)}, choose from {', '.join(_NAMES)}")
     if real is None and set(metrics) - {"is"}:
         raise ValueError("only the Inception score works without real images")
     fidelity = _import_fidelity()
@@ -80,12 +81,15 @@ def distribution_scores(
                             f"statistics; give {SMALLEST_SET} or more, the field uses thousands")
     smallest = min(len(images) for images in (generated, real) if images is not None)
     path = find_inception(inception_weights) if extractor == INCEPTION else None
+    device = torch.device(device)
+    cuda = device.type == "cuda"
     try:
-        values = fidelity.calculate_metrics(
-            input1=generated, input2=real, **{_NAMES[name]: True for name in metrics}, feature_extractor=extractor,
-            feature_extractor_weights_path=None if path is None else str(path),
-            kid_subset_size=min(KID_SUBSET, smallest), rng_seed=SEED, batch_size=batch_size, cuda=cuda, cache=False,
-            save_cpu_ram=True, verbose=False)
+        with torch.cuda.device(device) if cuda else contextlib.nullcontext():
+            values = fidelity.calculate_metrics(
+                input1=generated, input2=real, **{_NAMES[name]: True for name in metrics}, feature_extractor=extractor,
+                feature_extractor_weights_path=None if path is None else str(path),
+                kid_subset_size=min(KID_SUBSET, smallest), rng_seed=SEED, batch_size=batch_size, cuda=cuda, cache=False,
+                save_cpu_ram=True, verbose=False)
     except RuntimeError as error:
         if "state_dict" not in str(error):
             raise
@@ -94,23 +98,12 @@ def distribution_scores(
     return {_RESULTS[name]: float(value) for name, value in values.items() if name in _RESULTS}
 
 
-def find_inception(weights: str | Path | None) -> Path:
-    """The Inception weights' file, proved to hold nothing but tensors.
-
-    Raises:
-        UserError: it is not given or not there (the message says what to get), or it is something else.
-    """
-    if weights is None or not Path(weights).is_file():
-        was = "needs a file" if weights is None else f"{weights}: there is no such file"
-        raise UserError(f"`inception_weights` {was}; download {INCEPTION_URL} (about 91 MB) and name it with "
-                        f"`inception_weights` pretrained_models/{INCEPTION_FILE}, or leave fid, kid, is and prc out of "
-                        "`metrics`")
-    try:  # torch-fidelity itself would run code that a file brings along
-        torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"`inception_weights` {weights}: this is not a file of weights ({type(error).__name__}); get "
-                        f"{INCEPTION_URL} again") from error
-    return Path(weights)
+def distribution(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
+    """Of the views at the masks' own poses and the photographs of the same masks."""
+    tests, networks = evaluation.tests, evaluation.networks
+    generated = Images(len(tests), lambda index: tests.views("own", index).pixels[0])
+    real = Images(len(tests), lambda index: tests.photographs()[index]["image"]) if set(names) - {"is"} else None
+    return distribution_scores(generated, real, names, networks.files["inception"], device=networks.device)
 
 
 def _import_fidelity():
@@ -120,3 +113,18 @@ def _import_fidelity():
         raise UserError("`metrics` fid,kid,is,prc need torch-fidelity: pip install torch-fidelity, or leave them out"
                         ) from error
     return torch_fidelity
+
+
+METRIC = Metric(
+    needs={"fid": ("inception", "photographs"), "kid": ("inception", "photographs"), "is": ("inception",),
+           "prc": ("inception", "photographs")},
+    compute=distribution,
+    scores={
+        "fid": ("FID to the true images", "lower"),
+        "kid": ("KID to the true images", "lower"),
+        "kid_std": ("KID, standard deviation over its subsets", ""),
+        "is": ("Inception score", "higher"),
+        "is_std": ("Inception score, standard deviation over ten splits", ""),
+        "precision": ("precision (renders among the true images)", "higher"),
+        "recall": ("recall (true images among the renders)", "higher"),
+    })

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
+
+from evaluation.metrics.registry import Evaluation, Metric, MetricAccumulator
 
 STYLES, PAIRS = 6, 10
 
@@ -46,3 +48,22 @@ def l2(image: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batc
        ) -> Float[Tensor, ""]:
     """Root mean square difference of the colours of each pair, mean over the batch."""
     return (image - target).square().flatten(1).mean(1).sqrt().mean()
+
+
+def style_diversity(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
+    """Mean distance of 10 pairs among the styles of a mask, over the masks that were rendered in styles."""
+    means, tests = MetricAccumulator(), evaluation.tests
+    for index in tests.numbers("comparing styles", evaluation.style_masks):
+        images = tests.views("styles", index).rgb
+        means.add(diversity_l2=diversity(images, l2))
+        if "lpips_diversity" in names:
+            means.add(diversity_lpips=diversity(images, evaluation.networks.perceptual))
+    return means.result()
+
+
+METRIC = Metric(
+    needs={"diversity": (), "lpips_diversity": ("lpips",)}, views=("styles",), compute=style_diversity,
+    scores={
+        "diversity_lpips": ("diversity: LPIPS of 10 pairs among 6 styles", "higher"),
+        "diversity_l2": ("diversity: root mean square difference of the same pairs", "higher"),
+    })

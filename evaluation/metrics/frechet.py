@@ -28,7 +28,7 @@ class Gaussian(NamedTuple):
 
 
 def simple_features(images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch features"]:
-    """Colours of a 4 x 4 image, then mean and spread of 32 random local features: 112 numbers a image.
+    """Colours of a 4 x 4 image, then mean and spread of 32 random local features: 112 numbers per image.
 
     Args:
         images: RGB in [-1, 1], at least 8 pixels along each side.

@@ -8,11 +8,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+
+from evaluation.metrics.registry import Evaluation, Metric, MetricAccumulator
+from utils.images import from_bytes
 
 PEAK = 2.0                            # of images in [-1, 1]
 SSIM_SIDE, SSIM_SIGMA = 11, 1.5       # window, pixels
@@ -90,3 +94,37 @@ def depth_error(depth: Float[Tensor, "height width"], truth: Float[Tensor, "heig
     if not 0 < extent < math.inf:
         raise ValueError(f"the true depth of the head's pixels must be finite and not flat, its range is {extent}")
     return (depth[head].double() - distances).abs().median().item() / extent
+
+
+def quality(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
+    """PSNR, SSIM, PSNR after matching each label's mean colour; LPIPS and depth error where these can be had."""
+    tests, perceptual, results = evaluation.tests, evaluation.networks.perceptual, {}
+    for kind in tests.sides:
+        means = MetricAccumulator()
+        for index in tests.numbers(f"comparing with true images, {kind} poses"):
+            views = tests.views(kind, index)
+            for image, depth, true in zip(views.rgb, views.depth, tests.truth(kind, index), strict=True):
+                target = from_bytes(true.pixels)
+                matched = match_label_colours(image, target, true.labels)
+                means.add(psnr=psnr(image, target), ssim=ssim(image, target), psnr_matched=psnr(matched, target))
+                if perceptual is not None:
+                    means.add(lpips=float(perceptual(image[None], target[None])))
+                if true.depth is not None:
+                    means.add(depth_error=depth_error(depth, true.depth, true.depth.isfinite()))
+        results |= evaluation.named(kind, means.result())
+    if perceptual is None:
+        evaluation.notes.append("psnr: without LPIPS, since its AlexNet is not there (see pretrained_models/README.md)")
+    if not tests.has_depth:
+        evaluation.notes.append("psnr: without depth, which this data set does not have")
+    return results
+
+
+METRIC = Metric(
+    needs={"psnr": ("photographs",)}, wants=("lpips",), views=("own", "novel"), compute=quality,
+    scores={
+        "psnr": ("PSNR to the true image, dB", "higher"),
+        "psnr_matched": ("PSNR after matching each label's mean colour, dB", "higher"),
+        "ssim": ("SSIM to the true image", "higher"),
+        "lpips": ("LPIPS to the true image", "lower"),
+        "depth_error": ("depth, median error as a fraction of the head's depth", "lower"),
+    })

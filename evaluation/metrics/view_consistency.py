@@ -12,18 +12,19 @@ network. A blurred or grey scene scores well, too: read it beside the other metr
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from models.pigan.cameras import Camera, camera_rays, camera_to_world
+from evaluation.metrics.registry import Evaluation, Metric, MetricAccumulator
+from evaluation.rendering import poses_of
+from models.pigan.cameras import Camera, camera_rays, project, sample_image
 from models.scene import View
 
 OPAQUE = 0.9        # opacity from which a pixel has a surface
-ROUNDING = 1e-4     # of places, in half widths of a image
+ROUNDING = 1e-4     # of positions, in half widths of an image
 TOLERANCE = 0.02    # of a distance, world units (a head is about .25 deep): farther apart, something else is in front
 
 
@@ -65,8 +66,7 @@ def reprojection(first: SeenView, second: SeenView, fov_deg: float, tolerance: f
 
     def look_up(planes: Tensor) -> Tensor:
         """Bilinear, (planes, height, width) at (points, 2) -> (planes, points)."""
-        return F.grid_sample(planes[None], place[None, None], mode="bilinear", padding_mode="border",
-                             align_corners=True)[0, :, 0]
+        return sample_image(planes[None], place[None, None])[0, :, 0]
 
     inside = (place.abs() <= 1 + ROUNDING).all(1)
     whole = look_up(second.surface[None].float())[0] >= 1 - ROUNDING  # all four neighbours are surface
@@ -85,13 +85,24 @@ def surface_points(view: SeenView, fov_deg: float) -> Float[Tensor, "points 3"]:
     return origin + directions[surface] * view.depth.flatten()[surface, None]
 
 
-def project(points: Float[Tensor, "points 3"], camera: Camera, fov_deg: float,
-            ) -> tuple[Float[Tensor, "points 2"], Float[Tensor, " points"]]:
-    """Where a camera sees points, (x to the right, y down; the image's edge pixels lie at -1 and 1), and how far."""
-    origin, _ = camera_rays(camera, 1, fov_deg)
-    to_world = camera_to_world(origin[None])[0]
-    offset = points - origin
-    right, up, back = (offset @ to_world[:3, :3]).unbind(1)
-    fov_deg = fov_deg if camera.fov_deg is None else camera.fov_deg
-    scale = math.tan(math.radians(fov_deg) / 2) * -back
-    return torch.stack([right / scale, -up / scale], 1), offset.norm(dim=1)
+def consistency(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
+    """Reprojection of each mask's own view into its neighbour."""
+    means, tests = MetricAccumulator(), evaluation.tests
+    for index in tests.numbers("comparing neighbouring views"):
+        mask, seen = tests.data.masks[index], []
+        for kind in ("own", "near"):
+            view = tests.views(kind, index)
+            camera, surface = Camera(*poses_of(kind, mask)[0]), view.opacity[0] >= OPAQUE
+            seen.append(SeenView(camera, view.rgb[0], view.depth[0], surface))
+        result = reprojection(*seen, evaluation.fov_deg)
+        means.add(view_error=result.error, view_depth_error=result.depth_error, view_share=result.share)
+    return means.result()
+
+
+METRIC = Metric(
+    needs={"view_consistency": ()}, views=("own", "near"), compute=consistency,
+    scores={
+        "view_error": ("reprojection error of colours in [-1, 1] between neighbouring views", "lower"),
+        "view_depth_error": ("reprojection error of the depth, world units", "lower"),
+        "view_share": ("fraction of a view's surface that its neighbour shows", ""),
+    })

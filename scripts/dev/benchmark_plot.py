@@ -1,11 +1,11 @@
-"""StepNoise how the cost of a view grows (a part of benchmark.py)."""
+"""Draws how the cost of a view grows (a part of benchmark.py)."""
 
 from pathlib import Path
 
 from utils.errors import UserError
 from utils.files import atomic_path
 
-LAWS = {"size": ("pixels along each side", 2), "samples": ("coarse samples a ray", 1),
+LAWS = {"size": ("pixels along each side", 2), "samples": ("coarse samples per ray", 1),
         "width": ("width of the field", 2)}  # label, and the power that one would expect
 
 
@@ -31,6 +31,6 @@ def draw_growth(figures: dict[str, float], path: str | Path) -> None:
         axes.minorticks_off()
         axes.set_xlabel(label)
         axes.legend(frameon=False, fontsize="small")
-    figure.axes[0].set_ylabel("processor seconds a view")
+    figure.axes[0].set_ylabel("processor seconds per view")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, metadata={"Date": None} if Path(path).suffix == ".svg" else None)

@@ -17,11 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from configs.data_configs import data_config
 from configs.paths_config import DEMO_CHECKPOINT
-from datasets.masks.files import read_mask
-from datasets.masks.maps import MaskTransform, network_input
-from models.checkpoints import read_checkpoint
 from models.config import ModelConfig
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
@@ -65,15 +61,8 @@ def load(args: argparse.Namespace) -> Subject:
         net.siren.final_layer.weight.mul_(VISIBLE_GAIN)
         return Subject(net, torch.rand(net.config.input_nc, net.config.input_size, net.config.input_size),
                        style_code(net.siren, 1))
-    path = args.checkpoint_path or ROOT / DEMO_CHECKPOINT
-    opts = read_checkpoint(path)["opts"]
-    net = Sem2NeRF.from_checkpoint(path)
-    space = data_config("celebahq_seg_to_3dface").label_space
-    load_size, crop = opts.get("image_load_size", -1), opts.get("image_crop_size", -1)
-    transform = MaskTransform(load_size=round(256 * load_size / crop)) if load_size > 0 and crop > 0 else MaskTransform()
-    mask = torch.as_tensor(network_input(
-        read_mask(ROOT / MASK, space), space, merged=opts.get("use_merged_labels", True), transform=transform,
-        use_contour=opts.get("use_contour", False)))
+    net = Sem2NeRF.from_checkpoint(args.checkpoint_path or ROOT / DEMO_CHECKPOINT)
+    mask = net.read(ROOT / MASK)
     with torch.no_grad():
         return Subject(net, mask, net.encode(mask[None]))
 
@@ -151,7 +140,7 @@ def render_figures(args: argparse.Namespace) -> dict[str, Any]:
             for name in ("sgemm of PyTorch", "sgemm of oneDNN")}
     figures: dict[str, Any] = {
         "view": f"{size} px, {samples} + {samples} samples, width {width}", "threads": threads,
-        "block, points": scene.block, **{f"{name}, GFLOP/s a core": value / 1e9 for name, value in rate.items()}}
+        "block, points": scene.block, **{f"{name}, GFLOP/s per core": value / 1e9 for name, value in rate.items()}}
     for name in ("official layout", "exact", "grid"):
         figures[f"{name}: seconds"], figures[f"{name}: processor seconds"] = median(costs[name])
     for name in ("official layout", "exact"):  # counted as if every sample were coloured: what the image is worth
@@ -167,7 +156,7 @@ def render_figures(args: argparse.Namespace) -> dict[str, Any]:
     difference = (shown["official layout"] - shown["exact"].rgb).abs()
     figures["exact: mean difference from the official layout"] = difference.mean().item()
     figures["exact: largest difference from the official layout"] = difference.max().item()
-    figures["grid: evaluations a ray"] = shown["grid"].evaluations
+    figures["grid: evaluations per ray"] = shown["grid"].evaluations
     figures["grid: evaluations to make it"] = scene.grids[samples].evaluations
     if args.converged:
         converged = converged_view(scene, camera, size, args.converged)
@@ -217,15 +206,15 @@ def video_figures(args: argparse.Namespace) -> dict[str, Any]:
         "video": f"{frames} frames ({args.trajectory}), {size} px, {samples} + {samples} samples, width "
                  f"{net.siren.width}, --sampler {args.sampler}",
         "threads": torch.get_num_threads(),
-        "official layout: seconds a frame": theirs.seconds,
-        "official layout: processor seconds a frame": theirs.processor,
-        "this project: seconds a frame": per_frame.seconds,
-        "this project: processor seconds a frame": per_frame.processor,
+        "official layout: seconds per frame": theirs.seconds,
+        "official layout: processor seconds per frame": theirs.processor,
+        "this project: seconds per frame": per_frame.seconds,
+        "this project: processor seconds per frame": per_frame.processor,
         "this project: processor seconds before the first frame": begun.processor,
         "official layout / this project: time": theirs.seconds / per_frame.seconds,
         "official layout / this project: processor time": theirs.processor / per_frame.processor,
-        "evaluations a ray, without the grid's": evaluations / frames,
-        "evaluations a ray, the grid's included": evaluations / frames + grid / frames / size**2,
+        "evaluations per ray, without the grid's": evaluations / frames,
+        "evaluations per ray, the grid's included": evaluations / frames + grid / frames / size**2,
     }
     if judged:
         names = [f"{path}: {what}" for path in (args.sampler, "exact")
@@ -249,7 +238,7 @@ def encode_figures(args: argparse.Namespace) -> dict[str, Any]:
     costs = in_turn({"official layout": lambda: encode(True), "this project": lambda: encode(False)}, args.repeats)
     figures: dict[str, Any] = {"encoder": net.config.encoder_type, "threads": torch.get_num_threads()}
     for name, values in costs.items():
-        figures[f"{name}: seconds a mask"], figures[f"{name}: processor seconds a mask"] = median(values)
+        figures[f"{name}: seconds per mask"], figures[f"{name}: processor seconds per mask"] = median(values)
     figures["official layout / this project: processor time"] = ratio(costs["official layout"],
                                                                       costs["this project"]).processor
     return figures

@@ -62,7 +62,8 @@ def training_step(settings: dict[str, Any]) -> tuple[Callable[[], None], dict[st
 
     from models.config import ModelConfig
     from models.pigan.cameras import Camera, camera_rays
-    from models.pigan.render import RayNoise, render_rays
+    from models.pigan.fast.render import render_rays
+    from models.pigan.sampling import RayNoise
     from models.sem2nerf import Sem2NeRF
     from scripts.dev.benchmark_reference import reference_training_rays
     from training.ranger import Ranger

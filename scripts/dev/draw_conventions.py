@@ -40,7 +40,7 @@ def dot(x: float, y: float, colour: str = ACCENT, radius: float = 5) -> str:
 
 
 def svg(width: int, height: int, parts: Sequence[str]) -> str:
-    """A image on white, so that it can be read on a dark page too."""
+    """An image on white, so that it can be read on a dark page too."""
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="Helvetica, Arial, sans-serif">',
@@ -64,10 +64,7 @@ def sphere(centre_x: float, centre_y: float) -> list[str]:
 
 def seen_from_above(centre_x: float, centre_y: float) -> list[str]:
     """x to the right, z downwards: the yaws of a result row, and near and far along the frontal ray."""
-    from models.pigan.camera_presets import get_camera_preset
-
     config = data_config("celebahq_seg_to_3dface")
-    camera_preset = get_camera_preset(config.camera_preset)
     parts = sphere(centre_x, centre_y)
     for offset in config.eval_yaw_offsets:
         x, _, z = position(math.pi / 2 + offset, math.pi / 2)
@@ -75,7 +72,7 @@ def seen_from_above(centre_x: float, centre_y: float) -> list[str]:
         parts += [line(centre_x, centre_y, *at, colour=FAINT), dot(*at),
                   text(centre_x + 1.17 * UNIT * x + (0 if offset else 10), centre_y + 1.17 * UNIT * z + 4,
                        f"{offset:+.2f}".replace("-", "−") if offset else "0", colour=ACCENT)]
-    for depth, word in ((camera_preset.ray_start, "near"), (camera_preset.ray_end, "far")):
+    for depth, word in ((config.camera.ray_start, "near"), (config.camera.ray_end, "far")):
         z = centre_y + UNIT * (1 - depth)
         parts += [line(centre_x - 34, z, centre_x + 34, z, WARM),
                   text(centre_x - 40, z + 4, f"{word} {depth}", anchor="end", colour=WARM)]

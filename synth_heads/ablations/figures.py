@@ -1,6 +1,6 @@
-"""What variants of a training reach: each model's figures, then means, spreads and differences over seeds.
+"""What variants of a training reach: each model's scores, then means, spreads and differences over seeds.
 
-    figures = examine(model, Examination(heads=16, seed=1001, size=64, parser=path))
+    figures = examine(model, Examination(heads=16, seed=1001, size=64, segmenter=path), Path("out/heads"))
     rows = {"full": [figures of seed 0, of seed 1, ...], "without_patches": [...]}
     print(table(rows))                              # mean ± standard deviation over the seeds
     print(table(differences(rows, "full")))         # the same of (variant - full), seed by seed
@@ -8,67 +8,68 @@
 
 from __future__ import annotations
 
-import functools
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from datasets.masks.maps import MaskTransform
-from evaluation.face_segmentation.registry import load_parser
-from models.checkpoints import read_checkpoint
-from models.sem2nerf import Sem2NeRF
-from synth_heads.evaluation.examination import Tally, examine_views, summary
-from synth_heads.evaluation.trials import Trial, make_trial
+from evaluation.metrics.registry import Evaluation
+from evaluation.networks import NetworkFiles
+from evaluation.run import load_networks, measure
+from synth_heads.evaluation import metrics as held_out_metrics  # noqa: F401  (registers them)
+from synth_heads.evaluation.heads import HeldOutHeads
+from synth_heads.evaluation.views import HeldOutViews, render_settings
 
 START = "warm_start_alone"  # row of the models that no image has trained yet
 
-Figures = Mapping[str, float]  # of one training, by measure
+METRICS = ("code_spread", "psnr", "miou")
+
+Figures = Mapping[str, float]  # of one training, by score
 Rows = Mapping[str, Sequence[Figures]]
 
-# measure of synth_heads.evaluation.examination -> heading
+# score of `evaluation.metrics` or `synth_heads.evaluation.metrics` -> heading
 HEADINGS = {
-    "own_miou": "mIoU, own pose", "own_accuracy": "pixel accuracy", "novel_miou": "mIoU, novel view",
-    "novel_accuracy": "pixel accuracy", "own_psnr": "PSNR, own, dB", "novel_psnr": "PSNR, novel, dB",
-    "own_depth_error": "depth error, own", "novel_depth_error": "depth error, novel", "code_spread": "code spread",
+    "miou": "mIoU, own pose", "pixel_accuracy": "pixel accuracy", "novel_miou": "mIoU, novel view",
+    "novel_pixel_accuracy": "pixel accuracy", "psnr": "PSNR, own, dB", "novel_psnr": "PSNR, novel, dB",
+    "depth_error": "depth error, own", "novel_depth_error": "depth error, novel", "code_spread": "code spread",
 }
 
 
 @dataclass(frozen=True)
 class Examination:
-    """On what models are examined: so many SynthHeads of a seed, views of `size` pixels, a face parser's file."""
+    """On what models are examined: the first SynthHeads of a seed, views of `size` pixels, a face segmenter's file."""
 
     heads: int
     seed: int
     size: int
-    parser: Path
+    segmenter: Path
 
 
-def examine(model: Path, examination: Examination) -> dict[str, float]:
-    """Figures of a checkpoint, see `synth_heads.evaluation.examination.summary`.
+def examine(model: Path, examination: Examination, folder: Path) -> dict[str, float]:
+    """Scores of a checkpoint on heads that no training saw, by name.
+
+    Args:
+        folder: keeps the heads, which all models are examined on.
 
     Raises:
         UserError: a file cannot be used.
     """
-    contents, parser = read_checkpoint(model), load_parser("synthheads", examination.parser)
-    net, transform, tally = Sem2NeRF.from_contents(contents, model), MaskTransform.from_opts(contents["opts"]), Tally()
-    for number in range(examination.heads):
-        trial = _trial(number, examination.seed, examination.size)
-        tally.merge(examine_views(net, parser, trial, transform, examination.size)[0])
-    return summary(tally)
-
-
-@functools.cache
-def _trial(number: int, seed: int, size: int) -> Trial:
-    """A process that examines several models draws each head once."""
-    return make_trial(number, seed, size)
+    networks = load_networks(METRICS, NetworkFiles(segmenter_weights=examination.segmenter), torch.device("cpu"))
+    settings = render_settings(model, examination.size, sampler="auto")
+    heads = HeldOutHeads.make(folder, examination.heads, examination.seed, examination.size)
+    fov_deg = settings.model.camera.fov_deg
+    with tempfile.TemporaryDirectory() as renders:
+        tests = HeldOutViews.render(heads, settings, Path(renders), comparisons=False)
+        return measure(Evaluation(tests, networks, fov_deg, style_masks=0), METRICS)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of one measure over seeds."""
+    """Of one score over seeds."""
 
     mean: float
     std: float  # sample standard deviation (n - 1); nan for a single value
@@ -79,8 +80,8 @@ class Spread:
 
 
 def spreads(rows: Rows) -> dict[str, dict[str, Spread]]:
-    """By row and measure."""
-    return {name: {measure: Spread.of([figures[measure] for figures in seeds]) for measure in HEADINGS}
+    """By row and score."""
+    return {name: {score: Spread.of([figures[score] for figures in seeds]) for score in HEADINGS}
             for name, seeds in rows.items()}
 
 
@@ -90,17 +91,17 @@ def differences(rows: Rows, baseline: str) -> dict[str, list[dict[str, float]]]:
     Seeds have start weights, order of the data and patches in common, so that this spread is smaller than that of two
     independent rows.
     """
-    return {name: [{measure: mine[measure] - theirs[measure] for measure in HEADINGS}
+    return {name: [{score: mine[score] - theirs[score] for score in HEADINGS}
                    for mine, theirs in zip(seeds, rows[baseline], strict=True)]
             for name, seeds in rows.items() if name != baseline}
 
 
 def table(rows: Rows, signed: bool = False) -> str:
-    """Markdown: a row each, mean ± standard deviation of every measure."""
+    """Markdown: one row each, mean ± standard deviation of every score."""
     lines = [f"| | {' | '.join(HEADINGS.values())} |", "|---" * (len(HEADINGS) + 1) + "|"]
     for name, row in spreads(rows).items():
-        cells = [_number(spread, decimals=2 if measure.endswith("psnr") else 3, signed=signed)
-                 for measure, spread in row.items()]
+        cells = [_number(spread, decimals=2 if score.endswith("psnr") else 3, signed=signed)
+                 for score, spread in row.items()]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -53,7 +53,7 @@ class Cell:
 
 
 def lay_out(folder: Path, recipe: Recipe, variants: Mapping[str, Options], seeds: int) -> dict[str, list[Cell]]:
-    """The rows of the table, a cell a seed: the first variant's warm starts, then the variants.
+    """The rows of the table, one cell per seed: the first variant's warm starts, then the variants.
 
     Variants that read the same input share their warm starts.
     """
@@ -93,7 +93,7 @@ def make_plan(recipe: Recipe, variants: Mapping[str, Options], data: Mapping[str
 
     return {
         "data": dict(data), "decoder_sha256": file_sha256(decoder),
-        "examination": {**asdict(examination), "parser": file_sha256(examination.parser)},
+        "examination": {**asdict(examination), "segmenter": file_sha256(examination.segmenter)},
         "warm_start": options({**recipe.shared, **recipe.warm}),
         "images": options({**recipe.shared, **recipe.rendered}),
         "variants": {name: dict(values) for name, values in variants.items()},

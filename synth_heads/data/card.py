@@ -1,10 +1,9 @@
 """The card of a dataset: a page that lies beside the data and says what it is."""
 
+from datasets.layout import DEPTH_UNIT
 from synth_heads.data.record import Record, Settings, generator_version
 from synth_heads.generator.labels import LABEL_NAMES
 from synth_heads.generator.latent import EDIT_LIMIT, LATENT_DIM
-
-DEPTH_UNIT = 1 / 50_000   # world units per step of the depth images
 
 _VARIED = """- norms `varied`: every second head (or pair of heads) lies nearer to the mean head: its SHAPE entries
   and its COLOUR entries are each multiplied by a factor in [0, 1)

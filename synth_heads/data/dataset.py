@@ -20,7 +20,8 @@ from scipy.special import ndtr, ndtri
 
 from configs.data_configs import DATA_CONFIGS
 from datasets.celeba_parts import FULL_SET, HELD_OUT, VIS
-from synth_heads.data.card import DEPTH_UNIT, dataset_card
+from datasets.layout import DEPTH_FOLDER, DEPTH_UNIT
+from synth_heads.data.card import dataset_card
 from synth_heads.data.record import RECORD, VIEWS_A_HEAD, Record, Settings, read_record, save_record
 from synth_heads.generator.head import Head
 from synth_heads.generator.labels import LABEL_NAMES
@@ -31,7 +32,7 @@ from utils.files import atomic_path, make_folder, write_text
 from utils.parallel import process_map
 
 _CONFIG = DATA_CONFIGS["synthheads_seg_to_3dface"]
-IMAGES, PARTS, MASKS, DEPTHS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", _CONFIG.mask_folders[0], "depth"
+IMAGES, PARTS, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", _CONFIG.mask_folders[0]
 _IDS_A_FOLDER = 2000   # of the part images, as in CelebAMask-HQ
 _RECORD_SECONDS = 20   # between two records of how far a build has come
 _SPREAD_DEG = np.array([(17.0, 45.0), (9.0, 24.0)])  # yaw, pitch of the heads: standard deviation, limit
@@ -95,7 +96,7 @@ def build_dataset(out: Path, settings: Settings, workers: int,
         UserError: the folder cannot be written to, or holds a dataset made with other settings.
     """
     record = read_record(out / RECORD, settings)
-    for folder in (IMAGES, MASKS if settings.merged else PARTS, *([DEPTHS] if settings.depth else [])):
+    for folder in (IMAGES, MASKS if settings.merged else PARTS, *([DEPTH_FOLDER] if settings.depth else [])):
         make_folder(out / folder)
     before = record.heads
     jobs = [(out, settings, head) for head in range(before, settings.num_heads)]
@@ -152,7 +153,7 @@ def write_view(out: Path, identity: int, view: HeadView, settings: Settings) -> 
             part = np.where(view.labels == label, np.uint8(255), np.uint8(0))
             _save(part, folder / f"{identity:05d}_{LABEL_NAMES[label]}.png")
     if settings.depth:
-        _save(pack_depth(view.depth), out / DEPTHS / f"{identity}.png")
+        _save(pack_depth(view.depth), out / DEPTH_FOLDER / f"{identity}.png")
     _save(view.rgb, out / IMAGES / f"{identity}.jpg", quality=95, subsampling=0)
 
 

@@ -3,8 +3,8 @@
     bank = ViewBank.load(Path("data/SynthHeads"), "train")
     rays = bank.rays_at(0, bank.draw_pixels(0, 64, rng))    # of the first head
 
-The data set has `latents.npz` (z, ids and cameras) beside its images, as build_synth_heads.py writes it, and `depth/` if
-it was made with --depth. Images are 1.25 times as wide as the model's camera sees; only what it sees is kept.
+The data set has `latents.npz` (z, ids and cameras) beside its images, as build_synth_heads.py writes it, and `depth/`
+if it was made with --depth. Images are 1.25 times as wide as the model's camera sees; only what it sees is kept.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8, UInt16
 from PIL import Image
 
+from datasets.layout import DEPTH_FOLDER, DEPTH_UNIT
 from datasets.masks.lists import list_folder, list_names
 from datasets.poses import image_id
-from synth_heads.data.card import DEPTH_UNIT
 from synth_heads.data.edit_pairs import find_pairs
 from synth_heads.data.known_z import read_latents
 from synth_heads.data.record import VIEWS_A_HEAD
@@ -30,7 +30,7 @@ from synth_heads.generator.labels import LABEL_NAMES
 from synth_heads.generator.renderer import MARGIN
 from utils.errors import UserError
 
-IMAGES, DEPTHS, MASKS = "CelebA-HQ-img", "depth", "mask"
+IMAGES, MASKS = "CelebA-HQ-img", "mask"
 CANDIDATES = 16  # rays that are looked at to draw one evenly over labels
 
 
@@ -87,7 +87,7 @@ class ViewBank:
         names = list_names(root / f"{side}_paths.txt", root / MASKS, list_folder(root / MASKS))
         heads = np.unique([image_id(name) // VIEWS_A_HEAD for name in names])
         heads = heads[:limit] if limit else heads
-        with_depth = (root / DEPTHS).is_dir()
+        with_depth = (root / DEPTH_FOLDER).is_dir()
         first = _read(root / IMAGES / f"{ids[heads[0], 0]}.jpg", "RGB")
         inside = visible_part(first.shape[0])
         views, size = ids.shape[1], inside.stop - inside.start
@@ -101,7 +101,7 @@ class ViewBank:
                 rgb[index, view] = image[inside, inside]
                 labels[index, view] = _read_labels(root / MASKS / f"{identity}.png", first.shape[0])[inside, inside]
                 if depth is not None:
-                    distance = _read(root / DEPTHS / f"{identity}.png", None, first.shape[0])
+                    distance = _read(root / DEPTH_FOLDER / f"{identity}.png", None, first.shape[0])
                     depth[index, view] = distance[inside, inside]
             return index
 

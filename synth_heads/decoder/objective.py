@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from configs.data_configs import get_camera_preset
 from datasets.sample_stream import BatchShard, index_at
-from models.pigan.camera_presets import get_camera_preset
 from models.pigan.cameras import Camera
 from models.pigan.siren import FilmSiren
 from models.scene import Scene

@@ -29,8 +29,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.pigan.camera_presets import CameraPreset
-from models.pigan.cameras import camera_origins, camera_to_world
+from configs.data_configs import CameraPreset
+from models.pigan.cameras import world_rays
 from models.pigan.codes import Codes
 from models.pigan.integration import composite
 from models.pigan.siren import FILM_LAYERS, FilmSiren
@@ -126,17 +126,6 @@ def mixed_codes(siren: FilmSiren, z_shape: Float[Tensor, "batch zdim"], z_colour
     half = len(z_shape)
     return Codes(*(torch.where(from_shape, value[:half], value[half:])
                    for value in (codes.frequencies, codes.phase_shifts)))
-
-
-def world_rays(poses: Float[Tensor, "batch rays 2"], places: Float[Tensor, "batch rays 2"], fov_deg: float
-               ) -> tuple[Float[Tensor, "batch rays 3"], Float[Tensor, "batch rays 3"]]:
-    """Origins and unit directions of rays through places of images, each with a camera of its own."""
-    origins = camera_origins(*poses.reshape(-1, 2).unbind(-1))
-    edge = float(np.tan(np.radians(fov_deg) / 2))
-    local = F.normalize(torch.cat([places * edge, -torch.ones_like(places[..., :1])], -1), dim=-1)
-    axes = camera_to_world(origins)[:, :3, :3]
-    directions = (axes @ local.reshape(-1, 3, 1))[..., 0]
-    return origins.reshape(*places.shape[:2], 3), directions.reshape(*places.shape[:2], 3)
 
 
 class _AtSurface(NamedTuple):

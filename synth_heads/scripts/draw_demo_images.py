@@ -62,38 +62,27 @@ def main(argv: Sequence[str]) -> None:
 
 
 class Model:
-    """A model of faces with its way of reading masks."""
+    """A model of faces, and how it is shown."""
 
     def __init__(self, opts: argparse.Namespace) -> None:
-        from configs.label_spaces import LABEL_SPACES
-        from datasets.masks.maps import MaskTransform
-        from models.checkpoints import read_checkpoint
         from models.sem2nerf import Sem2NeRF
 
-        contents = read_checkpoint(opts.checkpoint_path)
-        values = contents["opts"]
-        self.space, self.opts = LABEL_SPACES["CelebAMask_HQ"], opts
-        self.merged, self.contour = bool(values.get("use_merged_labels")), bool(values.get("use_contour"))
-        self.transform = MaskTransform.from_opts(values)
-        self.net = Sem2NeRF.from_contents(contents, opts.checkpoint_path)
+        self.opts, self.net = opts, Sem2NeRF.from_checkpoint(opts.checkpoint_path)
 
     def read(self, path: Path) -> "np.ndarray":
         """The labels of a file."""
-        from datasets.masks.files import read_mask
-
-        return read_mask(path, self.space)
+        return self.net.input.labels(path)
 
     def coloured(self, mask: "np.ndarray") -> "np.ndarray":
         """A mask in its colours, framed as the model sees it."""
         from utils.images import colour_labels
 
-        return colour_labels(self.transform.at(self.opts.size).apply(mask), self.space.palette)
+        reader = self.net.input
+        return colour_labels(reader.transform.at(self.opts.size).apply(mask), reader.space.palette)
 
     def scene(self, mask: "np.ndarray", **style: Any) -> Any:
         """A mask's scene."""
-        from datasets.masks.maps import network_input
-
-        return self.net.scene(network_input(mask, self.space, self.merged, self.transform, self.contour), **style)
+        return self.net.scene(mask, **style)
 
     def view(self, mask: "np.ndarray", style: int | None = None, layers: Sequence[int] = ()) -> "np.ndarray":
         """The frontal view of a mask."""

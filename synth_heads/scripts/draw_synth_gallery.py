@@ -60,7 +60,7 @@ def all_sides() -> "np.ndarray":
 
 
 def edited_samples() -> "np.ndarray":
-    """The mask samples: image and mask, then each edit's mask and image; two pairs a row."""
+    """The mask samples: image and mask, then each edit's mask and image; two pairs per row."""
     from configs.data_configs import DATA_CONFIGS
     from synth_heads.data.samples import SAMPLES, sample_view
     from utils.images import colour_labels

@@ -1,9 +1,9 @@
-"""What does each part of region-aware learning do? Trains every variant of synth_heads/configs/ablations/ with several seeds on
-computer-made heads, examines them on heads that no training saw, and writes one table.
+"""What does each part of region-aware learning do? Trains every variant of synth_heads/configs/ablations/ with several
+seeds on computer-made heads, examines them on heads that no training saw, and writes one table.
 
     python synth_heads/scripts/run_ablations.py --exp_dir out/ablations --workers 2
-    python synth_heads/scripts/run_ablations.py --exp_dir out/smoke --seeds 2 --num_heads 4 --warm_steps 4 --max_steps 4 \
-        --test_heads 1 --size 32                                      # the whole chain, tiny
+    python synth_heads/scripts/run_ablations.py --exp_dir out/smoke --seeds 2 --num_heads 4 --warm_steps 4 \
+        --max_steps 4 --test_heads 1 --size 32                        # the whole chain, tiny
 
 Run the same command again after an interruption: what is finished is kept, a training goes on where it was. More
 --seeds or another file in --configs add to what is there. Each training is one of train_encoder.py, on one core.
@@ -34,14 +34,15 @@ if TYPE_CHECKING:
     from synth_heads.ablations.plan import Cell
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAN, RESULTS, TABLE = "plan.json", "results.json", "table.md"
+PLAN, RESULTS, TABLE, HEADS = "plan.json", "results.json", "table.md", "test_heads"
 DATA = ("--views", "2", "--size", "128", "--mask_size", "512", "--merged", "--palette", "fixed", "--seed", "5")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="run_ablations.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--exp_dir", type=Path, default=Path("out/ablations"), help="folder for everything")
-    parser.add_argument("--configs", type=Path, default=ROOT / "synth_heads/configs/ablations", help="base.yaml and the variants")
+    parser.add_argument("--configs", type=Path, default=ROOT / "synth_heads/configs/ablations",
+                        help="base.yaml and the variants")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="of them, the baseline first; default: all")
     parser.add_argument("--seeds", type=positive, default=3, help="trainings of each variant: seeds 0, 1, ...")
     parser.add_argument("--pigan_weights", type=Path, default=ROOT / DEMO_CHECKPOINT,
@@ -52,7 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--test_heads", type=positive, default=12, help="heads of the examination")
     parser.add_argument("--test_seed", type=natural, default=1001, help="of these heads")
     parser.add_argument("--size", type=positive, default=64, help="pixels of the views in the examination")
-    parser.add_argument("--parser_weights", type=Path, help="of the face parser; default: the bundled one")
+    parser.add_argument("--segmenter_weights", type=Path, help="of the face segmenter; default: the bundled one")
+    parser.add_argument("--parser_weights", dest="segmenter_weights", type=Path, default=argparse.SUPPRESS,
+                        help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="trainings at a time")
     add_flag(parser, "--debug", "show tracebacks of errors")
     return parser
@@ -64,12 +67,12 @@ def main(argv: Sequence[str]) -> None:
     recipe, variants = read_ablation(opts.configs)
     variants = choose(variants, opts.variants)
 
-    from evaluation.face_segmentation.registry import find_weights
+    from evaluation.face_segmentation.registry import find_segmenter
     from synth_heads.ablations.figures import Examination
     from synth_heads.ablations.plan import agree_with_plan, decoder_sizes, lay_out, make_plan
 
     examination = Examination(opts.test_heads, opts.test_seed, opts.size,
-                              find_weights("synthheads", opts.parser_weights))
+                              find_segmenter("synthheads", opts.segmenter_weights))
     data = opts.exp_dir / "data"
     recipe = recipe.with_steps(opts.warm_steps, opts.max_steps).with_shared(
         {"data_root": str(data), "pigan_weights": str(opts.pigan_weights), **decoder_sizes(opts.pigan_weights)})
@@ -78,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
     plan = agree_with_plan(opts.exp_dir / PLAN, make_plan(recipe, variants, made_of, opts.pigan_weights, examination))
     build_data(data, opts)
     rows = lay_out(opts.exp_dir, recipe, variants, opts.seeds)
-    train_and_examine(rows, examination, opts.workers)
+    train_and_examine(rows, examination, opts.exp_dir / HEADS, opts.workers)
     write_results(opts.exp_dir, plan, {name: [cell.read_figures() for cell in cells] for name, cells in rows.items()},
                   next(iter(variants)))
 
@@ -90,12 +93,13 @@ def build_data(root: Path, opts: argparse.Namespace) -> None:
     build(["--out", str(root), "--num_heads", str(opts.num_heads), "--workers", str(opts.workers), *DATA])
 
 
-def train_and_examine(rows: Mapping[str, Sequence["Cell"]], examination: "Examination", workers: int) -> None:
+def train_and_examine(rows: Mapping[str, Sequence["Cell"]], examination: "Examination", heads: Path, workers: int
+                      ) -> None:
     """Whatever is missing; each warm start once, before the trainings that begin with it."""
     unfinished = [cell for cells in rows.values() for cell in cells if not cell.figures.exists()]
     starts = {cell.start.folder: cell.start for cell in unfinished if cell.start and not cell.model.exists()}
     _work(_train, [cell for cell in starts.values() if not cell.model.exists()], workers, "warm starts")
-    _work(functools.partial(_finish, examination), unfinished, workers, "trainings")
+    _work(functools.partial(_finish, examination, heads), unfinished, workers, "trainings")
 
 
 def _work(function: Callable[["Cell"], None], cells: Sequence["Cell"], workers: int, what: str) -> None:
@@ -130,18 +134,18 @@ def _train(cell: "Cell") -> None:
         raise UserError(f"{cell.folder}: this training was stopped; run the same command again, it goes on")
 
 
-def _finish(examination: "Examination", cell: "Cell") -> None:
+def _finish(examination: "Examination", heads: Path, cell: "Cell") -> None:
     """Train if that is still to do, examine, write the figures; in another process."""
     from synth_heads.ablations.figures import examine
 
     if not cell.model.exists():
         _train(cell)
-    write_text(cell.figures, json.dumps(examine(cell.model, examination), indent=2) + "\n")
+    write_text(cell.figures, json.dumps(examine(cell.model, examination, heads), indent=2) + "\n")
 
 
 def write_results(folder: Path, plan: Mapping[str, Any], rows: Mapping[str, Sequence[Mapping[str, float]]],
                   baseline: str) -> None:
-    """results.json holds everything, table.md the measures of `synth_heads.ablations.figures`."""
+    """results.json holds everything, table.md the scores of `synth_heads.ablations.figures`."""
     from synth_heads.ablations.figures import report
 
     text = report(rows, baseline)

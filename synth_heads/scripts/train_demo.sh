@@ -69,10 +69,10 @@ step "encoder: images" synth_heads/scripts/train_encoder.py --exp_dir "$out/enco
     --edit_lambda 0.5 --l2_lambda 1 --dis_lambda 0.02 --train_rand_pose_prob 0.15 --ray_min_scale 0.25 --learning_rate 3e-4
 
 # 4. the parser that judges the images
-step "parser" synth_heads/scripts/train_segmenter.py --exp_dir "$out/parser" --data_root "$out/free" "${parser[@]}"
+step "segmenter" synth_heads/scripts/train_segmenter.py --exp_dir "$out/segmenter" --data_root "$out/free" "${parser[@]}"
 
 # 5. the file that is shipped, and its examination on heads that no training saw
 step "release" scripts/convert_checkpoint.py "$out/encoder_images/checkpoints/best_model.pt" "$out/sem2nerf_demo.pt" \
     --release --overwrite
 step "examination" synth_heads/scripts/eval_demo.py --checkpoint_path "$out/sem2nerf_demo.pt" "${examined[@]}" \
-    --parser_weights "$out/parser/parser.pt" --json "$out/figures.json" --sheet "$out/sheet.png"
+    --segmenter_weights "$out/segmenter/segmenter.pt" --json "$out/figures.json" --sheet "$out/sheet.png"

@@ -1,12 +1,12 @@
-"""Train the small face parser that evaluation uses: images in, labels out.
+"""Train the small face segmenter that evaluation uses: images in, labels out.
 
     python synth_heads/scripts/build_synth_heads.py --num_heads 2000 --views 3 --size 160 --mask_size 512 --merged
-    python synth_heads/scripts/train_segmenter.py --exp_dir out/parser
-    python synth_heads/scripts/train_segmenter.py --data_root /tmp/heads --exp_dir /tmp/parser --steps 3 --batch_size 2    # a look
+    python synth_heads/scripts/train_segmenter.py --exp_dir out/segmenter
+    python synth_heads/scripts/train_segmenter.py --data_root /tmp/heads --exp_dir /tmp/net --steps 3 --batch_size 2
 
 Run the same command again after an interruption: it goes on from its last checkpoint and ends the same; with other
 --steps it goes on, too, and the learning rate falls towards the new end. The data set is read into memory.
-<exp_dir>/parser.pt is the result, log.txt says how it went; the score is that of the data set's test list, which
+<exp_dir>/segmenter.pt is the result, log.txt says how it went; the score is that of the data set's test list, which
 training does not see.
 """
 
@@ -28,9 +28,9 @@ from utils.files import make_folder
 
 if TYPE_CHECKING:
     from datasets.training_set import ImagesDataset3D
-    from synth_heads.segmentation.trainer import ParserTrainer
+    from synth_heads.segmentation.trainer import SegmenterTrainer
 
-CHECKPOINT, RESULT, LOG = "run.pt", "parser.pt", "log.txt"
+CHECKPOINT, RESULT, LOG = "run.pt", "segmenter.pt", "log.txt"
 SOFT = 1.5          # pixels: standard deviation of the blur that stands for soft generated images
 
 
@@ -39,12 +39,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_root", type=Path, default=DATA_CONFIGS["synthheads_seg_to_3dface"].data_root,
                         help="photographs and masks in the layout of CelebAMask-HQ")
     parser.add_argument("--dataset_type", default="synthheads_seg_to_3dface", help="its label table and framing")
-    parser.add_argument("--exp_dir", type=Path, default=Path("out/parser"), help="for checkpoint, log and result")
-    parser.add_argument("--size", type=positive, default=128, help="pixels a side of what the parser reads, 16 n")
+    parser.add_argument("--exp_dir", type=Path, default=Path("out/segmenter"), help="for checkpoint, log and result")
+    parser.add_argument("--size", type=positive, default=128,
+                        help="pixels along each side of what the network reads; a multiple of 16")
     parser.add_argument("--image_load_size", type=positive, default=320, help="images are resized to this ...")
     parser.add_argument("--image_crop_size", type=positive, default=256, help="... and cropped to this centre")
     parser.add_argument("--steps", type=positive, default=1500, help="optimiser steps")
-    parser.add_argument("--batch_size", type=positive, default=16, help="images a step")
+    parser.add_argument("--batch_size", type=positive, default=16, help="images per step")
     parser.add_argument("--learning_rate", type=float, default=3e-3, help="highest rate of AdamW; it falls as a cosine")
     parser.add_argument("--seed", type=natural, default=0, help="of weights, order and augmentation")
     parser.add_argument("--save_interval", type=positive, default=100, help="steps between checkpoints, log lines")
@@ -60,19 +61,19 @@ def main(argv: Sequence[str]) -> None:
     if opts.size % 16:
         raise UserError(f"--size {opts.size}: give a multiple of 16")
 
-    from evaluation.face_segmentation.small_network import ParserConfig
-    from synth_heads.segmentation.trainer import ParserTrainer, TrainSettings, read_all, read_run, score
+    from evaluation.face_segmentation.small_network import SegmenterConfig
+    from synth_heads.segmentation.trainer import SegmenterTrainer, TrainSettings, read_all, read_run, score
     from utils.device import pick_device
 
     sets = find_sets(opts)
     classes = len(sets["train"].label_space)
     settings = TrainSettings(opts.steps, opts.batch_size, opts.learning_rate, seed=opts.seed,
-                             parser=ParserConfig(classes, opts.size))
+                             network=SegmenterConfig(classes, opts.size))
     earlier = read_run(make_folder(opts.exp_dir) / CHECKPOINT, settings)
     data = {name: read_all(part, lambda numbers, name=name: _bar(numbers, f"reading {name}"))
             for name, part in sets.items()}
-    trainer = ParserTrainer(settings, data["train"], earlier, pick_device(opts.device))
-    say(opts, f"{len(data['train'])} images to train on, from step {trainer.step} to {opts.steps}")
+    trainer = SegmenterTrainer(settings, data["train"], earlier, pick_device(opts.device))
+    log(opts, f"{len(data['train'])} images to train on, from step {trainer.step} to {opts.steps}")
     train(trainer, data["val"], opts)
 
     from synth_heads.segmentation.augmentation import blur
@@ -87,12 +88,12 @@ def main(argv: Sequence[str]) -> None:
                  "test": {"images": len(data["test"]), "miou": sharp.miou, "pixel_accuracy": sharp.pixel_accuracy,
                           "iou": dict(zip(names, sharp.iou, strict=True)), "miou_blurred": soft.miou}}
         trainer.net.save(opts.exp_dir / RESULT, **facts)
-    say(opts, json.dumps(facts["test"]))
-    say(opts, f"test list: mIoU {sharp.miou:.4f}, pixel accuracy {sharp.pixel_accuracy:.4f}, blurred by {SOFT} px mIoU "
+    log(opts, json.dumps(facts["test"]))
+    log(opts, f"test list: mIoU {sharp.miou:.4f}, pixel accuracy {sharp.pixel_accuracy:.4f}, blurred by {SOFT} px mIoU "
               f"{soft.miou:.4f}; wrote {opts.exp_dir / RESULT}")
 
 
-def train(trainer: "ParserTrainer", held_out: Any, opts: argparse.Namespace) -> None:
+def train(trainer: "SegmenterTrainer", held_out: Any, opts: argparse.Namespace) -> None:
     """Run the remaining steps, with checkpoints and log lines."""
     from models.checkpoints import save_checkpoint
 
@@ -101,11 +102,11 @@ def train(trainer: "ParserTrainer", held_out: Any, opts: argparse.Namespace) -> 
         losses.append(trainer.train_step())
         if step % opts.save_interval == 0 or step == opts.steps:
             save_checkpoint(opts.exp_dir / CHECKPOINT, trainer.contents())
-            say(opts, f"step {step}: loss {sum(losses) / len(losses):.4f}, {time.perf_counter() - begun:.0f} s")
+            log(opts, f"step {step}: loss {sum(losses) / len(losses):.4f}, {time.perf_counter() - begun:.0f} s")
             losses.clear()
         if step % opts.val_interval == 0:
             result = trainer.score(held_out)
-            say(opts, f"step {step}: validation mIoU {result.miou:.4f}, pixel accuracy {result.pixel_accuracy:.4f}")
+            log(opts, f"step {step}: validation mIoU {result.miou:.4f}, pixel accuracy {result.pixel_accuracy:.4f}")
 
 
 def find_sets(opts: argparse.Namespace) -> "dict[str, ImagesDataset3D]":
@@ -132,7 +133,7 @@ def find_sets(opts: argparse.Namespace) -> "dict[str, ImagesDataset3D]":
     return {name: ImagesDataset3D(opts.data_root, config, paths, options) for name, paths in masks.items()}
 
 
-def say(opts: argparse.Namespace, line: str) -> None:
+def log(opts: argparse.Namespace, line: str) -> None:
     """To the terminal and to the log."""
     print(line, flush=True)
     with (opts.exp_dir / LOG).open("a", encoding="utf-8") as file:

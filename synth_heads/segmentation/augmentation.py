@@ -1,4 +1,4 @@
-"""Random changes to images and their labels, so that a parser trained on sharp renderings also reads soft ones.
+"""Random changes to images and their labels, so that a segmenter trained on sharp renderings also reads soft ones.
 
 Images are RGB in [-1, 1]; every random number comes from the generator that is passed in (a CPU generator).
 """

@@ -1,4 +1,4 @@
-"""Training of the small face parser. Everything is a function of the settings and the step: a run that was stopped
+"""Training of the small face segmenter. Everything is a function of the settings and the step: a run that was stopped
 goes on as if nothing had happened.
 """
 
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from datasets.training_set import ImagesDataset3D
-from evaluation.face_segmentation.small_network import FaceParser, ParserConfig
+from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from evaluation.metrics.segmentation import SegmentationScore, confusion_matrix, segmentation_score
 from models.checkpoints import read_file
 from synth_heads.segmentation.augmentation import Augmentation, augment
@@ -25,7 +25,7 @@ from utils.errors import UserError
 from utils.images import from_bytes
 
 RUN_FORMAT = "sem2nerf_parser_run"
-PARSE_BATCH = 32
+SEGMENT_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrainSettings:
     warmup: int = 50
     ema: float = 0.995
     seed: int = 0
-    parser: ParserConfig = field(default_factory=ParserConfig)
+    network: SegmenterConfig = field(default_factory=SegmenterConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -55,7 +55,7 @@ class LabelledImages:
 
 def read_all(dataset: ImagesDataset3D, track: Callable[[Iterable[int]], Iterable[int]] = lambda numbers: numbers,
              ) -> LabelledImages:
-    """Read a data set into memory (64 kB a image of 128 pixels)."""
+    """Read a data set into memory (64 kB per image of 128 pixels)."""
     count, first = len(dataset), dataset[0]
     images = torch.empty(count, *first["image"].shape, dtype=torch.uint8)
     labels = torch.empty(count, *first["label"].shape, dtype=torch.uint8)
@@ -65,7 +65,7 @@ def read_all(dataset: ImagesDataset3D, track: Callable[[Iterable[int]], Iterable
     return LabelledImages(images, labels)
 
 
-def parsing_loss(logits: Float[Tensor, "batch classes size size"], labels: UInt8[Tensor, "batch size size"],
+def segmentation_loss(logits: Float[Tensor, "batch classes size size"], labels: UInt8[Tensor, "batch size size"],
                  ) -> Float[Tensor, ""]:
     """Cross-entropy + 1 - mean soft IoU of the classes in the batch (small parts count as much as large ones)."""
     target = labels.long()
@@ -79,7 +79,7 @@ def parsing_loss(logits: Float[Tensor, "batch classes size size"], labels: UInt8
 
 
 def read_run(path: Path, settings: TrainSettings) -> dict[str, Any]:
-    """The checkpoint to go on from, for `ParserTrainer`; empty if there is none yet.
+    """The checkpoint to go on from, for `SegmenterTrainer`; empty if there is none yet.
 
     Raises:
         UserError: it is of a run with other settings (but for the number of steps).
@@ -94,7 +94,7 @@ def read_run(path: Path, settings: TrainSettings) -> dict[str, Any]:
     return contents
 
 
-class ParserTrainer:
+class SegmenterTrainer:
     """
     Args:
         settings: of the run.
@@ -108,7 +108,7 @@ class ParserTrainer:
         self.settings, self.data, self.device = settings, data, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.net = FaceParser(settings.parser).to(device, memory_format=torch.channels_last)
+            self.net = SmallFaceSegmenter(settings.network).to(device, memory_format=torch.channels_last)
         self.optimizer = build_optimizer("adamw", self.net.parameters(), settings.learning_rate)
         self.average = WeightAverage(self.net, settings.ema)
         self.step = 0
@@ -128,7 +128,7 @@ class ParserTrainer:
                                    self.settings.augmentation, generator)
         self.net.train()
         images = images.to(self.device, memory_format=torch.channels_last)
-        loss = parsing_loss(self.net(images), labels.to(self.device))
+        loss = segmentation_loss(self.net(images), labels.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -159,15 +159,15 @@ class ParserTrainer:
                 "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), "average": average}
 
 
-def score(net: FaceParser, held_out: LabelledImages, changed: Callable[[Tensor], Tensor] = lambda images: images,
-          ) -> SegmentationScore:
-    """How well a parser reads images, after `changed` (a blur, say) has been done to them."""
+def score(net: SmallFaceSegmenter, held_out: LabelledImages,
+          changed: Callable[[Tensor], Tensor] = lambda images: images) -> SegmentationScore:
+    """How well a segmenter reads images, after `changed` (a blur, say) has been done to them."""
     net.eval()
     classes, device = net.config.classes, next(net.parameters()).device
     counts = torch.zeros(classes, classes, dtype=torch.long)
-    for start in range(0, len(held_out), PARSE_BATCH):
-        part = slice(start, start + PARSE_BATCH)
-        labels = net.parse(changed(from_bytes(held_out.images[part])).to(device)).cpu()
+    for start in range(0, len(held_out), SEGMENT_BATCH):
+        part = slice(start, start + SEGMENT_BATCH)
+        labels = net.segment(changed(from_bytes(held_out.images[part])).to(device)).cpu()
         counts += confusion_matrix(labels, held_out.labels[part], classes)
     return segmentation_score(counts)
 

@@ -16,8 +16,8 @@ from PIL import Image
 from configs.data_configs import data_config
 from datasets.celeba_parts import PART_LABELS
 from datasets.inference_set import InferenceDataset
+from datasets.layout import DEPTH_UNIT
 from datasets.poses import find_pose_file, read_poses
-from synth_heads.data.card import DEPTH_UNIT
 from synth_heads.data.dataset import (
     build_dataset,
     camera_angles,
@@ -185,9 +185,9 @@ def test_the_dataset_type_reads_it(built, masks):
     for name in (CONFIG.pose_file, "val_paths.txt"):
         (masks.parent / name).write_bytes((built / name).read_bytes())
     data = InferenceDataset(masks, CONFIG, use_original_pose=True, paths_list=masks.parent / "val_paths.txt")
-    assert [item["name"] for item in data] == ["300", "301"]
+    assert [item.name for item in data] == ["300", "301"]
     camera = camera_angles(draw_head(SETTINGS, 3)[1])
-    assert data[1]["pose"] == pytest.approx(tuple(camera[1]))
+    assert data[1].pose == pytest.approx(tuple(camera[1]))
 
 
 def test_the_card_counts_what_is_there(built, masks):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.pigan.camera_presets import get_camera_preset
+from configs.data_configs import get_camera_preset
 from models.pigan.siren import FilmSiren
 from synth_heads.data.dataset import build_dataset, draw_head, split_heads
 from synth_heads.data.record import Settings

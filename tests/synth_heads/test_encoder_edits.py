@@ -14,7 +14,7 @@ from configs.data_configs import DATA_CONFIGS
 from datasets.masks.maps import MaskTransform
 from datasets.sample_stream import BatchShard
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
-from models.pigan.render import RayNoise
+from models.pigan.sampling import RayNoise
 from synth_heads.data.edit_pairs import PairStream, find_pairs, pairs_of
 from synth_heads.losses.known_z import EditLoss, KnownZLoss
 from training.step import Batch, LossWeights, PatchGenerator, Rendering, StepNoise, TrainStep

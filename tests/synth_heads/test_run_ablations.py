@@ -9,7 +9,7 @@ import yaml
 from conftest import ROOT
 from tiny_training import make_decoder
 
-from evaluation.face_segmentation.small_network import FaceParser, ParserConfig
+from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from options.train_options import build_parser, check
 from synth_heads.ablations.figures import HEADINGS, START, Examination, Spread, differences, report, table
 from synth_heads.ablations.options import arguments, choose, read_ablation
@@ -91,7 +91,7 @@ def test_differences_are_taken_seed_by_seed():
     rows = {"full": [figures(0.5), figures(0.7)], "without_patches": [figures(0.4), figures(0.5)]}
     compared = differences(rows, "full")
     assert list(compared) == ["without_patches"]
-    assert [seed["own_miou"] for seed in compared["without_patches"]] == pytest.approx([-0.1, -0.2])
+    assert [seed["miou"] for seed in compared["without_patches"]] == pytest.approx([-0.1, -0.2])
 
 
 def test_table_by_hand():
@@ -131,9 +131,9 @@ def test_warm_starts_are_shared(tmp_path):
 
 def test_a_folder_keeps_to_its_plan(tmp_path):
     recipe, variants = read_ablation(CONFIGS)
-    for name in ("decoder", "parser"):
+    for name in ("decoder", "segmenter"):
         (tmp_path / name).write_text(name)
-    examination = Examination(4, 1001, 32, tmp_path / "parser")
+    examination = Examination(4, 1001, 32, tmp_path / "segmenter")
 
     def agree(names, recipe=recipe):
         chosen = {name: variants[name] for name in names}
@@ -170,7 +170,7 @@ def command(tmp_path, monkeypatch):
     """Two variants, two seeds, one step each."""
     monkeypatch.chdir(ROOT)
     torch.manual_seed(0)
-    FaceParser(ParserConfig(size=32, widths=(4, 4, 4, 4))).save(tmp_path / "parser.pt")
+    SmallFaceSegmenter(SegmenterConfig(size=32, widths=(4, 4, 4, 4))).save(tmp_path / "segmenter.pt")
     configs = tmp_path / "configs"
     configs.mkdir()
     for name in ("base", "full", "without_contours"):
@@ -183,8 +183,8 @@ def command(tmp_path, monkeypatch):
         (configs / f"{name}.yaml").write_text(yaml.safe_dump(content))
     decoder = make_decoder(tmp_path / "decoder.pth", 8, LATENT_DIM)
     return ["--exp_dir", str(tmp_path / "out"), "--configs", str(configs), "--pigan_weights", str(decoder),
-            "--parser_weights", str(tmp_path / "parser.pt"), "--seeds", "2", "--num_heads", "3", "--warm_steps", "1",
-            "--max_steps", "1", "--test_heads", "2", "--size", "16", "--workers", "1"]
+            "--segmenter_weights", str(tmp_path / "segmenter.pt"), "--seeds", "2", "--num_heads", "3",
+            "--warm_steps", "1", "--max_steps", "1", "--test_heads", "2", "--size", "16", "--workers", "1"]
 
 
 @pytest.mark.slow
@@ -212,7 +212,7 @@ def test_from_nothing_to_a_table(command, tmp_path, capsys):
     (out / "without_contours_seed1/figures.json").unlink()
     consoles = {path: path.read_text() for path in out.glob("*/console.txt")}
     run_ablations.main(command)
-    assert json.loads((out / "results.json").read_text())["figures"]["full"][0]["own_miou"] == 7
+    assert json.loads((out / "results.json").read_text())["figures"]["full"][0]["miou"] == 7
     again = json.loads((out / "without_contours_seed1/figures.json").read_text())
     assert again == results["figures"]["without_contours"][1]
     assert {path: path.read_text() for path in out.glob("*/console.txt")} == consoles, "nothing was trained twice"
@@ -222,6 +222,6 @@ def test_stops_before_it_writes(command, tmp_path):
     bad = make_decoder(tmp_path / "bad.pth", 8, 4)
     with pytest.raises(UserError, match="z has length 4"):
         run_ablations.main([*command, "--pigan_weights", str(bad)])
-    with pytest.raises(UserError, match=r"--parser_weights .*none: there is no such file"):
-        run_ablations.main([*command, "--parser_weights", str(tmp_path / "none")])
+    with pytest.raises(UserError, match=r"--segmenter_weights .*none: there is no such file"):
+        run_ablations.main([*command, "--segmenter_weights", str(tmp_path / "none")])
     assert not (tmp_path / "out").exists()

@@ -10,13 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from configs.data_configs import data_config
+from configs.data_configs import data_config, get_camera_preset
 from configs.label_spaces import LABEL_SPACES
+from datasets.layout import DEPTH_UNIT
 from datasets.masks.maps import MaskTransform
 from datasets.poses import read_poses
-from models.pigan.camera_presets import get_camera_preset
 from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_world
-from synth_heads.data.card import DEPTH_UNIT
 from synth_heads.data.dataset import build_dataset
 from synth_heads.data.record import Settings
 from synth_heads.generator import Head, mirror_latent, render

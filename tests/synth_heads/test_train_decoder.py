@@ -12,12 +12,12 @@ import torch
 from decoder_runs import assert_same_run, assert_same_way, contents, resume_from_milestone
 from launching import train_together
 
-from models.pigan.camera_presets import get_camera_preset
-from models.pigan.cameras import camera_origins, camera_to_world
+from configs.data_configs import get_camera_preset
+from datasets.layout import DEPTH_UNIT
+from models.pigan.cameras import camera_origins, camera_to_world, world_rays
 from models.pigan.siren import FilmSiren
 from options.train_options import parse as parse_train3d
 from scripts.train_pigan import main as train_pigan
-from synth_heads.data.card import DEPTH_UNIT
 from synth_heads.data.dataset import build_dataset
 from synth_heads.data.record import Settings
 from synth_heads.data.view_bank import ViewBank
@@ -31,7 +31,6 @@ from synth_heads.decoder.reconstruction import (
     ReconstructionSettings,
     draw_batch,
     mixed_codes,
-    world_rays,
 )
 from synth_heads.scripts.train_decoder import main
 from training import build

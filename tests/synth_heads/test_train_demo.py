@@ -16,7 +16,7 @@ def test_the_chain_ends_with_a_model_and_its_figures(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert Sem2NeRF.from_checkpoint(tmp_path / "sem2nerf_demo.pt").config.encoder_predicts_z
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert figures["num_heads"] == 2
+    assert figures["protocol"]["images"] == 2
     assert len(figures["goals_met"]) == 13
     again = child_processes.run(["bash", script, "--smoke", tmp_path], timeout=290)
     assert again.returncode == 0, again.stderr[-2000:]

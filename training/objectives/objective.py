@@ -68,6 +68,11 @@ class Objective:
         """The decoder's mean FiLM codes, with the weights that `model` has now."""
         raise NotImplementedError
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Further plain entries of a checkpoint."""
+        return {}
+
     def restore(self, contents: Mapping[str, Any]) -> None:
         """Take over weights and optimisers of a checkpoint of the run.
 

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from configs.data_configs import get_camera_preset
 from datasets.image_folder import ImageFolder
 from datasets.sample_stream import BatchShard, index_at
 from evaluation.metrics.frechet import FEATURES, Gaussian, frechet_distance, gaussian_of, simple_features
 from models.discriminators.progressive_discriminator import ProgressiveDiscriminator
-from models.pigan.camera_presets import get_camera_preset
 from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.siren import FilmSiren
 from models.scene import Scene

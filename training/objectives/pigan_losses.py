@@ -20,11 +20,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from configs.data_configs import CameraPreset
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
 from models.discriminators.progressive_discriminator import ProgressiveDiscriminator
-from models.pigan.camera_presets import CameraPreset
-from models.pigan.cameras import FRONTAL, camera_origins, camera_to_world, pixel_directions, rotate
-from models.pigan.render import RayNoise, render_rays
+from models.pigan.cameras import FRONTAL, pose_rays
+from models.pigan.fast.render import render_rays
+from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
 from training.pigan_schedule import PoseDistribution
 from training.step import Losses
@@ -58,8 +59,7 @@ def render_fakes(siren: FilmSiren, draws: FakeDraws, size: int, preset: CameraPr
     first one saw something."""
     device = siren.final_layer.weight.device
     z, poses, *noise = (value.to(device, non_blocking=True) for value in (draws.z, draws.poses, *draws.noise))
-    origins = camera_origins(poses[:, 0], poses[:, 1])
-    directions = rotate(pixel_directions(size, preset.fov_deg).to(device), camera_to_world(origins))
+    origins, directions = pose_rays(poses, size, preset.fov_deg)
     rgb = render_rays(siren, siren.mapping_network(z), origins, directions, near=preset.ray_start,
                       far=preset.ray_end, samples=draws.noise.perturbation.shape[-1], hierarchical=True,
                       lock_view_dependence=False, last_back=preset.last_back, clamp=preset.clamp_mode,

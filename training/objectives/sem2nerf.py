@@ -85,7 +85,7 @@ class Sem2NeRFObjective(Objective):
         if opts.compile:
             self.net.encoder.compile()
         generator = PatchGenerator(self.net, build.rendering(opts), amp=opts.amp == "bf16")
-        self.noise_config = build.noise_config(opts, generator.drop_paths.count)
+        self.noise_config = build.noise_config(opts, self.net.encoder.drop_path_layers)
         static = opts.grad_accum == 1  # DDP cannot both accumulate and rely on a static graph
         loss = None if self.discriminator is None else DiscriminatorLoss(self.discriminator)
         return TrainStep(
@@ -104,6 +104,10 @@ class Sem2NeRFObjective(Objective):
         for scheduler in self._schedulers:
             if scheduler is not None:
                 scheduler.step_update(step)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"input": self.net.input.to_dict()}
 
     def mean_code(self) -> Codes:
         return self.net.latent_avg
@@ -190,7 +194,7 @@ class Sem2NeRFObjective(Objective):
         rows = []
         for index in range(min(PANEL_ROWS, len(batch.images))):
             photograph = photo_image(batch.images[index])
-            rows.append([mask_image(loaded["label"][index], self.data.train.label_space),
+            rows.append([mask_image(loaded["label"][index], self.data.train.label_space.palette),
                          with_frame(photograph, noise.grid[index]) if self.opts.patch_train else photograph,
                          photo_image(generated.target[index]), photo_image(generated.rendered[index])])
         return panel(captions, rows, side=192)

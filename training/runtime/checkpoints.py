@@ -1,11 +1,11 @@
 """The checkpoint files of a run, and which of them to go on from.
 
-    checkpoints/latest_model.pt     updated every `latest_interval` steps, and when the run is told to stop
-    checkpoints/previous_model.pt   the one before it, in case the newest is damaged
+    checkpoints/latest_model.pt     written every `latest_interval` steps, and when the run is told to stop
+    checkpoints/previous_model.pt   the latest one before that, in case the newest is damaged
     checkpoints/iteration_N.pt      kept every `save_interval` steps
-    checkpoints/best_model.pt       of the lowest validation loss
+    checkpoints/best_model.pt       that of the lowest validation loss
 
-Each is whole at any moment: a file is written beside the old one and then takes its name.
+Each file is whole at any moment: a new one is written beside the old one and then takes its name.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ LATEST, PREVIOUS, BEST = "latest_model.pt", "previous_model.pt", "best_model.pt"
 
 
 class CheckpointFolder:
-    """`<exp_dir>/checkpoints`.
+    """`<exp_dir>/checkpoints`: writes a run's checkpoints, and finds the one to continue from.
 
     Args:
+        folder: need not exist yet.
         keep: how many iteration_N.pt to keep; 0: all.
     """
 
@@ -42,7 +43,7 @@ class CheckpointFolder:
         return [path for _, path in sorted(numbered, reverse=True)]
 
     def candidates(self) -> list[Path]:
-        """Files to go on from, newest first."""
+        """Files to continue from, newest first."""
         return [path for path in (self.folder / LATEST, self.folder / PREVIOUS) if path.exists()] + self.iterations()
 
     def save(self, contents: Mapping[str, Any], milestone: bool = False) -> Path:
@@ -62,10 +63,16 @@ class CheckpointFolder:
         return latest
 
     def save_best(self, contents: Mapping[str, Any]) -> None:
+        """Write best_model.pt.
+
+        Raises:
+            UserError: as `save`.
+        """
         save_checkpoint(self.folder / BEST, contents)
 
     def load_newest(self) -> tuple[dict[str, Any], Path, list[str]] | None:
-        """The newest file that is whole, its path, and one line for each that is not; None where there are no files.
+        """The newest whole checkpoint, its file, and one line for each newer file that cannot be read; None where there
+        are no files.
 
         Raises:
             UserError: there are files, and all are damaged.

@@ -1,4 +1,4 @@
-"""What a run tells: console lines, a progress bar, TensorBoard curves, images; all from the main process."""
+"""The records of a run: console lines, a progress bar, TensorBoard curves and images, all from the main process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from utils.files import atomic_path
 
 
 class RunLog:
-    """
+    """Writes what happens in a run to the console and to files.
+
     Args:
-        exp_dir: logs go to `logs/` in it, for TensorBoard, and images to `logs/images/`.
-        step, max_steps: where the run stands, and where it ends.
-        active: False for all but the main process.
-        progress: show the bar even if the output is no terminal.
+        exp_dir: TensorBoard's files go to `logs/` in it, images to `logs/images/`.
+        step: the number of steps that are done; later entries in `logs/` are of a run that was not finished, and go.
+        max_steps: the number of the last step.
+        active: whether to write at all; False for all but the main process.
+        progress: show the progress bar even if the output is not a terminal.
     """
 
     def __init__(self, exp_dir: Path, step: int, max_steps: int, *, active: bool, progress: bool) -> None:
@@ -45,20 +47,21 @@ class RunLog:
             tqdm.write(text) if self._bar is not None else print(text, flush=True)
 
     def advance(self) -> None:
-        """One step done."""
+        """Count one step as done, in the progress bar."""
         if self._bar is not None:
             self._bar.update()
 
     def scalars(self, side: str, step: int, values: Mapping[str, float]) -> None:
-        """Curves `side/name`."""
+        """Add a point to the curves `side/name`."""
         if self.active:
             for name, value in values.items():
                 self._writer.add_scalar(f"{side}/{name}", value, step)
 
     def losses(self, step: int, means: Mapping[str, float], rate: float) -> None:
-        """Curves, and a console line with the speed since the last one.
+        """Add to the curves, and print a line with the speed since the last one.
 
         Args:
+            means: each loss, averaged over the steps since the last call.
             rate: learning rate.
         """
         now = time.perf_counter()
@@ -76,25 +79,26 @@ class RunLog:
         self._since = time.perf_counter(), self._since[1]
 
     def image(self, side: str, step: int, panel: UInt8[np.ndarray, "height width 3"]) -> None:
-        """An RGB panel, for TensorBoard and as `logs/images/<side>/<step>.png`."""
+        """Write an RGB image for TensorBoard and as `logs/images/<side>/<step>.png`."""
         if self.active:
             self._writer.add_image(f"{side}/panel", panel, step, dataformats="HWC")
             with atomic_path(self.exp_dir / "logs" / "images" / side / f"{step:07d}.png") as path:
                 cv2.imwrite(str(path), panel[..., ::-1])
 
     def stamp(self, text: str) -> None:
-        """A line with date and time in timestamp.txt."""
+        """Add a line with date and time to timestamp.txt."""
         if self.active:
             with (self.exp_dir / "timestamp.txt").open("a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
     def command(self, argv: Sequence[str], script: str = "scripts/train3d.py") -> None:
-        """The command line, for train.bash."""
+        """Add the command line to train.bash."""
         if self.active:
             with (self.exp_dir / "train.bash").open("a", encoding="utf-8") as file:
                 file.write(f"python {script} {shlex.join(argv)}\n")
 
     def close(self) -> None:
+        """Write out what is still in memory."""
         if self._bar is not None:
             self._bar.close()
         if self._writer is not None:

@@ -1,12 +1,15 @@
-"""One code path for one process and for many: torchrun, torch.distributed.launch, SLURM's srun, or plain python."""
+"""The processes of a run, one or many: started by plain python, torchrun, torch.distributed.launch or SLURM's srun."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import sys
 import threading
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
@@ -17,9 +20,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from training.runtime.rendezvous import TIMEOUT, launcher_store, slurm_rendezvous
+from utils.cli import report
+from utils.device import pick_device, pick_local_device
 from utils.errors import UserError
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+# a system without SIGUSR1 cannot send it
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name))
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,8 @@ class World:
         return values[0]
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the mean over all processes in place of each gradient, where there is one: for losses whose graph changes
-        from step to step, which `parallel` cannot follow. The same parameters have gradients in all processes."""
+        """Replace each gradient by its mean over all processes: for losses whose graph changes from step to step, which
+        `parallel` does not support. The same parameters must have gradients in all processes."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.size == 1 or not gradients:
             return
@@ -65,22 +71,29 @@ class World:
             gradient.copy_(part.view_as(gradient))
 
     def parallel(self, module: nn.Module, static_graph: bool) -> nn.Module:
-        """`module`, with the gradients of what trains in it averaged over all processes."""
+        """`module`, its gradients averaged over all processes.
+
+        Args:
+            static_graph: every step computes the same operations.
+        """
         if self.size == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False, static_graph=static_graph,
-                                       gradient_as_bucket_view=True)
+        with warnings.catch_warnings():  # PyTorch 2.14 has a new name for it, which those before do not know
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")
+            return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False,
+                                           static_graph=static_graph, gradient_as_bucket_view=True)
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What a launcher says about this process."""
+    """The place that a launcher gives this process."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
-    local_size: int = 1
+    local_rank: int = 0     # number among the processes on this machine
+    local_size: int = 1     # how many these are
+    own_gpus: bool = False  # each process may see only the GPUs that it has for itself
 
 
 def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
@@ -94,9 +107,9 @@ def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
                       int(environment.get("LOCAL_RANK", local_rank)), int(environment.get("LOCAL_WORLD_SIZE", 1)))
     # only srun sets SLURM_STEP_NUM_TASKS: plain python inside a batch script is a single process
     if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-        tasks = int(environment["SLURM_STEP_NUM_TASKS"])
-        local_size = int(re.match(r"[0-9]+", environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))[0])
-        return Launch(int(environment["SLURM_PROCID"]), tasks, int(environment["SLURM_LOCALID"]), local_size)
+        local_size = re.match(r"[0-9]+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))  # e.g. 8(x2)
+        return Launch(int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"]),
+                      int(environment["SLURM_LOCALID"]), int(local_size[0]) if local_size else 1, own_gpus=True)
     return Launch()
 
 
@@ -105,77 +118,86 @@ def is_restart(environment: Mapping[str, str]) -> bool:
     return int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
 
 
-def choose_device(name: str, gpu_ids: str, launch: Launch) -> torch.device:
-    """The device of `device`, `gpu_ids` and the launcher.
+@contextlib.contextmanager
+def running(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://", local_rank: int = 0,
+            world_size: int = 1, single: bool = False, debug: bool = False) -> Iterator[World]:
+    """This process's place among those of a run, while inside:
 
-    Raises:
-        UserError: it does not exist, or there are more processes than GPUs.
-    """
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not re.fullmatch(r"auto|cuda(:[0-9]+)?", name):
-        raise UserError(f"`device` {name}: choose auto, cpu, cuda or cuda:N")
-    if not torch.cuda.is_available():
-        raise UserError(f"`device` {name}: PyTorch finds no GPU; choose `device` cpu, or install PyTorch with CUDA")
-    if launch.size > 1:
-        index, flag = launch.local_rank, "--nproc_per_node"
-    elif ":" in name:
-        index, flag = int(name.partition(":")[2]), "`device`"
-    else:
-        first = gpu_ids.split(",")[0].strip()
-        if not first.isdigit():
-            raise UserError(f"`gpu_ids` {gpu_ids}: give the number of a GPU, e.g. 0")
-        index, flag = int(first), "`gpu_ids`"
-    if index >= torch.cuda.device_count():
-        raise UserError(f"{flag}: GPU {index} (counted from 0) is asked for, but there are {torch.cuda.device_count()}")
-    return torch.device("cuda", index)
+        with processes.running(opts.device, opts.gpu_ids, debug=opts.debug) as world:
+            ...
 
-
-def start(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://", local_rank: int = 0,
-          world_size: int = 1, single: bool = False) -> World:
-    """Join the other processes of the run, if there are any.
+    If the body fails in one of several processes, that process says why and ends at once, so that the launcher sees it
+    and ends the others. It must not leave the process group first: under NCCL the others, which may be waiting for
+    this process in an operation of the body, would have to leave it too, and nobody would ever read the message.
 
     Args:
-        single: stay alone, whatever the environment says.
+        device, gpu_ids: see `utils.device`; each of several processes on a machine has a GPU of its own.
+        dist_url: how the processes find each other, as for `torch.distributed.init_process_group`.
+        local_rank: number of the process on its machine, for launchers that pass it on the command line.
         world_size: of the command line; more than 1 without a launcher is refused.
+        single: stay alone, whatever the environment says.
+        debug: show the traceback of an error that a user can mend, too.
 
     Raises:
         UserError: the device does not exist, or the others cannot be reached.
+        Exception: what the body raises, if this process is the only one.
     """
     launch = Launch() if single else read_launch(os.environ, local_rank)
-    chosen = choose_device(device, gpu_ids, launch)
+    if launch.size == 1 and world_size > 1 and not single:
+        raise UserError(f"`world_size` {world_size}: this process was started alone; start all of them with "
+                        "torchrun or srun (docs/training.md shows how)")
+    chosen = (pick_device(device, gpu_ids) if launch.size == 1 else
+              pick_local_device(device, launch.local_rank, launch.own_gpus))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if launch.size == 1:
-        if world_size > 1 and not single:
-            raise UserError(f"`world_size` {world_size}: this process was started alone; start all of them with "
-                            "torchrun or srun (docs/training.md shows how)")
-        return World(chosen)
+        yield World(chosen)
+        return
+    world = _join(launch, chosen, dist_url)
+    try:
+        yield world
+    except (Exception, KeyboardInterrupt) as error:
+        code = report(_explained(error), debug)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    dist.destroy_process_group()
+
+
+def _join(launch: Launch, device: torch.device, dist_url: str) -> World:
+    """Meet the other processes.
+
+    Raises:
+        UserError: they cannot be reached.
+    """
+    on_gpu = device.type == "cuda"
     if "MASTER_ADDR" not in os.environ:
         os.environ.update(slurm_rendezvous(os.environ))
     try:
         store = launcher_store(launch.rank, launch.size) if dist_url == "env://" else None
-        dist.init_process_group(
-            "nccl" if chosen.type == "cuda" else "gloo", init_method=dist_url if store is None else None, store=store,
-            rank=launch.rank, world_size=launch.size, timeout=TIMEOUT,
-            device_id=chosen if chosen.type == "cuda" else None,
-        )
+        dist.init_process_group("nccl" if on_gpu else "gloo", init_method=dist_url if store is None else None,
+                                store=store, rank=launch.rank, world_size=launch.size, timeout=TIMEOUT,
+                                device_id=device if on_gpu else None)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"`dist_url` {dist_url}: the other processes cannot be reached ({error}); check MASTER_ADDR, "
                         "MASTER_PORT and the network") from error
     group = dist.new_group(backend="gloo", timeout=TIMEOUT)
-    return World(chosen, launch.rank, launch.size, max(1, launch.size // max(1, launch.local_size)), group)
+    return World(device, launch.rank, launch.size, max(1, launch.size // max(1, launch.local_size)), group)
 
 
-def finish() -> None:
-    """Leave the other processes."""
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+def _explained(error: BaseException) -> BaseException:
+    """An error of the connection between the processes is mostly the consequence of another process's error."""
+    if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/transport" in str(error)):
+        explained = UserError("the connection to the other processes is lost; if one of them has ended, its own "
+                              f"message says why ({error})")
+        explained.__cause__ = error
+        return explained
+    return error
 
 
 class StopRequest:
-    """Turns SIGTERM, SIGUSR1 (SLURM's warning before it takes the machine away) and Ctrl-C into a question to ask
-    between steps. A second Ctrl-C ends the program at once.
+    """Notes SIGTERM, SIGUSR1 (SLURM's warning before it takes the machine away) and Ctrl-C, so that a loop can ask for
+    them between two steps. A second Ctrl-C ends the program at once.
 
         with StopRequest(world) as stop:
             ...
@@ -208,8 +230,8 @@ class StopRequest:
     def agreed(self) -> bool:
         """Whether any process was asked to stop: the same answer in all of them. Call it once a step.
 
-        Among several, the answer is that of the step before: the question travels while the step computes, and nobody
-        waits for it.
+        With several processes it is the answer to the call before: the processes exchange what they have received
+        while they compute a step, so that no process waits for the exchange.
         """
         if self.world.size == 1:
             return self.received is not None

@@ -18,18 +18,18 @@ POLL_SECONDS = 0.05
 def slurm_rendezvous(environment: Mapping[str, str]) -> dict[str, str]:
     """MASTER_ADDR and MASTER_PORT of a SLURM job step: its first node, and a port that follows from the job's id."""
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or "localhost"
-    first = re.match(r"([^\[,]+)(?:\[([0-9]+))?", nodes)
-    return {"MASTER_ADDR": first[1] + (first[2] or ""),
+    first = re.split(r",(?![^\[]*\])", nodes)[0]  # at a comma that is not in brackets: rack[1,3-4]-gpu,login
+    return {"MASTER_ADDR": re.sub(r"\[([0-9]+)[^\]]*\]", r"\1", first),
             "MASTER_PORT": str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000)}
 
 
 def launcher_store(rank: int, size: int) -> dist.Store | None:
-    """A name space of this attempt's own in torchrun's key-value store; None without torchrun.
+    """The part of torchrun's key-value store that belongs to this attempt; None without torchrun.
 
     torchrun keeps one store for all its attempts (seen in PyTorch 2.14, with a fixed port and with a rendezvous of its
     own), and its processes use it without a prefix. Processes that are started again would read the addresses of those
-    that died, and wait for them. The restart count is no name for an attempt: each node counts its own failures, and it
-    stays the same when a node joins or leaves. So the processes agree on one, see `meet`.
+    that died, and wait for them. The restart count cannot tell attempts apart: each node counts its own failures, and
+    the count stays the same when a node joins or leaves. So the processes agree on a name, see `meet`.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
@@ -39,14 +39,18 @@ def launcher_store(rank: int, size: int) -> dist.Store | None:
 
 
 def meet(store: dist.Store, rank: int, size: int, timeout: datetime.timedelta = TIMEOUT) -> str:
-    """A name that the living processes share, and none that has used this store before.
+    """Agree on a name that all processes of this attempt know, and no process of an earlier attempt.
 
-    Process 0 offers a new name. Each other one answers the offer that it finds with a number of its own. Process 0
-    closes its offer with the numbers that came; a process whose number is not among them has found the offer of one
-    that is dead, and waits for another.
+    Process 0 stores a new random name as its offer. Every other process writes a random number under the name that it
+    reads. When all have written, process 0 closes its offer with the list of these numbers. A process that does not
+    find its own number in the list of a closed offer has read the offer of an earlier attempt, and reads again until
+    there is a new one.
+
+    Args:
+        rank, size: number of this process, and how many there are.
 
     Raises:
-        RuntimeError: not all came within `timeout`.
+        RuntimeError: not all processes came within `timeout`.
     """
     own = secrets.token_hex(8)
     if rank == 0:

@@ -13,12 +13,13 @@ from training.runtime.checkpoints import CheckpointFolder
 from training.runtime.processes import World, is_restart
 from utils.errors import UserError
 
-Report = Callable[[str], None]
+Report = Callable[[str], None]  # prints a line
 Answer = TypeVar("Answer")
 
 
 def find_start(opts: Namespace, world: World, report: Report) -> tuple[dict[str, Any] | None, Path | None, bool]:
-    """For train3d.py: the checkpoint to start from, its file, and whether to continue it or only to take its weights.
+    """For train3d.py: the checkpoint to start from (None: none), its file, and whether to continue that run or only to
+    take its weights.
 
     A process that torchrun has started again continues its own run.
 
@@ -59,16 +60,18 @@ def find_own_run(opts: Namespace, world: World, report: Report) -> dict[str, Any
 
 
 def _newest(opts: Namespace, continuing: bool, report: Report) -> tuple[dict[str, Any], Path] | None:
+    """The newest checkpoint in `exp_dir`, if the run there is to be continued; if it is to be overwritten, it goes."""
     files = CheckpointFolder(Path(opts.exp_dir) / "checkpoints")
-    if not files.candidates():
-        return None
     if continuing:
-        contents, path, problems = files.load_newest()
+        newest = files.load_newest()
+        if newest is None:
+            return None
+        contents, path, problems = newest
         for problem in problems:
             report(f"falling back to {path.name}: {problem}")
         report(f"continuing {path} after step {contents.get('global_step')}")
         return contents, path
-    if not opts.overwrite:
+    if files.candidates() and not opts.overwrite:
         raise UserError(f"`exp_dir` {opts.exp_dir}: there is a run in it already; continue it with `auto_resume`, "
                         "delete it with `overwrite`, or choose another folder")
     files.clear()
@@ -76,6 +79,7 @@ def _newest(opts: Namespace, continuing: bool, report: Report) -> tuple[dict[str
 
 
 def _on_main(world: World, look: Callable[[], Answer]) -> Answer:
+    """What `look` returns or raises in the main process, in all of them."""
     answer: Any = None
     if world.is_main:
         try:

@@ -13,7 +13,7 @@ from models.pigan.fast.fold import FoldedField
 from models.pigan.integration import sample_weights
 from models.pigan.sampling import RayNoise, importance_depths, stratified_depths
 
-# A sample of less weight is not coloured. A image changes by less than 2 * samples * this on [-1, 1].
+# A sample of less weight is not coloured. An image changes by less than 2 * samples * this on [-1, 1].
 INVISIBLE_WEIGHT = 1e-7
 
 
@@ -59,9 +59,12 @@ def render_block(
         weights[:, -1] += 1 - opacity
 
     rgb = torch.zeros_like(directions)
+    coloured = directions.new_empty(rays * samples, 3)
     by_pass = torch.empty_like(weights).scatter_(1, order, weights).split(samples, 1)
     for features, weight in zip((coarse_features, fine_features), by_pass, strict=True):
         weight = weight.reshape(-1)
         seen = (weight.abs() > INVISIBLE_WEIGHT).nonzero()[:, 0]
-        rgb.index_add_(0, seen // samples, field.colour(features, seen) * weight[seen, None])
+        # not `rgb.index_add_`: on a GPU its order of addition changes from run to run
+        coloured.zero_().index_copy_(0, seen, field.colour(features, seen) * weight[seen, None])
+        rgb += coloured.reshape(rays, samples, 3).sum(1)
     return Pixels(rgb, (weights * depths).sum(1), opacity)

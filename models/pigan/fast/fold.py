@@ -1,11 +1,15 @@
-"""One scene's field with its codes folded into the weights: a plain sine network, evaluated block by block.
+"""The field with its codes folded into the weights: a plain sine network.
 
 FiLM is affine before its sine, so for fixed codes sin(f * (W x + b) + p) = sin((f W) x + (f b + p)); the box scale goes
 into the first layer, and with the view direction locked its three columns become part of the colour layer's bias.
 Nothing is approximated; only the order of float operations changes.
+
+    weights = field_weights(siren)                              # once for all scenes
+    layers = fold(weights, *siren.modulation(codes))            # (f W, f b + p) of each of the nine layers
 """
 
 import copy
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -13,7 +17,56 @@ from torch import Tensor
 
 from models.pigan.codes import Codes
 from models.pigan.fast.kernels import affine, sine_, whole_rows
-from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, LOCKED_DIRECTION, FilmSiren
+from models.pigan.siren import BOX_SCALE, LOCKED_DIRECTION, FilmSiren
+
+Layer = tuple[Tensor, Tensor]  # weight (*scenes, outputs, inputs) and bias (*scenes, outputs)
+
+
+class FieldWeights(NamedTuple):
+    """The field's weights as those of a network of world positions, before any codes.
+
+    The box scale is part of the first layer. The columns of the view direction are not in the colour layer, which is
+    the last one, but in `direction`, a constant to autograd.
+    """
+
+    layers: list[Layer]  # of the nine sines
+    direction: Float[Tensor, "width 3"]
+    density: Layer
+    colour: Layer
+
+    def frozen(self) -> "FieldWeights":
+        """A copy that later changes of the field, and autograd, do not reach."""
+        def kept(layer: Layer) -> Layer:
+            return layer[0].detach().clone(), layer[1].detach().clone()
+
+        return FieldWeights([kept(layer) for layer in self.layers], self.direction.clone(), kept(self.density),
+                            kept(self.colour))
+
+
+def field_weights(siren: FilmSiren, locked: bool = True) -> FieldWeights:
+    """Differentiable in the field's weights, except for the columns of the view direction.
+
+    Args:
+        locked: the view direction is LOCKED_DIRECTION; what it adds is then part of the colour layer's bias.
+    """
+    first, *middle, last = [*(film.layer for film in siren.network), siren.color_layer_sine.layer]
+    direction = last.weight[:, :3].detach()
+    bias = last.bias + direction @ direction.new_tensor(LOCKED_DIRECTION) if locked else last.bias
+    output = siren.color_layer_linear[0]
+    return FieldWeights(
+        [(first.weight * BOX_SCALE, first.bias), *((linear.weight, linear.bias) for linear in middle),
+         (last.weight[:, 3:], bias)],
+        direction, (siren.final_layer.weight, siren.final_layer.bias), (output.weight, output.bias))
+
+
+def fold(
+    weights: FieldWeights,
+    frequency: Float[Tensor, "*scenes layers width"],
+    phase: Float[Tensor, "*scenes layers width"],
+) -> list[Layer]:
+    """Weight f W and bias f b + p of each sine layer, of one scene or of a batch; differentiable in everything."""
+    return [(f[..., None] * weight, torch.addcmul(p, f, bias))
+            for (weight, bias), f, p in zip(weights.layers, frequency.unbind(-2), phase.unbind(-2), strict=True)]
 
 
 class FoldedField:
@@ -21,11 +74,14 @@ class FoldedField:
 
     Args:
         siren: the decoder's field; it is read once and not kept.
-        codes: codes of one scene.
+        codes: FiLM codes of one scene.
         hidden: type of the hidden layers' weights. bfloat16 is meant for GPUs. The first layer and the outputs are
             always in float32: positions would lose their digits.
 
-    Call it with blocks of points whose features stay in the processor's cache, see `models.pigan.fast.kernels.block_size`.
+    Call it with blocks of points whose features stay in the processor's cache, see `kernels.block_size`.
+
+    Raises:
+        ValueError: codes of more than one scene.
     """
 
     @torch.no_grad()
@@ -33,18 +89,11 @@ class FoldedField:
         if len(codes) != 1:
             raise ValueError(f"a folded field holds one scene, got codes of {len(codes)}")
         self.width = siren.width
-        frequency, phase = (value[0] for value in siren.modulation(codes))
-        linears = [film.layer for film in siren.network] + [siren.color_layer_sine.layer]
-        folded = [(f[:, None] * linear.weight, f * linear.bias + p)
-                  for linear, f, p in zip(linears, frequency, phase, strict=True)]
-        first, *rest = folded[:DENSITY_LAYERS]
-        self.layers = [(first[0] * BOX_SCALE, first[1]), *((weight.to(hidden), bias) for weight, bias in rest)]
-        weight, bias = folded[-1]
-        direction = weight.new_tensor(LOCKED_DIRECTION)
-        self.colour_layer = (weight[:, 3:].contiguous().to(hidden), bias + weight[:, :3] @ direction)
-        output = siren.color_layer_linear[0]
-        self.density_output, self.colour_output = (
-            (linear.weight.detach(), linear.bias.detach()) for linear in (siren.final_layer, output))
+        weights = field_weights(siren).frozen()
+        first, *rest = fold(weights, *(value[0] for value in siren.modulation(codes)))
+        *density_layers, self.colour_layer = [(weight.to(hidden), bias) for weight, bias in rest]
+        self.layers = [first, *density_layers]
+        self.density_output, self.colour_output = weights.density, weights.colour
 
     @property
     def device(self) -> torch.device:

@@ -24,8 +24,9 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from models.pigan.codes import Codes
+from models.pigan.fast.fold import FieldWeights, field_weights, fold
 from models.pigan.fast.kernels import affine, cosine_, sine_, whole_rows
-from models.pigan.siren import BOX_SCALE, DENSITY_LAYERS, FILM_LAYERS, LOCKED_DIRECTION, FilmSiren
+from models.pigan.siren import DENSITY_LAYERS, FILM_LAYERS, FilmSiren
 from utils.parallel import thread_map
 
 # Features per block and layer (points * width): on a CPU they should fit into the second-level cache.
@@ -44,7 +45,7 @@ def evaluate_field(
     solid: Bool[Tensor, "batch points"] | None = None,
     block: int | None = None,
 ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
-    """`siren(points, codes, directions)`, differentiable in whatever requires a gradient, in the leanest way there is.
+    """`siren(points, codes, directions)`, differentiable in whatever requires a gradient, with little kept for that.
 
     Args:
         visible: where False, the caller does not need the point: colour and density may be given as 0.
@@ -76,33 +77,8 @@ def _evaluate_frozen(
     block = min(default, block) if block else default
     with torch.autocast(points.device.type, enabled=False):  # phases of many turns need all the digits there are
         frequency, phase = siren.modulation(codes)
-        return _LeanField.apply(frequency, phase, _Points(points, directions), visible, solid, FrozenWeights(siren),
-                                block)
-
-
-class FrozenWeights:
-    """A snapshot of the field's weights (outputs, inputs).
-
-    The box scale is part of the first layer; the direction's columns of the colour layer are apart.
-    """
-
-    @torch.no_grad()
-    def __init__(self, siren: FilmSiren) -> None:
-        linears = [film.layer for film in siren.network] + [siren.color_layer_sine.layer]
-        self.weights = [linear.weight.detach().clone() for linear in linears]
-        self.biases = [linear.bias.detach().clone() for linear in linears]
-        self.weights[0] *= BOX_SCALE
-        self.direction_weight = self.weights[-1][:, :3].contiguous()
-        self.weights[-1] = self.weights[-1][:, 3:].contiguous()
-        self.locked_bias = self.biases[-1] + self.direction_weight @ self.biases[-1].new_tensor(LOCKED_DIRECTION)
-        output = siren.color_layer_linear[0]
-        self.density_weight, self.density_bias, self.output_weight, self.output_bias = (
-            value.detach().clone() for value in
-            (siren.final_layer.weight[0], siren.final_layer.bias, output.weight, output.bias))
-
-    def all_biases(self, locked: bool) -> list[Float[Tensor, " width"]]:
-        """Biases of all layers, with the locked direction's contribution or without one."""
-        return [*self.biases[:-1], self.locked_bias] if locked else self.biases
+        weights = field_weights(siren, locked=directions is None).frozen()
+        return RecomputedField.apply(frequency, phase, _Points(points, directions), visible, solid, weights, block)
 
 
 class _Points(NamedTuple):
@@ -115,36 +91,35 @@ class _Points(NamedTuple):
         return _Points(self.positions[scene, rows], None if self.directions is None else self.directions[scene, rows])
 
 
-class _Scene:
-    """The field with one scene's frequency and phase (layers, width)."""
+class _SceneField:
+    """The field of one scene: frequency and phase have shape (layers, width)."""
 
-    def __init__(self, weights: FrozenWeights, frequency: Tensor, phase: Tensor, locked: bool) -> None:
+    def __init__(self, weights: FieldWeights, frequency: Tensor, phase: Tensor) -> None:
         self.weights, self.frequency, self.phase = weights, frequency, phase
-        self.biases = weights.all_biases(locked)
-        # FiLM is affine before its sine and can be folded into the weights, as in `models.pigan.fast.fold`
-        self.folded = [f[:, None] * weight for f, weight in zip(frequency, weights.weights)]
-        self.folded_biases = [torch.addcmul(p, f, bias) for f, p, bias in zip(frequency, phase, self.biases)]
-        self.folded_direction_weight = frequency[-1, :, None] * weights.direction_weight
+        self.layers = fold(weights, frequency, phase)
+        self.direction = frequency[-1, :, None] * weights.direction
 
     @cached_property
     def transposed(self) -> list[Tensor]:
         """What a gradient is multiplied with on its way down through layer 1, 2 ..."""
-        return [weight.t().contiguous() for weight in self.folded[1:]]
+        return [weight.t().contiguous() for weight, _ in self.layers[1:]]
 
     def evaluate(self, points: _Points, solid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Colour and density."""
         x, directions = points
-        for weight, bias in zip(self.folded[:DENSITY_LAYERS], self.folded_biases):
+        for weight, bias in self.layers[:DENSITY_LAYERS]:
             x = sine_(affine(x, weight, bias))
-        density = torch.mv(x, self.weights.density_weight).add_(self.weights.density_bias)
-        rows = None if solid is None else (solid | ~(density <= 0)).nonzero()[:, 0]  # not-a-numbers must be seen
+        weight, bias = self.weights.density
+        density = torch.mv(x, weight[0]).add_(bias)
+        # not (density <= 0) rather than density > 0: a NaN is coloured, too, so that it shows in the loss
+        rows = None if solid is None else (solid | ~(density <= 0)).nonzero()[:, 0]
         if rows is not None:
             taken = whole_rows(rows)
             x, directions = x[taken], None if directions is None else directions[taken]
-        x = affine(x, self.folded[-1], self.folded_biases[-1])
+        x = affine(x, *self.layers[-1])
         if directions is not None:
-            x.addmm_(directions, self.folded_direction_weight.t())
-        rgb = affine(sine_(x), self.weights.output_weight, self.weights.output_bias).sigmoid_()
+            x.addmm_(directions, self.direction.t())
+        rgb = affine(sine_(x), *self.weights.colour).sigmoid_()
         return rgb if rows is None else rgb.new_zeros(len(density), 3).index_copy_(0, rows, rgb[: len(rows)]), density
 
     def code_gradients(self, points: _Points, rgb: Tensor, grad_rgb: Tensor, grad_density: Tensor) -> Tensor:
@@ -152,14 +127,14 @@ class _Scene:
         x, directions = points
         z = []
         for i in range(FILM_LAYERS):
-            z.append(affine(x, self.weights.weights[i], self.biases[i]))
+            z.append(affine(x, *self.weights.layers[i]))
             if i < DENSITY_LAYERS:
                 x = sine_(torch.addcmul(self.phase[i], self.frequency[i], z[i]))
         if directions is not None:
-            z[-1].addmm_(directions, self.weights.direction_weight.t())
+            z[-1].addmm_(directions, self.weights.direction.t())
 
         sums = self.frequency.new_empty(2, *self.frequency.shape)
-        grad_x = torch.mm(grad_rgb * rgb * (1 - rgb), self.weights.output_weight)
+        grad_x = torch.mm(grad_rgb * rgb * (1 - rgb), self.weights.colour[0])
         for i in reversed(range(FILM_LAYERS)):
             grad_u = cosine_(torch.addcmul(self.phase[i], self.frequency[i], z[i])).mul_(grad_x)
             torch.sum(grad_u, 0, out=sums[1, i])
@@ -167,19 +142,19 @@ class _Scene:
             if i > 0:
                 grad_x = affine(grad_u, self.transposed[i - 1])
             if i == DENSITY_LAYERS:
-                grad_x.addr_(grad_density, self.weights.density_weight)
+                grad_x.addr_(grad_density, self.weights.density[0][0])
         return sums
 
 
-class _LeanField(torch.autograd.Function):
+class RecomputedField(torch.autograd.Function):
     """(frequency, phase) of shape (batch, layers, width) -> colour, density at points of shape (batch, points, 3)."""
 
     @staticmethod
     def forward(
         ctx: Any, frequency: Tensor, phase: Tensor, points: _Points, visible: Tensor | None, solid: Tensor | None,
-        weights: FrozenWeights, block: int,
+        weights: FieldWeights, block: int,
     ) -> tuple[Tensor, Tensor]:
-        scenes = _scenes(weights, frequency, phase, points)
+        scenes = _scenes(weights, frequency, phase)
         rgb = torch.zeros_like(points.positions)
         density = torch.zeros_like(rgb[..., 0])
         if visible is None:
@@ -199,7 +174,7 @@ class _LeanField(torch.autograd.Function):
     def backward(ctx: Any, grad_rgb: Tensor, grad_density: Tensor) -> tuple[Tensor | None, ...]:
         frequency, phase, positions, directions, visible, rgb = ctx.saved_tensors
         points = _Points(positions, directions)
-        scenes = _scenes(ctx.weights, frequency, phase, points)
+        scenes = _scenes(ctx.weights, frequency, phase)
 
         def gradients(k: int, rows: Tensor) -> tuple[int, Tensor]:
             return k, scenes[k].code_gradients(points.take(k, rows), rgb[k, rows], grad_rgb[k, rows],
@@ -213,8 +188,8 @@ class _LeanField(torch.autograd.Function):
         return grad_frequency, grad_phase, None, None, None, None, None
 
 
-def _scenes(weights: FrozenWeights, frequency: Tensor, phase: Tensor, points: _Points) -> list[_Scene]:
-    return [_Scene(weights, f, p, points.directions is None) for f, p in zip(frequency, phase)]
+def _scenes(weights: FieldWeights, frequency: Tensor, phase: Tensor) -> list[_SceneField]:
+    return [_SceneField(weights, f, p) for f, p in zip(frequency, phase, strict=True)]
 
 
 def _run(function: Callable[[int, Tensor], Result], chosen: Tensor, block: int) -> list[Result]:
@@ -232,7 +207,7 @@ def _run(function: Callable[[int, Tensor], Result], chosen: Tensor, block: int) 
 def significant(magnitude: Float[Tensor, "batch points"]) -> Bool[Tensor, "batch points"]:
     """Which points to keep so that what all others of a scene sum up to is below float precision of the whole sum.
 
-    Everything that is not zero is kept if there are infinities, and not-a-numbers always are: they must be seen.
+    Everything that is not zero is kept if there are infinities, and NaNs always are, so that they show in the gradient.
     """
     threshold = torch.finfo(magnitude.dtype).eps * magnitude.mean(-1, keepdim=True)
     return ~(magnitude <= torch.where(threshold.isfinite(), threshold, 0))

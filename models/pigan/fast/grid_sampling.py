@@ -1,8 +1,7 @@
-"""Rays -> pixels with few field evaluations: a density grid says how much light each part of a ray adds, the field
-says in what colour.
+"""Rays -> pixels with few field evaluations: opacity along a ray is read off the bricks, only colour is evaluated.
 
-A ray's colour is an integral over its accumulated opacity u: C = int_0^A c(t(u)) du + (1 - A) c(far). The grid gives
-t(u) and A; a Gauss-Legendre rule in u gives the few depths where the colour is evaluated.
+A ray's colour is an integral over its accumulated opacity u: C = int_0^A c(t(u)) du + (1 - A) c(far). The bricks give
+t(u) and A; a Gauss-Legendre rule in u gives the few depths where the field is evaluated for colour.
 """
 
 import functools
@@ -14,14 +13,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.pigan.fast.density_grid import CELL, DensityGrid
+from models.pigan.fast.bricks import CELL, BrickMap
 from models.pigan.fast.exact import Pixels
 from models.pigan.fast.fold import FoldedField
 
-RULES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples a ray
-FAINT = 0.2  # rays of less opacity get proportionally fewer
-STEPS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # from where a ray may meet something to where it is opaque
-CLEAR = 1e-4  # less opacity, or less left over, is not coloured
+QUADRATURE_SIZES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples per ray
+MARCH_STEPS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # from where a ray may meet something to its end
+FULL_BUDGET_OPACITY = 0.2  # rays of less opacity get proportionally fewer colour samples
+MIN_COLOURED_OPACITY = 1e-4  # a ray of less is not coloured, nor is its far end where less is left over for it
 
 
 @functools.cache
@@ -32,7 +31,7 @@ def legendre(samples: int) -> tuple[Float[Tensor, " samples"], Float[Tensor, " s
 
 
 def opacity_at_steps(
-    grid: DensityGrid,
+    bricks: BrickMap,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
     start: Float[Tensor, " rays"],
@@ -42,7 +41,7 @@ def opacity_at_steps(
     """Accumulated opacity at the borders of equal steps from `start` to `end`."""
     width = (end - start)[:, None] / steps
     depths = start[:, None] + width * (torch.arange(steps) + 0.5)
-    density = grid.lookup(torch.addcmul(origin, directions[:, None], depths[..., None]))
+    density = bricks.lookup(torch.addcmul(origin, directions[:, None], depths[..., None]))
     return -torch.expm1(-F.pad(density.mul_(width).cumsum(1), (1, 0)))
 
 
@@ -56,22 +55,22 @@ def invert(
 
 
 class Budget(NamedTuple):
-    """How many samples a ray gets."""
+    """How many colour samples a ray gets."""
 
-    spread: float  # depth, world units, that calls for one more
-    most: int
+    depth_per_sample: float  # one more for each such depth, world units, over which the ray becomes opaque
+    max_samples: int
 
 
 def samples_needed(
     depth: Float[Tensor, "*rays"], opacity: Float[Tensor, "*rays"], budget: Budget
 ) -> Int[Tensor, "*rays"]:
-    """Index into RULES for rays whose middle 80 % of opacity lies within so much depth."""
-    wanted = (RULES[1] + depth / budget.spread).clamp(max=budget.most) * (opacity / FAINT).clamp(max=1)
-    return _index_of(wanted, RULES)
+    """Index into QUADRATURE_SIZES for rays that gain the middle 80 % of their opacity within `depth` world units."""
+    wanted = (QUADRATURE_SIZES[1] + depth / budget.depth_per_sample).clamp(max=budget.max_samples)
+    return _index_of(wanted * (opacity / FULL_BUDGET_OPACITY).clamp(max=1), QUADRATURE_SIZES)
 
 
 def _index_of(wanted: Float[Tensor, "*rays"], numbers: tuple[int, ...]) -> Int[Tensor, "*rays"]:
-    """Of the first of these numbers that is no less, or of the last."""
+    """Index of the first of these ascending numbers that is at least as great as the wanted one, or of the last."""
     return torch.bucketize(wanted, torch.tensor(numbers, dtype=torch.float32)).clamp_(max=len(numbers) - 1)
 
 
@@ -84,7 +83,7 @@ class Samples(NamedTuple):
 
 
 def place_samples(
-    grid: DensityGrid,
+    bricks: BrickMap,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
     start: Float[Tensor, " rays"],
@@ -93,25 +92,25 @@ def place_samples(
 ) -> tuple[Samples, Float[Tensor, " rays"]]:
     """The colour samples before the far end, and the opacity of each ray (which its weights sum to).
 
-    `start` and `end` are the grid's segments.
+    `start` and `end` are those of `BrickMap.segments`.
     """
     total = torch.zeros_like(start)
     samples = [(torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0))]
     # rays in groups of equal shape: first by the number of steps through the grid, then by that of colour samples
-    steps = _index_of((end - start) / (CELL / grid.refinement), STEPS)
+    steps = _index_of((end - start) / (CELL / bricks.refinement), MARCH_STEPS)
     steps[end <= start] = -1
     for step in steps[steps >= 0].unique().tolist():
-        group, count = (steps == step).nonzero()[:, 0], STEPS[step]
+        group, count = (steps == step).nonzero()[:, 0], MARCH_STEPS[step]
         first, width = start[group, None], (end - start)[group, None] / count
-        opacity = opacity_at_steps(grid, origin, directions[group], first[:, 0], end[group], count)
+        opacity = opacity_at_steps(bricks, origin, directions[group], first[:, 0], end[group], count)
         reached = opacity[:, -1:]
         total[group] = reached[:, 0]
         tails = invert(opacity, reached * torch.tensor([0.1, 0.9]))
         rules = samples_needed(tails.diff() * width, reached, budget)[:, 0]
-        rules[reached[:, 0] < CLEAR] = -1
+        rules[reached[:, 0] < MIN_COLOURED_OPACITY] = -1
         for rule in rules[rules >= 0].unique().tolist():
             part = (rules == rule).nonzero()[:, 0]
-            nodes, shares = legendre(RULES[rule])
+            nodes, shares = legendre(QUADRATURE_SIZES[rule])
             depths = first[part] + invert(opacity[part], reached[part] * nodes) * width[part]
             samples.append((group[part].repeat_interleave(len(nodes)), depths.reshape(-1),
                             (reached[part] * shares).reshape(-1)))
@@ -121,7 +120,7 @@ def place_samples(
 @torch.no_grad()
 def render_block_with_grid(
     field: FoldedField,
-    grid: DensityGrid,
+    bricks: BrickMap,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
     start: Float[Tensor, " rays"],
@@ -134,14 +133,14 @@ def render_block_with_grid(
     """Pixels of a block of rays and the number of field evaluations they took.
 
     Args:
-        grid: must cover the camera.
-        start, end: the grid's segments.
-        block: so many points are evaluated at a time.
+        bricks: of a grid that covers the camera.
+        start, end: see `BrickMap.segments`.
+        block: points evaluated at a time.
     """
-    samples, total = place_samples(grid, origin, directions, start, end, budget)
-    left = (1 - total > CLEAR).nonzero()[:, 0]
+    samples, total = place_samples(bricks, origin, directions, start, end, budget)
+    left = (1 - total > MIN_COLOURED_OPACITY).nonzero()[:, 0]
     ray, depth, weight = (torch.cat(values) for values in zip(
-        samples, (left, torch.full_like(total[left], grid.far), 1 - total[left]), strict=True))
+        samples, (left, torch.full_like(total[left], bricks.far), 1 - total[left]), strict=True))
     at_far = torch.arange(len(ray)) >= len(ray) - len(left)
     rgb, opacity = torch.zeros_like(directions), total.clone()
     for i in range(0, len(ray), block):

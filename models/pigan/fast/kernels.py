@@ -21,9 +21,9 @@ def affine(
 ) -> Float[Tensor, "points outputs"]:
     """x weight^T + bias, without gradients.
 
-    PyTorch hands matrix products to MKL, which leaves the wide vector units of other makers' processors idle. oneDNN,
-    a part of PyTorch as well, does not (on an EPYC of 2024 it is 2.2 times as fast), but PyTorch asks it only for
-    convolutions and compiled models. So it is asked directly where it is there.
+    PyTorch hands matrix products to MKL, which does not use the wide vector units of AMD's processors. oneDNN, a part
+    of PyTorch as well, uses them (on an EPYC of 2024 it is 2.2 times as fast), but PyTorch calls it only for
+    convolutions and compiled models. So it is called directly where that works.
 
     Weights in bfloat16 are multiplied with float32 features rounded to it; sums, bias and result stay in float32,
     since the sine of a large argument needs its digits.
@@ -41,7 +41,7 @@ def affine(
 
 def whole_rows(x: Shaped[Tensor, "points ..."]) -> Shaped[Tensor, "padded ..."]:
     """Zeros behind the rows up to a multiple of ROWS, on a CPU: oneDNN compiles a product for every number of rows that
-    it meets and keeps it. When each block had a number of its own, that took a third of the time and 400 MB."""
+    it meets and keeps it. When each block had another number of rows, that took a third of the time and 400 MB."""
     missing = -len(x) % ROWS if x.device.type == "cpu" else 0
     return F.pad(x, (0,) * (2 * x.dim() - 1) + (missing,)) if missing else x
 
@@ -83,5 +83,23 @@ def block_size(device: torch.device, width: int) -> int:
 
 
 @functools.cache
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether `affine` can multiply in bfloat16 there: a GPU of compute capability 8 or more, and PyTorch 2.8."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    x = torch.zeros(16, 16, device=device, dtype=torch.bfloat16)
+    try:
+        torch.mm(x, x, out_dtype=torch.float32)
+    except (RuntimeError, TypeError):
+        return False
+    return True
+
+
+@functools.cache
 def _has_onednn() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    """Tried once: the operation is private to PyTorch, and its arguments may change."""
+    try:
+        product = torch.ops.mkldnn._linear_pointwise(torch.ones(2, 3), torch.ones(4, 3), torch.ones(4), "none", [], "")
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return False
+    return torch.backends.mkldnn.is_available() and torch.equal(product, torch.full((2, 4), 4.0))

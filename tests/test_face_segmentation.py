@@ -1,4 +1,4 @@
-"""Face parsers: the published BiSeNet layout and label order, the small parser's file, training and its resume."""
+"""Face segmenters: the published BiSeNet layout and label order, the small network's file, training and its resume."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ from tiny_training import make_data
 from configs.label_spaces import LABEL_SPACES
 from evaluation.face_segmentation import bisenet, registry
 from evaluation.face_segmentation.bisenet import BiSeNet, to_merged
-from evaluation.face_segmentation.small_network import FaceParser, ParserConfig
-from synth_heads.scripts import train_segmenter as train_parser
+from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
+from synth_heads.scripts import train_segmenter
 from synth_heads.segmentation.augmentation import Augmentation, augment, blur
-from synth_heads.segmentation.trainer import LabelledImages, parsing_loss, score
+from synth_heads.segmentation.trainer import LabelledImages, score, segmentation_loss
 from utils.errors import UserError
 
 MERGED = LABEL_SPACES["CelebAMask_HQ_merged"]
@@ -91,44 +91,44 @@ def test_bisenet_file(tmp_path, monkeypatch):
     monkeypatch.setattr(bisenet, "SIZE", 64)
     net, generator = seeded_bisenet()
     torch.save({f"module.{key}": value for key, value in net.state_dict().items()}, tmp_path / "bisenet.pth")
-    parser = registry.load_parser("bisenet", tmp_path / "bisenet.pth")
+    segmenter = registry.load_segmenter("bisenet", tmp_path / "bisenet.pth")
     images = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
-    labels = parser.parse(images)
+    labels = segmenter.segment(images)
     assert labels.shape == (2, 32, 32)
     assert labels.dtype == torch.uint8
     assert labels.max() < 16
-    FaceParser(ParserConfig(4, 16, (4, 4, 4, 4))).save(tmp_path / "small.pt")
-    with pytest.raises(UserError, match=r"small\.pt: these are not the weights of the BiSeNet face parser; get"):
-        registry.load_parser("bisenet", tmp_path / "small.pt")
-    with pytest.raises(UserError, match=r"bisenet\.pth: this is no parser of scripts/train_parser\.py"):
-        registry.load_parser("synthheads", tmp_path / "bisenet.pth")
+    SmallFaceSegmenter(SegmenterConfig(4, 16, (4, 4, 4, 4))).save(tmp_path / "small.pt")
+    with pytest.raises(UserError, match=r"small\.pt: these are not the weights of the BiSeNet face segmenter; get"):
+        registry.load_segmenter("bisenet", tmp_path / "small.pt")
+    with pytest.raises(UserError, match=r"bisenet\.pth: this is no file of synth_heads/scripts/train_segmenter\.py"):
+        registry.load_segmenter("synthheads", tmp_path / "bisenet.pth")
     with pytest.raises(UserError, match=r"absent\.pth: there is no such file; get 79999_iter\.pth from https://"):
-        registry.load_parser("bisenet", tmp_path / "absent.pth")
+        registry.load_segmenter("bisenet", tmp_path / "absent.pth")
 
 
-def test_parser_file(tmp_path):
+def test_segmenter_file(tmp_path):
     """Half precision on disk, the same labels but for a few pixels that were undecided."""
     torch.manual_seed(0)
-    parser = FaceParser(ParserConfig(5, 32, (4, 6, 8, 8))).eval()
-    parser.save(tmp_path / "parser.pt", labels=["a"])
+    segmenter = SmallFaceSegmenter(SegmenterConfig(5, 32, (4, 6, 8, 8))).eval()
+    segmenter.save(tmp_path / "segmenter.pt", labels=["a"])
     images = torch.rand(2, 3, 48, 48) * 2 - 1
-    again = FaceParser.from_file(tmp_path / "parser.pt").parse(images)
+    again = SmallFaceSegmenter.from_file(tmp_path / "segmenter.pt").segment(images)
     assert again.shape == (2, 48, 48)
-    assert (again == parser.parse(images)).float().mean() > 0.98
-    contents = torch.load(tmp_path / "parser.pt", weights_only=True)
+    assert (again == segmenter.segment(images)).float().mean() > 0.98
+    contents = torch.load(tmp_path / "segmenter.pt", weights_only=True)
     contents["config"]["widths"] = [4, 6, 8, 10]
-    with pytest.raises(UserError, match="do not fit the parser"):
-        FaceParser.from_contents(contents, "parser.pt")
-    with pytest.raises(ValueError, match="a parser needs 4 widths"):
-        ParserConfig(5, 30, (4, 6, 8, 8))
+    with pytest.raises(UserError, match="do not fit the segmenter"):
+        SmallFaceSegmenter.from_contents(contents, "segmenter.pt")
+    with pytest.raises(ValueError, match="a segmenter needs 4 widths"):
+        SegmenterConfig(5, 30, (4, 6, 8, 8))
 
 
 def test_loss_by_hand():
     """Certain and right: 0. Two classes, half of the pixels each, no idea: log 2 + 1 - (.25 / (.5 + .5 - .25))."""
     labels = torch.tensor([[[0, 1], [1, 0]]], dtype=torch.uint8)
     right = torch.nn.functional.one_hot(labels.long(), 2).movedim(-1, 1).float() * 100
-    assert parsing_loss(right, labels).item() == pytest.approx(0, abs=1e-6)
-    assert parsing_loss(torch.zeros(1, 2, 2, 2), labels).item() == pytest.approx(np.log(2) + 1 - 1 / 3)
+    assert segmentation_loss(right, labels).item() == pytest.approx(0, abs=1e-6)
+    assert segmentation_loss(torch.zeros(1, 2, 2, 2), labels).item() == pytest.approx(np.log(2) + 1 - 1 / 3)
 
 
 def test_augmentation_moves_images_and_labels_alike():
@@ -161,43 +161,43 @@ def test_training_goes_on_after_a_stop(tmp_path, capsys, monkeypatch):
     heads = make_data(tmp_path / "data", 5)
     command = ["--data_root", str(heads), "--size=32", "--batch_size=2", "--save_interval=3", "--val_interval=6",
                "--device=cpu", "--steps=6", "--exp_dir"]
-    train_parser.main([*command, str(tmp_path / "whole")])
+    train_segmenter.main([*command, str(tmp_path / "whole")])
     assert "test list: mIoU 0." in capsys.readouterr().out
 
-    from synth_heads.segmentation.trainer import ParserTrainer
+    from synth_heads.segmentation.trainer import SegmenterTrainer
 
-    step = ParserTrainer.train_step
+    step = SegmenterTrainer.train_step
 
     def stopping_step(trainer):
         if trainer.step == 4:
             raise KeyboardInterrupt
         return step(trainer)
 
-    monkeypatch.setattr(ParserTrainer, "train_step", stopping_step)
+    monkeypatch.setattr(SegmenterTrainer, "train_step", stopping_step)
     with pytest.raises(KeyboardInterrupt):
-        train_parser.main([*command, str(tmp_path / "parts")])
-    assert not (tmp_path / "parts/parser.pt").exists()
-    monkeypatch.setattr(ParserTrainer, "train_step", step)
-    train_parser.main([*command, str(tmp_path / "parts")])
+        train_segmenter.main([*command, str(tmp_path / "parts")])
+    assert not (tmp_path / "parts/segmenter.pt").exists()
+    monkeypatch.setattr(SegmenterTrainer, "train_step", step)
+    train_segmenter.main([*command, str(tmp_path / "parts")])
     assert "from step 3 to 6" in capsys.readouterr().out
-    whole, parts = (torch.load(tmp_path / name / "parser.pt", weights_only=True) for name in ("whole", "parts"))
+    whole, parts = (torch.load(tmp_path / name / "segmenter.pt", weights_only=True) for name in ("whole", "parts"))
     assert json.dumps(whole["test"]) == json.dumps(parts["test"])  # classes that are absent have nan
     for key, value in whole["state_dict"].items():
         assert torch.equal(value, parts["state_dict"][key]), key
     with pytest.raises(UserError, match="of a run with other settings"):
-        train_parser.main([*command, str(tmp_path / "whole"), "--seed=1"])
+        train_segmenter.main([*command, str(tmp_path / "whole"), "--seed=1"])
 
 
 def test_unusable_training_options(tmp_path):
     with pytest.raises(UserError, match="--size 40: give a multiple of 16"):
-        train_parser.main(["--size=40"])
+        train_segmenter.main(["--size=40"])
     with pytest.raises(UserError, match="there is no such folder"):
-        train_parser.main(["--data_root", str(tmp_path / "absent"), "--exp_dir", str(tmp_path / "run")])
+        train_segmenter.main(["--data_root", str(tmp_path / "absent"), "--exp_dir", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 
 
 def test_score_counts_every_pixel():
-    net = FaceParser(ParserConfig(3, 16, (4, 4, 4, 4)))
+    net = SmallFaceSegmenter(SegmenterConfig(3, 16, (4, 4, 4, 4)))
     held_out = LabelledImages(torch.zeros(5, 3, 16, 16, dtype=torch.uint8), torch.zeros(5, 16, 16, dtype=torch.uint8))
     with torch.no_grad():
         net.head[1].bias.copy_(torch.tensor([9.0] * 4 + [0.0] * 8))
@@ -205,12 +205,12 @@ def test_score_counts_every_pixel():
     assert score(net, held_out).miou == 1
 
 
-def test_bundled_parser_is_the_one_on_its_card():
-    path = registry.find_weights("synthheads")
+def test_bundled_segmenter_is_the_one_on_its_card():
+    path = registry.find_segmenter("synthheads")
     assert path.stat().st_size < 6e6
     assert hashlib.sha256(path.read_bytes()).hexdigest() in (path.parent / "README.md").read_text()
     facts = torch.load(path, weights_only=True)
     assert facts["labels"] == list(MERGED.labels)
     assert facts["test"]["miou"] > 0.8
-    labels = registry.load_parser("synthheads").parse(torch.zeros(1, 3, 64, 64))
+    labels = registry.load_segmenter("synthheads").segment(torch.zeros(1, 3, 64, 64))
     assert labels.shape == (1, 64, 64)

@@ -1,0 +1,54 @@
+"""Human faces: CelebAMask-HQ, and the computer-made SynthHeads, which have its layout."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from configs.category import PRETRAINED_FOLDER, CameraPreset, Category, DataConfig, LabelSpace
+
+MERGED = LabelSpace(
+    name="CelebAMask_HQ_merged",
+    labels=("background", "skin", "nose", "eye_g", "eye", "brow", "ear", "mouth", "u_lip", "l_lip", "hair", "hat",
+            "ear_r", "neck_l", "neck", "cloth"),
+    palette=((0, 0, 0), (204, 0, 0), (76, 153, 0), (204, 204, 0), (0, 255, 255), (255, 204, 204), (102, 51, 0),
+             (102, 204, 0), (255, 255, 0), (0, 0, 153), (0, 0, 204), (255, 51, 153), (0, 204, 204), (0, 51, 0),
+             (255, 153, 51), (0, 204, 0)),
+    face="skin",
+)
+
+# l_* is the person's left, which is the right side of the image
+LABELS = LabelSpace(
+    name="CelebAMask_HQ",
+    labels=("background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth",
+            "u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth"),
+    palette=((0, 0, 0), (204, 0, 0), (76, 153, 0), (204, 204, 0), (51, 51, 255), (204, 0, 204), (0, 255, 255),
+             (255, 204, 204), (102, 51, 0), (255, 0, 0), (102, 204, 0), (255, 255, 0), (0, 0, 153), (0, 0, 204),
+             (255, 51, 153), (0, 204, 204), (0, 51, 0), (255, 153, 51), (0, 204, 0)),
+    face="skin",
+    merge=(0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+    merged=MERGED,
+)
+
+CAMERA = CameraPreset("CelebAMask_HQ", fov_deg=12, ray_start=0.88, ray_end=1.12, last_back=True, eval_last_back=True)
+
+CELEBA = DataConfig(
+    name="celebahq_seg_to_3dface",
+    label_space=LABELS,
+    camera=CAMERA,
+    data_root=Path("data/CelebAMask-HQ"),
+    mask_folders=("mask", "masks"),
+    pose_file="CelebAMask-HQ-pose-anno.txt",
+    pose_format="celebahq",
+    crop=True,
+    eval_yaw_offsets=(-0.45, -0.25, 0.0, 0.25, 0.45),
+    extreme_yaw=(0.4, 0.55),
+    extreme_pitch=(0.3, 0.45),
+)
+
+CATEGORY = Category(
+    camera=CAMERA,
+    label_spaces=(LABELS, MERGED),
+    data_sets=(CELEBA, replace(CELEBA, name="synthheads_seg_to_3dface", data_root=Path("data/SynthHeads"),
+                                decoder=PRETRAINED_FOLDER / "sem2nerf_demo.pt")),
+    decoder_weights=PRETRAINED_FOLDER / "pigan-celeba-pretrained.pth",
+    official_weights=PRETRAINED_FOLDER / "sem2nerf_celebahq_pretrained.pt",
+)
