@@ -58,7 +58,7 @@ def option_group(parser: argparse.ArgumentParser, title: str) -> Option:
         kind = settings.pop("type", str if default is None else type(default))
         if "choices" not in settings:
             settings.setdefault("metavar", kind.__name__.upper())
-        shown = "" if default is None else f" (default: {default})"
+        shown = "" if default in (None, argparse.SUPPRESS) else f" (default: {default})"
         group.add_argument(*names, default=default, type=kind, help=argparse.SUPPRESS if help is None else help + shown,
                            **settings)
 

@@ -62,6 +62,22 @@ def test_continuing_keeps_the_options_of_the_run(tmp_path):
         parse([f"--exp_dir={tmp_path}", "--auto_resume"])
 
 
+def test_plain_names_and_hidden_flags():
+    def values(*flags):
+        return parse(["--exp_dir=x", *flags])
+
+    assert values("--samples_per_ray=9").pigan_infer_ray_step == 9
+    assert [values(*flags).encoder_not_zplus for flags in (
+        [], ["--encoder_output=z"], ["--encoder_output=codes"], ["--encoder_not_zplus"])] == [False, True, False, True]
+    with pytest.raises(UserError, match="'w' is neither codes nor z"):
+        values("--encoder_output=w")
+    assert values("--distributed_train", "--discriminator_type=patch", "--label_nc=8").label_nc == 8
+    shown = build_parser().format_help()
+    titles = ["of the paper:", "speed and memory:", "beyond the paper:"]
+    assert sorted(titles, key=shown.index) == titles
+    assert not any(word in shown for word in ("SUPPRESS", "--label_nc", "--distributed_train", "--discriminator_type"))
+
+
 def test_help_is_instant_and_has_examples():
     done = child_processes.run([sys.executable, "-X", "importtime", str(ROOT / "scripts" / "train3d.py"), "--help"])
     assert done.returncode == 0

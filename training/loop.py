@@ -179,7 +179,7 @@ def run(objective: Objective, world: World, contents: Mapping[str, Any] | None, 
         log.stamp(ending)
         wrote = loop.global_step > start
         log.say(f"{ending}; " + (f"checkpoints in {exp_dir / 'checkpoints'}" if wrote else
-                                 "no step was left to train, so no checkpoint was written; give more `max_steps`"))
+                                 "no step was left to train, so no checkpoint was written; give a larger number"))
     finally:
         log.close()
 

@@ -53,7 +53,7 @@ class GrowthStage:
     img_size: int  # pixels along each side
     batch_size: int  # images of one process and step
     batch_split: int  # equal parts that these are taken in, one after the other
-    samples: int  # points a ray, in each of two passes
+    samples: int  # per ray, in each of two passes
     gen_lr: float
     disc_lr: float
 

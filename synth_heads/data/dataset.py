@@ -33,7 +33,7 @@ from utils.parallel import process_map
 
 _CONFIG = DATA_CONFIGS["synthheads_seg_to_3dface"]
 IMAGES, PARTS, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", _CONFIG.mask_folders[0]
-_IDS_A_FOLDER = 2000   # of the part pictures, as in CelebAMask-HQ
+_IDS_A_FOLDER = 2000   # of the part images, as in CelebAMask-HQ
 _RECORD_SECONDS = 20   # between two records of how far a build has come
 _SPREAD_DEG = np.array([(17.0, 45.0), (9.0, 24.0)])  # yaw, pitch of the heads: standard deviation, limit
 
@@ -122,7 +122,7 @@ def build_dataset(out: Path, settings: Settings, workers: int,
 
 
 def render_head(job: tuple[Path, Settings, int]) -> Int[np.ndarray, "2 labels"]:
-    """Draw and write every view of head `job[2]`. Returns each label's pixels, and the pictures that show it."""
+    """Draw and write every view of head `job[2]`. Returns each label's pixels, and the images that show it."""
     out, settings, number = job
     z, poses_deg = draw_head(settings, number)
     head = Head.from_latent(z)
@@ -139,7 +139,7 @@ def render_head(job: tuple[Path, Settings, int]) -> Int[np.ndarray, "2 labels"]:
 
 
 def write_view(out: Path, identity: int, view: HeadView, settings: Settings) -> None:
-    """Write one picture with its parts (or its combined mask) and, if asked for, its depth.
+    """Write one image with its parts (or its combined mask) and, if asked for, its depth.
 
     Raises:
         UserError: a file cannot be written.
@@ -180,13 +180,13 @@ def _write_summaries(out: Path, settings: Settings, record: Record) -> None:
     members = {name: list(chain.from_iterable(ids[numbers].tolist())) for name, numbers in splits.items()}
     held = members["val"]
     members["vis"] = [held[i * len(held) // VIS] for i in range(VIS)] if len(held) > VIS else held
-    for name, pictures in members.items():
-        write_text(out / f"{name}_paths.txt", "".join(f"{identity}.png\n" for identity in pictures))
+    for name, images in members.items():
+        write_text(out / f"{name}_paths.txt", "".join(f"{identity}.png\n" for identity in images))
     write_text(out / "dataset_card.md", dataset_card(settings, record, splits))
 
 
 def _save(pixels: np.ndarray, path: Path, **options: object) -> None:
-    """Write a picture under a temporary name and rename it; the record, not each file, waits for the disk."""
+    """Write an image under a temporary name and rename it; the record, not each file, waits for the disk."""
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     try:
         Image.fromarray(pixels).save(temporary, **options)

@@ -18,7 +18,7 @@ VIEWS_A_HEAD = 100   # ids are head * 100 + view
 SIZES = (128, 512)
 RECORD = "build.json"
 _GENERATOR = Path(__file__).resolve().parents[1] / "generator"
-_NOT_DRAWING = {"asset_build.py"}  # no picture depends on it
+_NOT_DRAWING = {"asset_build.py"}  # no image depends on it
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Settings:
     merged: bool = False
     depth: bool = False
     norms: Literal["full", "varied"] = "full"
-    mask_size: int | None = None  # None: masks are as large as pictures
+    mask_size: int | None = None  # None: masks are as large as images
     edits: bool = False
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ _DEFAULTS = {item.name: item.default for item in fields(Settings)}
 
 @dataclass(frozen=True)
 class Record:
-    """The first `heads` heads are finished: for each label, their pixels and the pictures that show it."""
+    """The first `heads` heads are finished: for each label, their pixels and the images that show it."""
 
     heads: int
     counts: Int[np.ndarray, "2 labels"]
@@ -101,7 +101,7 @@ def read_record(path: Path, settings: Settings) -> Record:
 
 
 def save_record(path: Path, record: Record, settings: Settings) -> None:
-    """Write the record once the pictures it counts are on the disk, so that it is true even after a power cut."""
+    """Write the record once the images it counts are on the disk, so that it is true even after a power cut."""
     if hasattr(os, "sync"):
         os.sync()
     pixels, pictures = record.counts.tolist()
@@ -110,7 +110,7 @@ def save_record(path: Path, record: Record, settings: Settings) -> None:
 
 
 def generator_version() -> str:
-    """A fingerprint of everything that shapes a picture: a build never mixes pictures of two generators."""
+    """A fingerprint of everything that shapes an image: a build never mixes images of two generators."""
     files = sorted(path for path in _GENERATOR.glob("*.py") if path.name not in _NOT_DRAWING)
     digest = hashlib.sha256()
     for path in [*files, _GENERATOR / "head.npz"]:

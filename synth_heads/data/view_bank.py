@@ -3,9 +3,8 @@
     bank = ViewBank.load(Path("data/SynthHeads"), "train")
     rays = bank.rays_at(0, bank.draw_pixels(0, 64, rng))    # of the first head
 
-The data set has `latents.npz` (codes, ids and cameras) beside its pictures, as
-synth_heads/scripts/build_synth_heads.py writes it, and `depth/` if it was made with --depth. Pictures are 1.25 times as wide as the model's camera sees; only what it sees
-is kept.
+The data set has `latents.npz` (z, ids and cameras) beside its images, as build_synth_heads.py writes it, and `depth/`
+if it was made with --depth. Images are 1.25 times as wide as the model's camera sees; only what it sees is kept.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Rays:
     """Rays of a batch of heads, each through the middle of a pixel."""
 
     poses: Float[np.ndarray, "heads rays 2"]  # yaw and pitch of each ray's camera, radians
-    places: Float[np.ndarray, "heads rays 2"]  # in the picture: x right and y up, -1 to 1
+    places: Float[np.ndarray, "heads rays 2"]  # in the image: x right and y up, -1 to 1
     colours: Float[np.ndarray, "heads rays 3"]  # in [0, 1]
     depths: Float[np.ndarray, "heads rays"] | None  # along the ray, infinite on the background; None: unknown
 
@@ -57,9 +56,9 @@ class Pixels(NamedTuple):
 class ViewBank:
     """All views of some heads.
 
-    z: codes. cameras: yaw and pitch, radians. rgb, labels, depth: pictures as the model's camera sees them; depth in
-    steps of DEPTH_UNIT, 0 on the background, None where the data set has none. edge: the outermost pixels' place, near
-    1.
+    z: one per head. cameras: yaw and pitch, radians. rgb, labels, depth: images as the model's camera sees them; depth
+    in steps of DEPTH_UNIT (world units), 0 on the background, None where the data set has none. edge: image coordinate
+    of the outermost pixels' centres, near 1.
     """
 
     heads: Int[np.ndarray, " n"]  # numbers in the data set
@@ -77,11 +76,11 @@ class ViewBank:
 
         Args:
             side: 'train', 'val' or 'test'.
-            limit: read so many heads at most; 0: all.
+            limit: most heads that are read; 0: all.
             track: passes on the heads' numbers as they are read; for a progress bar.
 
         Raises:
-            UserError: the folder has no latents, or a picture is missing or of another size.
+            UserError: the folder has no z, or an image is missing or of another size.
         """
         latents = read_latents(root, "training a decoder")
         ids = latents.ids
@@ -98,8 +97,8 @@ class ViewBank:
 
         def read(index: int) -> int:
             for view, identity in enumerate(ids[heads[index]]):
-                picture = _read(root / IMAGES / f"{identity}.jpg", "RGB", first.shape[0])
-                rgb[index, view] = picture[inside, inside]
+                image = _read(root / IMAGES / f"{identity}.jpg", "RGB", first.shape[0])
+                rgb[index, view] = image[inside, inside]
                 labels[index, view] = _read_labels(root / MASKS / f"{identity}.png", first.shape[0])[inside, inside]
                 if depth is not None:
                     distance = _read(root / DEPTH_FOLDER / f"{identity}.png", None, first.shape[0])
@@ -136,7 +135,7 @@ class ViewBank:
         """Random pixels of one head, from all its views alike.
 
         Args:
-            balance: share of the rays that are drawn evenly over the labels, not over the picture: eyes and lips are
+            balance: share of the rays that are drawn evenly over the labels, not over the image: eyes and lips are
                 small. Of CANDIDATES rays for each such ray, one is taken with odds that are inverse to how many of the
                 candidates have its label.
         """
@@ -192,14 +191,14 @@ def mirror_rays(rays: Rays) -> Rays:
 
 
 def visible_part(size: int) -> slice:
-    """The rows (and columns) of a picture on disk that the model's camera sees."""
+    """The rows (and columns) of an image on disk that the model's camera sees."""
     seen = round(size / MARGIN)
     start = (size - seen) // 2
     return slice(start, start + seen)
 
 
 def _read_labels(path: Path, size: int) -> UInt8[np.ndarray, "size size"]:
-    """A mask, reduced to the pictures' size; masks may be larger."""
+    """A mask, reduced to the images' size; masks may be larger."""
     labels = _read(path, None)
     if len(labels) == size:
         return labels
@@ -211,7 +210,7 @@ def _read(path: Path, mode: str | None, size: int | None = None) -> np.ndarray:
         with Image.open(path) as file:
             pixels = np.asarray(file.convert(mode) if mode else file)
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: this picture cannot be read ({error}); build the data set again") from error
+        raise UserError(f"{path}: this image cannot be read ({error}); build the data set again") from error
     if size is not None and pixels.shape[:2] != (size, size):
         raise UserError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, but the others have {size} x {size}; "
                         "build the data set again")

@@ -1,9 +1,9 @@
-"""Pretraining of a decoder by reconstruction: known codes, known views, and rays against pixels.
+"""Pretraining of a decoder by reconstruction: known z, known views, and rays against pixels.
 
     objective = Reconstruction(siren, preset, settings)
     loss, terms = objective(draw_batch([(bank, 0), (bank, 1)], settings, rngs))
 
-Where the data has depth, two points a ray say it all: just behind the surface the colour is the pixel's and the field
+Where the data has depth, two points per ray are enough: just behind the surface the colour is the pixel's and the field
 is solid, in front of it the field is empty. That costs a tenth of volume rendering, which a few rays get on top, so
 that density and colour fit together. Without depth all rays are rendered.
 
@@ -52,7 +52,7 @@ class ReconstructionSettings:
     """Sizes and weights of a step."""
 
     rays: int = 64  # of each head
-    rendered_rays: int = 4  # of these, so many are rendered too; all where there is no depth
+    rendered_rays: int = 4  # how many of these are rendered, too; all where there is no depth
     samples: int = 24  # of a rendered ray without depth
     label_balance: float = 0.0  # share of the rays that are drawn evenly over the labels
     occupancy_weight: float = 0.3
@@ -77,7 +77,7 @@ class RayBatch:
 
 def draw_batch(chosen: Sequence[tuple[ViewBank, int]], settings: ReconstructionSettings,
                rngs: Sequence[np.random.Generator]) -> RayBatch:
-    """Rays of some heads, each of a bank, and everything random that goes with them, one generator a head.
+    """Rays of some heads, each of a bank, and everything random that goes with them, one generator per head.
 
     Every second head is mirrored: its images show the head of the mirrored code from the mirrored side. With an
     `edit_weight`, every head is followed by its partner, with the same pixels and random numbers.

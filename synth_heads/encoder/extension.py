@@ -50,4 +50,5 @@ class KnownHeads(Extension):
         return edit.images, *self.validation_losses(net), edit.z
 
     def validation_losses(self, net: Sem2NeRF) -> Sequence[ExtraLoss]:
-        return (KnownZLoss(net.siren, self.opts.latent_lambda, self.opts.z_lambda),)
+        weights = self.opts.latent_lambda, self.opts.z_lambda
+        return (KnownZLoss(net.siren, *weights),) if any(weights) else ()

@@ -193,7 +193,7 @@ def test_the_dataset_type_reads_it(built, masks):
 def test_the_card_counts_what_is_there(built, masks):
     labels = np.stack([np.asarray(Image.open(path)) for path in masks.iterdir()])
     card = (built / "dataset_card.md").read_text()
-    assert "5 heads x 2 views = 10 pictures of 128 x 128" in card
+    assert "5 heads x 2 views = 10 images of 128 x 128" in card
     assert "--num_heads 5 --views 2 --size 128 --seed 5 --palette free --depth" in card
     assert "`depth/<id>.png`" in card
     for name in ("skin", "hair", "l_ear"):

@@ -70,8 +70,8 @@ def render_fakes(siren: FilmSiren, draws: FakeDraws, size: int, preset: CameraPr
 def generator_losses(discriminator: ProgressiveDiscriminator, fakes: Float[Tensor, "batch 3 size size"],
                      poses: Float[Tensor, "batch 2"], alpha: float, pose_weight: float) -> Losses:
     """Renderings should look real, and show from where they are taken."""
-    judged = discriminator(fakes, alpha)
-    terms = {"g_loss": real_loss(judged.logit), "g_pose": F.mse_loss(judged.pose, poses - FRONTAL)}
+    output = discriminator(fakes, alpha)
+    terms = {"g_loss": real_loss(output.logit), "g_pose": F.mse_loss(output.pose, poses - FRONTAL)}
     return Losses(terms["g_loss"] + pose_weight * terms["g_pose"], _detached(terms))
 
 
@@ -81,9 +81,9 @@ def discriminator_losses(discriminator: ProgressiveDiscriminator, reals: Float[T
     """Photographs from renderings, with r1_weight / 2 * R1 on the photographs; and the cameras of the renderings."""
     reals = reals.detach().requires_grad_()
     real_logit = discriminator(reals, alpha).logit
-    judged = discriminator(fakes, alpha)
+    output = discriminator(fakes, alpha)
     terms = {"d_loss_real": real_loss(real_logit), "d_loss_reg": r1_weight / 2 * r1_penalty(real_logit, reals).mean(),
-             "d_loss_fake": fake_loss(judged.logit), "d_pose": F.mse_loss(judged.pose, poses - FRONTAL)}
+             "d_loss_fake": fake_loss(output.logit), "d_pose": F.mse_loss(output.pose, poses - FRONTAL)}
     total = terms["d_loss_real"] + terms["d_loss_reg"] + terms["d_loss_fake"] + pose_weight * terms["d_pose"]
     return Losses(total, _detached(terms))
 
