@@ -17,7 +17,8 @@ import psutil
 from child_processes import end, register, tree
 
 ROOT = Path(__file__).resolve().parents[1]
-PRELOAD = ["launching", "torch.utils.tensorboard", "scripts.train3d", "training.coach3d", "training.pigan_coach"]
+PRELOAD = ["launching", "torch.utils.tensorboard", "scripts.train3d", "training.coach3d", "timm.optim",
+           "training.pigan_coach"]
 
 
 def context():

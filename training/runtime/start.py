@@ -13,11 +13,11 @@ from training.runtime.checkpoints import CheckpointFolder
 from training.runtime.processes import World, is_restart
 from utils.errors import UserError
 
-Log = Callable[[str], None]  # prints a line
+Report = Callable[[str], None]  # prints a line
 Answer = TypeVar("Answer")
 
 
-def find_start(opts: Namespace, world: World, log: Log) -> tuple[dict[str, Any] | None, Path | None, bool]:
+def find_start(opts: Namespace, world: World, report: Report) -> tuple[dict[str, Any] | None, Path | None, bool]:
     """For train3d.py: the checkpoint to start from (None: none), its file, and whether to continue that run or only to
     take its weights.
 
@@ -30,12 +30,12 @@ def find_start(opts: Namespace, world: World, log: Log) -> tuple[dict[str, Any] 
     def look() -> tuple[dict[str, Any] | None, Path | None, bool]:
         restarted = is_restart(os.environ)
         continuing = opts.continue_training or opts.auto_resume or restarted
-        newest = _newest(opts, continuing, log)
+        newest = _newest(opts, continuing, report)
         if newest is not None:
             return *newest, True
         if opts.checkpoint_path:
             path = Path(opts.checkpoint_path)
-            log(f"{'continuing' if opts.continue_training else 'starting from the weights of'} {path}")
+            report(f"{'continuing' if opts.continue_training else 'starting from the weights of'} {path}")
             return read_checkpoint(path), path, opts.continue_training
         if opts.continue_training and not restarted:
             raise UserError(f"`continue_training`: {Path(opts.exp_dir) / 'checkpoints'} holds no checkpoint; name one "
@@ -45,7 +45,7 @@ def find_start(opts: Namespace, world: World, log: Log) -> tuple[dict[str, Any] 
     return _on_main(world, look)
 
 
-def find_own_run(opts: Namespace, world: World, log: Log) -> dict[str, Any] | None:
+def find_own_run(opts: Namespace, world: World, report: Report) -> dict[str, Any] | None:
     """The newest checkpoint of the run in `exp_dir` to continue with `auto_resume`; None where there is none.
 
     Raises:
@@ -53,28 +53,27 @@ def find_own_run(opts: Namespace, world: World, log: Log) -> dict[str, Any] | No
     """
 
     def look() -> dict[str, Any] | None:
-        newest = _newest(opts, opts.auto_resume or is_restart(os.environ), log)
+        newest = _newest(opts, opts.auto_resume or is_restart(os.environ), report)
         return None if newest is None else newest[0]
 
     return _on_main(world, look)
 
 
-def _newest(opts: Namespace, continuing: bool, log: Log) -> tuple[dict[str, Any], Path] | None:
+def _newest(opts: Namespace, continuing: bool, report: Report) -> tuple[dict[str, Any], Path] | None:
     """The newest checkpoint in `exp_dir`, if the run there is to be continued; if it is to be overwritten, it goes."""
     files = CheckpointFolder(Path(opts.exp_dir) / "checkpoints")
-    if continuing:
-        newest = files.load_newest()
-        if newest is None:
-            return None
+    newest = files.load_newest() if continuing else None
+    if newest is not None:
         contents, path, problems = newest
         for problem in problems:
-            log(f"falling back to {path.name}: {problem}")
-        log(f"continuing {path} after step {contents.get('global_step')}")
+            report(f"falling back to {path.name}: {problem}")
+        report(f"continuing {path} after step {contents.get('global_step')}")
         return contents, path
-    if files.candidates() and not opts.overwrite:
-        raise UserError(f"`exp_dir` {opts.exp_dir}: there is a run in it already; continue it with `auto_resume`, "
-                        "delete it with `overwrite`, or choose another folder")
-    files.clear()
+    if files.candidates():
+        if not opts.overwrite:
+            raise UserError(f"`exp_dir` {opts.exp_dir}: there is a run in it already; continue it with `auto_resume`, "
+                            "delete it with `overwrite`, or choose another folder")
+        files.clear()
     return None
 
 
