@@ -62,19 +62,18 @@ def find_own_run(opts: Namespace, world: World, report: Report) -> dict[str, Any
 def _newest(opts: Namespace, continuing: bool, report: Report) -> tuple[dict[str, Any], Path] | None:
     """The newest checkpoint in `exp_dir`, if the run there is to be continued; if it is to be overwritten, it goes."""
     files = CheckpointFolder(Path(opts.exp_dir) / "checkpoints")
-    if continuing:
-        newest = files.load_newest()
-        if newest is None:
-            return None
+    newest = files.load_newest() if continuing else None
+    if newest is not None:
         contents, path, problems = newest
         for problem in problems:
             report(f"falling back to {path.name}: {problem}")
         report(f"continuing {path} after step {contents.get('global_step')}")
         return contents, path
-    if files.candidates() and not opts.overwrite:
-        raise UserError(f"`exp_dir` {opts.exp_dir}: there is a run in it already; continue it with `auto_resume`, "
-                        "delete it with `overwrite`, or choose another folder")
-    files.clear()
+    if files.candidates():
+        if not opts.overwrite:
+            raise UserError(f"`exp_dir` {opts.exp_dir}: there is a run in it already; continue it with `auto_resume`, "
+                            "delete it with `overwrite`, or choose another folder")
+        files.clear()
     return None
 
 
