@@ -219,7 +219,7 @@ class Scene:
     def _bricks(self, cameras: Sequence[Camera], samples: int) -> BrickMap:
         """Density as the grid for `samples` per ray and pass has it once it is filled in for these cameras."""
         preset = self.preset
-        fov_deg = max(camera.fov_deg or preset.fov_deg for camera in cameras)
+        fov_deg = max(camera.field_of_view(preset.fov_deg) for camera in cameras)
         with self._lock:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:

@@ -27,6 +27,10 @@ class Camera:
     pitch: float = FRONTAL
     fov_deg: float | None = None
 
+    def field_of_view(self, default: float) -> float:
+        """In degrees; `default` where the camera has none of its own."""
+        return default if self.fov_deg is None else self.fov_deg
+
 
 def camera_origins(
     yaw: Float[Tensor, " batch"], pitch: Float[Tensor, " batch"]
@@ -79,8 +83,8 @@ def camera_rays(
     camera: Camera, size: int, fov_deg: float
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, "rays 3"]]:
     """Origin and world directions of one camera's rays, row by row; `fov_deg` holds where the camera has none."""
-    fov_deg = fov_deg if camera.fov_deg is None else camera.fov_deg
-    origins, directions = pose_rays(torch.tensor([[camera.yaw, camera.pitch]], dtype=torch.float32), size, fov_deg)
+    pose = torch.tensor([[camera.yaw, camera.pitch]], dtype=torch.float32)
+    origins, directions = pose_rays(pose, size, camera.field_of_view(fov_deg))
     return origins[0], directions[0]
 
 
@@ -134,7 +138,7 @@ def grid_position(
     the camera has none.
     """
     right, up, back = (directions @ camera_axes(camera)).unbind(1)
-    scale = math.tan(math.radians(fov_deg if camera.fov_deg is None else camera.fov_deg) / 2) * -back
+    scale = math.tan(math.radians(camera.field_of_view(fov_deg)) / 2) * -back
     return torch.stack([right / scale, -up / scale], 1)
 
 

@@ -7,6 +7,7 @@ Module names give the state-dict keys of the published weights.
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -46,13 +47,13 @@ class MappingNetwork(nn.Module):
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
             layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(0.2)]
-        layers.append(nn.Linear(hidden_dim, 2 * codes_dim))
-        self.network = nn.Sequential(*layers)
+        last = nn.Linear(hidden_dim, 2 * codes_dim)
+        self.network = nn.Sequential(*layers, last)
         for module in self.network:
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight, a=0.2, mode="fan_in", nonlinearity="leaky_relu")
         with torch.no_grad():
-            layers[-1].weight.mul_(0.25)
+            last.weight.mul_(0.25)
 
     def forward(self, z: Float[Tensor, "batch z_dim"]) -> Codes:
         return Codes(*self.network(z).chunk(2, dim=-1))
@@ -74,12 +75,20 @@ class FilmSiren(nn.Module):
         self.color_layer_sine = FilmLayer(width + 3, width)
         self.color_layer_linear = nn.Sequential(nn.Linear(width, 3))
         self.mapping_network = MappingNetwork(z_dim, FILM_LAYERS * width)
-        linears = [*(film.layer for film in self.network), self.final_layer, self.color_layer_sine.layer,
-                   self.color_layer_linear[0]]
-        for linear in linears:
+        *density, colour = self.sine_layers
+        for linear in (*density, self.final_layer, colour, self.colour_output):
             bound = math.sqrt(6 / linear.in_features) / 25
             nn.init.uniform_(linear.weight, -bound, bound)
-        nn.init.uniform_(self.network[0].layer.weight, -1 / 3, 1 / 3)
+        nn.init.uniform_(density[0].weight, -1 / 3, 1 / 3)
+
+    @property
+    def sine_layers(self) -> list[nn.Linear]:
+        """The linear layers under the nine sines; the last one is that of the colour layer."""
+        return [cast(FilmLayer, film).layer for film in (*self.network, self.color_layer_sine)]
+
+    @property
+    def colour_output(self) -> nn.Linear:
+        return cast(nn.Linear, self.color_layer_linear[0])
 
     def modulation(
         self, codes: Codes

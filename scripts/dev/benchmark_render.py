@@ -121,7 +121,7 @@ def render_figures(args: argparse.Namespace) -> dict[str, Any]:
     hidden = [torch.rand(scene.block, width) for _ in range(threads)]
     shown: dict[str, Any] = {}
 
-    def keep(name: str, view: Callable[[], View]) -> Callable[[], None]:
+    def keep(name: str, view: Callable[[], View | Tensor]) -> Callable[[], None]:
         return lambda: shown.update({name: view()})
 
     costs = in_turn({

@@ -31,24 +31,27 @@ class StepProcess:
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", **environment}
         self.process = subprocess.Popen([sys.executable, __file__, json.dumps(settings)], env=environment, text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._requests, self._answers = self.process.stdin, self.process.stdout
         self._read()  # ready
 
     def step(self) -> dict[str, Any]:
         """Take a step; its measurements, and those of the process so far."""
-        self.process.stdin.write("step\n")
-        self.process.stdin.flush()
+        self._requests.write("step\n")
+        self._requests.flush()
         return self._read()
 
     def _read(self) -> dict[str, Any]:
-        line = self.process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise RuntimeError(f"the measuring process ended with status {self.process.wait()} (out of memory?)")
         return json.loads(line)
 
     def close(self) -> None:
-        self.process.stdin.close()
+        self._requests.close()
         self.process.wait()
-        self.process.stdout.close()
+        self._answers.close()
 
 
 def training_step(settings: dict[str, Any]) -> tuple[Callable[[], None], dict[str, Any]]:

@@ -130,7 +130,7 @@ class BrickMap:
 
         Found for a lattice of rays, RAYS_PER_CELL per cell; each ray takes what those around it need.
         """
-        fov_deg = camera.fov_deg or fov_deg
+        fov_deg = camera.field_of_view(fov_deg)
         across = self.rays_across(fov_deg)
         origin, lattice = camera_rays(camera, across, fov_deg)
         bounds = []

@@ -67,18 +67,18 @@ class DensityGrid:
         Raises:
             ValueError: a field of view is wider than the grid has room for.
         """
-        cameras = [camera if camera.fov_deg else replace(camera, fov_deg=fov_deg) for camera in cameras]
-        widest = max(camera.fov_deg for camera in cameras)
+        cameras = [replace(camera, fov_deg=camera.field_of_view(fov_deg)) for camera in cameras]
+        widest = max(camera.field_of_view(fov_deg) for camera in cameras)
         if widest > self.fov_deg:
             raise ValueError(f"the grid has room for {self.fov_deg} degrees, got {widest}")
         cameras = [camera for camera in dict.fromkeys(cameras) if camera not in self.covered]
         if not cameras:
             return
         bricks = self.bricks.copy()
-        self._cover_coarsely(cameras, bricks)
+        self._cover_coarsely(cameras, fov_deg, bricks)
         light = torch.zeros(self.cells**3)  # the greatest transmittance between any of the cameras and each cell
         for camera in cameras:
-            origin, directions = camera_rays(camera, bricks.rays_across(camera.fov_deg), camera.fov_deg)
+            origin, directions = camera_rays(camera, bricks.rays_across(camera.field_of_view(fov_deg)), fov_deg)
             for part in directions.split(RAYS_PER_BLOCK):
                 march = bricks.march(origin, part)
                 light.scatter_reduce_(0, march.cell[march.filled].long(),
@@ -97,13 +97,13 @@ class DensityGrid:
         self.evaluations += len(points)
         return self.density(points)
 
-    def _cover_coarsely(self, cameras: Sequence[Camera], bricks: BrickMap) -> None:
+    def _cover_coarsely(self, cameras: Sequence[Camera], fov_deg: float, bricks: BrickMap) -> None:
         """Evaluate the coarse points inside the cameras' fields of view, two cells wider on all sides."""
         new = torch.zeros_like(self.evaluated)
         line, margin = torch.arange(self.cells + 1) * CELL - bricks.radius, 2 * CELL
         for camera in cameras:
-            axes, slope = camera_axes(camera), math.tan(math.radians(camera.fov_deg) / 2)
-            rays = camera_rays(camera, 5, camera.fov_deg)[1]
+            axes, slope = camera_axes(camera), math.tan(math.radians(camera.field_of_view(fov_deg)) / 2)
+            rays = camera_rays(camera, 5, fov_deg)[1]
             ends = axes[:, 2] + torch.cat([rays * self.near, rays * self.far])
             bounds = torch.stack([ends.amin(0) - 3 * margin, ends.amax(0) + 3 * margin]).add_(bricks.radius) / CELL
             z, y, x = (slice(low, high + 2) for low, high in bounds.clamp_(0).int().t().flip(0).tolist())

@@ -49,10 +49,10 @@ def field_weights(siren: FilmSiren, locked: bool = True) -> FieldWeights:
     Args:
         locked: the view direction is LOCKED_DIRECTION; what it adds is then part of the colour layer's bias.
     """
-    first, *middle, last = [*(film.layer for film in siren.network), siren.color_layer_sine.layer]
+    first, *middle, last = siren.sine_layers
     direction = last.weight[:, :3].detach()
     bias = last.bias + direction @ direction.new_tensor(LOCKED_DIRECTION) if locked else last.bias
-    output = siren.color_layer_linear[0]
+    output = siren.colour_output
     return FieldWeights(
         [(first.weight * BOX_SCALE, first.bias), *((linear.weight, linear.bias) for linear in middle),
          (last.weight[:, 3:], bias)],

@@ -68,7 +68,7 @@ def evaluate_field(
     return torch.cat([rgb for rgb, _ in parts], 1), torch.cat([density for _, density in parts], 1)
 
 
-@torch.compiler.disable
+@torch.compiler.disable()
 def _evaluate_frozen(
     siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, visible: Tensor | None,
     solid: Tensor | None, block: int | None,
@@ -171,7 +171,10 @@ class RecomputedField(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_rgb: Tensor, grad_density: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]: the decorator hides the name of `ctx`
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        grad_rgb, grad_density = grad_outputs
         frequency, phase, positions, directions, visible, rgb = ctx.saved_tensors
         points = _Points(positions, directions)
         scenes = _scenes(ctx.weights, frequency, phase)
