@@ -32,7 +32,7 @@ def command(**flags: str) -> Callable[[Callable[[Sequence[str]], Result]], Calla
     return decorate
 
 
-def run(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
+def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = None) -> None:
     """Call `main(argv)` and turn a `UserError` into one line on stderr and exit code 2.
 
     With `--debug` among the arguments the full traceback is shown instead. Ctrl-C ends with code 130, as in a shell. A
