@@ -222,7 +222,7 @@ def _save(path: Path, shots: Sequence[tuple[Scene, tuple[float, float]]], settin
                   "depth": (depth / DEPTH_UNIT).round().clamp(0, 65535).numpy().astype(np.uint16),
                   "opacity": (opacity * 255).round().clamp(0, 255).numpy().astype(np.uint8)}
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, rgb=arrays["rgb"], depth=arrays["depth"], opacity=arrays["opacity"])
 
 
 @lru_cache(maxsize=2)

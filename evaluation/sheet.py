@@ -34,7 +34,7 @@ def write_sheet(path: Path, tests: TestViews, networks: Networks, wanted: Mappin
         views = {kind: tests.views(kind, index).rgb for kind, count in wanted.items() if index < count}
         styles = views.pop("styles", ())
         columns |= {kind: [to_uint8(image) for image in images] for kind, images in views.items()}
-        if networks.face_segmenter is not None:
+        if networks.face_segmenter is not None and space.merged is not None:
             labels = networks.face_segmenter.segment(views["own"].to(networks.device))[0]
             columns["segmented"] = [mask_image(labels, space.merged.palette)]
         columns["style"] = [to_uint8(image) for image in styles]

@@ -1,5 +1,5 @@
-"""The masks that a model is evaluated on: their poses, photographs and, where a head was seen from several sides, another
-view of it.
+"""The masks that a model is evaluated on: their poses, photographs and, where a head was seen from several sides,
+another view of it.
 
     data = EvaluationSet.find("data/SynthHeads", data_config("synthheads_seg_to_3dface"))
     data.masks[0].pose, data.masks[0].novel
@@ -82,8 +82,9 @@ class EvaluationSet:
             paths_list = root / TEST_LIST
         with settings_named(paths_list="eval_paths_conf"):
             found = InferenceDataset(folder, config, paths_list=paths_list, use_original_pose=True, n_images=n_images)
-        novel = _other_views(root, folder, found.paths, config)
-        masks = tuple(TestMask(mask, found.poses[image_id(mask)], novel.get(mask, ())) for mask in found.paths)
+        poses, novel = found.poses, _other_views(root, folder, found.paths, config)
+        assert poses is not None, "asked for with use_original_pose"
+        masks = tuple(TestMask(mask, poses[image_id(mask)], novel.get(mask, ())) for mask in found.paths)
         return EvaluationSet(root, config, masks, Path(paths_list).name if paths_list else f"all of {folder.name}/")
 
     def truth(self, transform: MaskTransform, size: int, merged: bool = True, novel: bool = False) -> ImagesDataset3D:

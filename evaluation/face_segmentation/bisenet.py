@@ -72,6 +72,7 @@ class BiSeNet(nn.Module):
 def to_merged(found: Tensor) -> UInt8[Tensor, "batch height width"]:
     """Its numbers -> labels of CelebAMask_HQ_merged."""
     merge = LABEL_SPACES["CelebAMask_HQ"].merge
+    assert merge is not None
     table = torch.tensor([merge[label] for label in BISENET_ORDER], dtype=torch.uint8, device=found.device)
     return table[found]
 
@@ -120,8 +121,8 @@ class Backbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         source = resnet18(weights=None)
-        for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"):
-            setattr(self, name, getattr(source, name))
+        self.conv1, self.bn1 = source.conv1, source.bn1
+        self.layer1, self.layer2, self.layer3, self.layer4 = source.layer1, source.layer2, source.layer3, source.layer4
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)

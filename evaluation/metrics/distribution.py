@@ -53,13 +53,13 @@ class Images(Dataset[Tensor]):
 
 
 def distribution_scores(
-    generated: Dataset, real: Dataset | None, metrics: Sequence[str], inception_weights: str | Path | None = None,
+    generated: Images, real: Images | None, metrics: Sequence[str], inception_weights: str | Path | None = None,
     *, extractor: str = INCEPTION, batch_size: int = 32, device: torch.device | str = "cpu",
 ) -> dict[str, float]:
     """Scores by name; see the module's first lines.
 
     Args:
-        generated, real: sets of uint8 images (3, height, width), such as `Images`; the Inception score alone needs
+        generated, real: sets of images; the Inception score alone needs
             no real ones.
         metrics: some of fid, kid, is, prc.
         inception_weights: the file of `find_inception`; it is asked for when `extractor` is the default.

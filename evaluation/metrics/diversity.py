@@ -52,12 +52,12 @@ def l2(image: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batc
 
 def style_diversity(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
     """Mean distance of 10 pairs among the styles of a mask, over the masks that were rendered in styles."""
-    means, tests = MetricAccumulator(), evaluation.tests
+    means, tests, perceptual = MetricAccumulator(), evaluation.tests, evaluation.networks.perceptual
     for index in tests.numbers("comparing styles", evaluation.style_masks):
         images = tests.views("styles", index).rgb
         means.add(diversity_l2=diversity(images, l2))
-        if "lpips_diversity" in names:
-            means.add(diversity_lpips=diversity(images, evaluation.networks.perceptual))
+        if "lpips_diversity" in names and perceptual is not None:
+            means.add(diversity_lpips=diversity(images, perceptual))
     return means.result()
 
 

@@ -38,8 +38,8 @@ def face_layout(labels: UInt8[np.ndarray, "height width"]) -> Layout | None:
         labels: of CelebAMask_HQ_merged.
     """
     face = _centre(labels, FACE)
-    places = [_centre(labels, parts) for parts in PLACES]
-    if face is None or any(place is None for place in places):
+    places = [place for parts in PLACES if (place := _centre(labels, parts)) is not None]
+    if face is None or len(places) < len(PLACES):
         return None
     return np.concatenate([(place[:2] - face[:2]) / np.sqrt(face[2]) for place in places])
 

@@ -91,12 +91,15 @@ class Segmented:
 def segment(evaluation: Evaluation, views: Iterable[tuple[Float[Tensor, "3 size size"], UInt8[Tensor, "size size"]]],
             ) -> Segmented:
     """Segment images (RGB in [-1, 1]), each given with its true labels."""
-    networks, found, true = evaluation.networks, [], []
+    segmenter, device = evaluation.networks.face_segmenter, evaluation.networks.device
+    assert segmenter is not None, "the metric does not say that it needs the face_segmenter"
+    found: list[Tensor] = []
+    true: list[Tensor] = []
     waiting: list[Tensor] = []
 
     def work() -> None:
         if waiting:
-            found.extend(networks.face_segmenter.segment(torch.stack(waiting).to(networks.device)).cpu())
+            found.extend(segmenter.segment(torch.stack(waiting).to(device)).cpu())
             waiting.clear()
 
     for image, labels in views:

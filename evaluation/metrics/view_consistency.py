@@ -94,7 +94,7 @@ def consistency(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float
             view = tests.views(kind, index)
             camera, surface = Camera(*poses_of(kind, mask)[0]), view.opacity[0] >= OPAQUE
             seen.append(SeenView(camera, view.rgb[0], view.depth[0], surface))
-        result = reprojection(*seen, evaluation.fov_deg)
+        result = reprojection(seen[0], seen[1], evaluation.fov_deg)
         means.add(view_error=result.error, view_depth_error=result.depth_error, view_share=result.share)
     return means.result()
 

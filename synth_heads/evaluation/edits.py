@@ -45,8 +45,8 @@ def render_edits(settings: RenderSettings) -> dict[str, Edit]:
         camera = Camera(*camera_angles(sample.pose_deg).tolist())
         for edit in sample.edits:
             name = f"{sample.identity}_{edit}"
-            masks = [net.input.labels(SAMPLES_FOLDER / f"{stem}.png") for stem in (sample.identity, name)]
-            out[name] = examine_edit(net, *masks, camera, settings)
+            before, after = (net.input.labels(SAMPLES_FOLDER / f"{stem}.png") for stem in (sample.identity, name))
+            out[name] = examine_edit(net, before, after, camera, settings)
     return out
 
 

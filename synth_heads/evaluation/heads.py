@@ -73,7 +73,7 @@ def make_head(number: int, seed: int, size: int) -> EvalHead:
     plain = z.copy()
     plain[COLOUR] = 0
     head = Head.from_latent(plain)
-    first, left, right = (render(head, *pose, size, margin=1) for pose in angles.tolist())
+    first, left, right = (render(head, pose[0], pose[1], size, margin=1) for pose in angles.tolist())
     return EvalHead(z, mask, free, (first, left, right), angles)
 
 
@@ -147,8 +147,9 @@ def _draw(job: tuple[HeldOutHeads, int]) -> int:
         Image.fromarray(head.mask).save(temporary)
     views = (head.free, *head.views)
     with atomic_path(heads.path(number, "npz")) as temporary:
-        np.savez_compressed(temporary, z=head.z, mask=head.mask, angles=head.angles, **{
-            name: np.stack([getattr(view, name) for view in views]) for name in ("rgb", "labels", "depth")})
+        np.savez_compressed(
+            temporary, z=head.z, mask=head.mask, angles=head.angles, rgb=np.stack([view.rgb for view in views]),
+            labels=np.stack([view.labels for view in views]), depth=np.stack([view.depth for view in views]))
     return number
 
 
@@ -156,7 +157,8 @@ def _draw(job: tuple[HeldOutHeads, int]) -> int:
 def _read(path: Path) -> EvalHead:
     try:
         with np.load(path, allow_pickle=False) as file:
-            free, *views = [HeadView(*each) for each in zip(file["rgb"], file["labels"], file["depth"], strict=True)]
-            return EvalHead(file["z"], file["mask"], free, tuple(views), file["angles"])
+            free, own, left, right = (
+                HeadView(*each) for each in zip(file["rgb"], file["labels"], file["depth"], strict=True))
+            return EvalHead(file["z"], file["mask"], free, (own, left, right), file["angles"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: this head cannot be read ({error}); delete the file and run again") from error

@@ -13,17 +13,18 @@ from jaxtyping import Float
 from evaluation.metrics.image_quality import psnr
 from evaluation.metrics.registry import Evaluation, Metric, MetricAccumulator, register
 from evaluation.metrics.segmentation import Segmented, segment, segmented
+from synth_heads.evaluation.views import HeldOutViews
 from utils.images import from_bytes
 
 
 def decoder_alone(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
     """The decoder's view from each head's own z, against the head in its own colours, reduced to 64 pixels."""
-    return {"decoder_psnr": float(np.mean([codes.decoder_psnr for codes in evaluation.tests.codes]))}
+    return {"decoder_psnr": float(np.mean([codes.decoder_psnr for codes in _heads(evaluation).codes]))}
 
 
 def spread(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
     """See `code_spread`."""
-    codes = evaluation.tests.codes
+    codes = _heads(evaluation).codes
     return {"code_spread": code_spread([each.predicted for each in codes], [each.true for each in codes])}
 
 
@@ -37,7 +38,7 @@ def code_spread(predicted: Sequence[Float[np.ndarray, " codes"]], true: Sequence
 
 def shuffled_masks(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:
     """How much worse the images are when another head's mask is given: nothing, if a model ignores its mask."""
-    tests, right, wrong, pairs = evaluation.tests, MetricAccumulator(), MetricAccumulator(), []
+    tests, right, wrong, pairs = _heads(evaluation), MetricAccumulator(), MetricAccumulator(), []
     for index in tests.numbers("exchanging masks"):
         true, other = tests.truth("own", index)[0], tests.shuffled(index)
         target = from_bytes(true.pixels)
@@ -72,6 +73,11 @@ def style_alignment(evaluation: Evaluation, names: Sequence[str]) -> dict[str, f
         tests.views("styles", index).rgb, tests.labels("styles", index), strict=True)))
     return {**_scores("unstyled", own), **_scores("styled", styled),
             "style_miou_drop": own.score.miou - styled.score.miou}
+
+
+def _heads(evaluation: Evaluation) -> HeldOutViews:
+    assert isinstance(evaluation.tests, HeldOutViews), "these metrics are of held-out heads"
+    return evaluation.tests
 
 
 def _scores(name: str, views: Segmented) -> dict[str, float]:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class HeadCodes:
 
     predicted: Float[np.ndarray, " codes"]     # of the shape layers, from the mask
     true: Float[np.ndarray, " codes"]          # the same from the head's own z
-    decoder_psnr: float | None                 # of the view from the head's own z, dB; None: not rendered
+    decoder_psnr: float                        # of the view from the head's own z, dB; nan: not rendered
 
 
 def render_settings(checkpoint: Path, size: int, sampler: str) -> RenderSettings:
@@ -133,7 +134,7 @@ def head_codes(job: tuple[HeldOutHeads, RenderSettings, int, bool]) -> HeadCodes
     net, head = load_model(settings.checkpoint, settings.model), heads.head(number)
     predicted = net.encode(net.read(heads.path(number, "png"))[None])
     plain = net.siren.mapping_network(torch.from_numpy(head.plain_z)[None])
-    score = None
+    score = math.nan
     if with_decoder:
         known = net.siren.mapping_network(torch.from_numpy(head.z)[None])
         view = net.scene_of(known).render(Camera(*head.angles[0].tolist()), settings.size, settings.samples,

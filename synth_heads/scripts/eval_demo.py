@@ -94,7 +94,7 @@ def evaluate(opts: argparse.Namespace, folder: Path) -> "tuple[Report, dict[str,
     settings = render_settings(opts.checkpoint_path, opts.size, opts.sampler)
     heads = HeldOutHeads.make(folder, opts.num_heads, opts.seed, opts.size, opts.workers, progress_bar)
     styled = min(opts.style_heads, opts.num_heads)
-    tests = HeldOutViews.render(heads, settings, folder, styled, workers=opts.workers, track=progress_bar)
+    tests = HeldOutViews.render(heads, settings, heads.folder, styled, workers=opts.workers, track=progress_bar)
     edits = render_edits(settings)
     evaluation = Evaluation(tests, networks, settings.model.camera.fov_deg, styled)
     evaluation.shared["edits"] = {name: edit.fraction for name, edit in edits.items()}
