@@ -86,12 +86,12 @@ def read_contents(path: str | Path) -> dict[str, Any]:
     """
     contents = read_file(path)
     if not isinstance(contents, dict) or not isinstance(contents.get("state_dict"), dict):
-        raise UserError(f"{path}: holds no `state_dict`, so it is not a Sem2NeRF checkpoint; if it is a pi-GAN or Swin "
+        raise UserError(f"{path}: holds no 'state_dict', so it is not a Sem2NeRF checkpoint; if it is a pi-GAN or Swin "
                         "weight file, give it to train3d.py with `pigan_weights` or `swin_weights`")
     if not isinstance(contents.get("opts"), dict):
-        raise UserError(f"{path}: holds no `opts`, so its architecture is unknown; save it again with train3d.py")
+        raise UserError(f"{path}: holds no 'opts', so its architecture is unknown; save it again with train3d.py")
     for name in STATE_DICTS:
-        _check_weights(contents.get(name, {}), f"{path}: `{name}`")
+        _check_weights(contents.get(name, {}), f"{path}: '{name}'")
     return contents
 
 
@@ -184,10 +184,10 @@ def latent_avg_of(contents: Mapping[str, Any], source: str | Path, length: int |
     if value is None:
         return None
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not all(isinstance(v, Tensor) for v in value):
-        raise UserError(f"{source}: `latent_avg` should be two tensors (frequencies, phase shifts); get the file again")
+        raise UserError(f"{source}: 'latent_avg' should be two tensors (frequencies, phase shifts); get the file again")
     frequencies, phase_shifts = (v.float().reshape(1, -1) for v in value)
     if frequencies.shape != phase_shifts.shape or (length and frequencies.shape[1] != length):
-        raise UserError(f"{source}: `latent_avg` holds {frequencies.shape[1]} frequencies and {phase_shifts.shape[1]} "
+        raise UserError(f"{source}: 'latent_avg' holds {frequencies.shape[1]} frequencies and {phase_shifts.shape[1]} "
                         "phase shifts, which does not fit its weights; get the file again")
     return Codes(frequencies, phase_shifts)
 

@@ -87,6 +87,18 @@ def test_library_errors_are_about_settings_not_flags():
             assert found is None or path.name == "cli.py", f"{path.relative_to(ROOT)}:{part.lineno}: {found[0]}"
 
 
+def test_backticks_in_errors_mark_settings():
+    """A command shows what stands in backticks as a flag: there must be one, of some command."""
+    commands = "".join(path.read_text(encoding="utf-8") for path in files_of("options", "scripts", "synth_heads"))
+    flags = set(re.findall(r'"--(\w+)"', commands)) | {"paths_list"}  # which commands call otherwise
+    for path in files_of(*LIBRARY, "synth_heads"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError":
+                texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                settings = set(re.findall(r"`(\w+)`", " ".join(str(text) for text in texts)))
+                assert settings <= flags, f"{path.relative_to(ROOT)}:{node.lineno}: {settings - flags} are no settings"
+
+
 def test_files_are_short():
     for path in files_of(*CORE, "synth_heads", "tests"):
         if "golden" in path.parts or path.name == "materials.py":  # numba caches per file

@@ -248,8 +248,8 @@ def damaged(path, contents, kind):
     ("plain pickle", "run code|not a PyTorch"), ("truncated", "damaged"), ("no weights", "state_dict"),
     ("no opts", "opts"), ("other width", "shape"), ("missing weight", "lacks"),
     ("unknown encoder", "Transformer9000"), ("width in words", "pigan_hidden_dim` wide"), ("not finite", "not finite"),
-    ("weight of words", "`state_dict` should hold tensors"), ("numbered weight", "`state_dict` should hold tensors"),
-    ("averaged words", "`train_state_dict` should hold tensors"), ("odd name", "unknown weight zzz "),
+    ("weight of words", "'state_dict' should hold tensors"), ("numbered weight", "'state_dict' should hold tensors"),
+    ("averaged words", "'train_state_dict' should hold tensors"), ("odd name", "unknown weight zzz "),
     ("mean code", "latent_avg"), ("short mean code", "latent_avg")])
 def test_unusable_files(contents, tmp_path, kind, words):
     path = tmp_path / "model.pt"

@@ -118,5 +118,5 @@ def test_a_checkpoint_says_how_its_masks_are_read(tmp_path):
         assert Sem2NeRF.from_contents(changed, "net.pt").input == MaskInput(label_order="bisenet")
     for changed in (for_release(older), to_native(to_official(older))):
         assert MaskInput.from_dict(changed["input"]) == MaskInput()
-    with pytest.raises(UserError, match=r"odd\.pt: .*`input` does not say how masks are read"):
+    with pytest.raises(UserError, match=r"odd\.pt: .*'input' does not say how masks are read"):
         Sem2NeRF.from_contents({**older, "input": {"label_space": "CelebAMask_HQ"}}, "odd.pt")

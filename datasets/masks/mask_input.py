@@ -43,7 +43,7 @@ class MaskInput:
 
     def __post_init__(self) -> None:
         if self.label_space not in LABEL_SPACES:
-            raise UserError(f"`label_space` {self.label_space}: not known; choose one of {', '.join(LABEL_SPACES)}")
+            raise UserError(f"label space {self.label_space}: not known; choose one of {', '.join(LABEL_SPACES)}")
         if self.label_order not in LABEL_ORDERS:
             raise UserError(f"`label_order` {self.label_order}: not known; choose one of {', '.join(LABEL_ORDERS)}")
 
@@ -89,7 +89,7 @@ class MaskInput:
         try:
             return cls(**{**values, "transform": MaskTransform(**values["transform"])})
         except (KeyError, TypeError) as error:
-            raise UserError(f"`input` does not say how masks are read ({error}); save the checkpoint again") from error
+            raise UserError(f"its entry 'input' does not say how masks are read ({error}); save the checkpoint again") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dictionaries of strings, numbers and booleans."""
