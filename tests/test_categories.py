@@ -14,8 +14,8 @@ from configs.category import LabelSpace
 
 SECTION = (ROOT / "docs/training.md").read_text().split("\n## A category of your own\n")[1]
 DOGS = SECTION.split("```python\n")[1].split("```")[0]  # the module that the page shows
-ROOMS = ("configs", "criteria", "datasets", "evaluation", "inference", "models", "options", "scripts", "synth_heads", "training",
-         "utils")
+ROOMS = ("configs", "criteria", "datasets", "evaluation", "inference", "models", "options", "scripts", "synth_heads",
+         "training", "utils")
 DOG = {"skin": 1, "nose": 3, "l_eye": 2, "r_eye": 2, "mouth": 4, "hair": 5}
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from configs.data_configs import data_config
 from datasets.inference_set import InferenceDataset
 from datasets.masks.files import MaskWarning, read_mask
-from datasets.masks.maps import MaskTransform, network_input
+from datasets.masks.maps import MaskTransform, prepare_mask, unfold
 from datasets.masks.mask_input import MaskInput
 from utils.errors import UserError
 
@@ -49,9 +49,9 @@ def test_samples_of_both_datasets_are_ready_to_use():
         for file, item in zip(data.paths, data):
             x = data.reader.tensor(item.planes)
             labels = read_mask(file, config.label_space)
-            straight = network_input(labels, config.label_space, True, MaskTransform(crop=config.crop), True)
+            planes = prepare_mask(labels, config.label_space, True, MaskTransform(crop=config.crop), use_contour=True)
             assert x.shape == (sizes[1], 224, 224)
-            np.testing.assert_array_equal(x, straight)
+            np.testing.assert_array_equal(x, unfold(planes, sizes[0]))
             assert all(abs(angle - math.pi / 2) < 0.3 for angle in item.pose)
 
 

@@ -15,9 +15,9 @@ from datasets.masks.maps import (
     contour_map,
     distance_map,
     merge_labels,
-    network_input,
     prepare_mask,
     to_network_input,
+    unfold,
 )
 from utils.errors import UserError
 from utils.images import colour_labels, overlay, to_tensor, to_uint8
@@ -47,7 +47,7 @@ def test_network_inputs_are_bit_equal(golden, tag, space):
         np.testing.assert_array_equal(mask.label, recorded["label"][i])
         np.testing.assert_array_equal(mask.contour, recorded["contour"][i])
         np.testing.assert_array_equal(mask.distance, recorded["dist"][i])
-        x = network_input(labels, space, merged=True, transform=transform, use_contour=True)
+        x = unfold(mask, len(space.merged)).numpy()
         assert x.shape == (len(space.merged) + 2, 224, 224)
         assert hashlib.sha256(x.tobytes()).hexdigest() == recorded["sha256"][i]
 
@@ -137,7 +137,7 @@ def test_devices_agree_bit_for_bit():
 
 
 def test_unmerged_labels_and_no_contours():
-    x = network_input(tiny_face(), FACES, merged=False, transform=MaskTransform(8, 8, 8), use_contour=False)
+    x = unfold(prepare_mask(tiny_face(), FACES, False, MaskTransform(8, 8, 8), False), len(FACES)).numpy()
     assert x.shape == (19, 8, 8)
     np.testing.assert_array_equal(x.argmax(0), tiny_face())
 

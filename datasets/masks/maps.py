@@ -2,7 +2,7 @@
 
     labels = read_mask("90001.png", space)                                   # (512, 512) uint8
     mask = prepare_mask(labels, space, merged=True, transform=MaskTransform(), use_contour=True)
-    x = to_network_input(label, contour, distance, label_nc=16)              # (B, 18, 224, 224) float, on any device
+    x = unfold(mask, label_nc=16)                                            # (18, 224, 224) float, on any device
 """
 
 from collections.abc import Mapping
@@ -181,10 +181,3 @@ def unfold(mask: PreparedMask, label_nc: int, device: str | torch.device = "cpu"
 
     label = torch.from_numpy(mask.label)[None].to(device)
     return to_network_input(label, plane(mask.contour), plane(mask.distance), label_nc)[0]
-
-
-def network_input(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, merged: bool, transform: MaskTransform,
-                  use_contour: bool) -> Float[np.ndarray, "channels size size"]:
-    """One mask, all the way: `prepare_mask`, then `unfold`."""
-    target = space.merged if merged and space.merged is not None else space
-    return unfold(prepare_mask(labels, space, merged, transform, use_contour), len(target)).numpy()
