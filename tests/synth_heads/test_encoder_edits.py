@@ -3,10 +3,11 @@
 import re
 
 import cv2
+import launching
 import numpy as np
 import pytest
 import torch
-from known_heads import Run, train
+from known_heads import SCRIPT, Run, train
 from tiny import FACE_OPTS, tiny_model
 from tiny_training import make_all, paint_head
 
@@ -117,6 +118,20 @@ def test_a_run_draws_pairs_and_resumes(tmp_path):
     output = train([*argv, "--z_lambda=1", "--l2_lambda=0", "--overwrite"], tmp_path, name="codes")
     assert re.search(r"edit_z [.\d]+", output)
     assert not re.search(r"edit [.\d]+", output), "nothing was rendered"
+
+
+def test_two_processes_learn_from_known_z_as_one_does(tmp_path):
+    """The added losses' gradients are averaged among processes, too. (Edits count by their weight in a batch.)"""
+    argv = [option for option in options(tmp_path) if not option.startswith(("--exp_dir", "--edit_lambda"))]
+    argv += ["--z_lambda=1", "--latent_lambda=1", "--optim_name=adam", "--learning_rate=1e-3", "--save_interval=0"]
+    launching.train_together([*argv, f"--exp_dir={tmp_path / 'two'}"], tmp_path, processes=2, script=SCRIPT)
+    train([*argv, "--batch_size=4", f"--exp_dir={tmp_path / 'one'}"], tmp_path)
+    two, one = (torch.load(tmp_path / run / "checkpoints/latest_model.pt", weights_only=True) for run in ("two", "one"))
+    moments = [state["optimizer"]["state"] for state in (two, one)]
+    assert moments[0].keys() == moments[1].keys()
+    for key, value in moments[1].items():  # of the gradients: Adam's steps would hide their size
+        bound = 1e-3 * value["exp_avg"].abs().max().item() + 1e-9
+        torch.testing.assert_close(moments[0][key]["exp_avg"], value["exp_avg"], rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("flags, message", [
