@@ -78,8 +78,11 @@ def is_class(name: str) -> bool:
 
 def describe(name: str) -> tuple[str, str]:
     """Meaning of a score, and which way is better."""
-    meaning, better = score_meanings()[name.removeprefix(NOVEL)]
-    return (f"other views: {meaning}" if name.startswith(NOVEL) else meaning), better
+    meanings = score_meanings()
+    if name in meanings:
+        return meanings[name]
+    meaning, better = meanings[name.removeprefix(NOVEL)]
+    return f"other views: {meaning}", better
 
 
 def number(value: float) -> str:
@@ -90,4 +93,6 @@ def number(value: float) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number(each)}" for name, each in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

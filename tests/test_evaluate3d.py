@@ -195,6 +195,16 @@ def test_report_is_stable_and_without_nan():
     assert "- a note" in text
 
 
+def test_goals_stand_beside_their_scores():
+    report = Report({}, {"psnr": 19.0, "novel_depth_error": 0.02, "ssim": 0.5},
+                    goals={"psnr": 20, "novel_depth_error": 0.05})
+    assert json.loads(report.to_json())["goals_met"] == {"psnr": False, "novel_depth_error": True}
+    lines = report.to_markdown().splitlines()
+    assert "| PSNR to the true image, dB | 19.00 | higher | 20 | missed |" in lines
+    assert "| other views: depth, median error as a fraction of the head's depth | 0.02000 | lower | 0.05 |  |" in lines
+    assert {line.count("|") for line in lines if line.startswith("|")} == {6}
+
+
 def test_adding_a_metric_touches_one_file(world, tmp_path, monkeypatch):
     """The example of docs/evaluation.md, as a file that the registry finds."""
     page = (ROOT / "docs/evaluation.md").read_text()
