@@ -89,7 +89,8 @@ class MaskInput:
         try:
             return cls(**{**values, "transform": MaskTransform(**values["transform"])})
         except (KeyError, TypeError) as error:
-            raise UserError(f"its entry 'input' does not say how masks are read ({error}); save the checkpoint again") from error
+            raise UserError(f"its entry 'input' does not say how masks are read ({error}); save the checkpoint again"
+                            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dictionaries of strings, numbers and booleans."""
