@@ -101,10 +101,10 @@ class ImagesDataset3D(Dataset[TrainItem]):
         """
         path, flip = self.masks[index % len(self.masks)], index >= len(self.masks)
         mask, image = self._mask(path), image_id(path)
-        label, contour, distance = (None if plane is None else torch.from_numpy(plane.copy())
-                                    for plane in (mask.label, mask.contour, mask.distance))
+        contour, distance = (None if plane is None else torch.from_numpy(plane.copy())
+                             for plane in (mask.contour, mask.distance))
         item = TrainItem(
-            name=path.stem, label=label, contour=contour, distance=distance,
+            name=path.stem, label=torch.from_numpy(mask.label.copy()), contour=contour, distance=distance,
             image=torch.from_numpy(self._image(self.images[image])),
             pose=torch.tensor(self.poses[image], dtype=torch.float32),
             extra=self.extra_data(image, flip) if self.extra_data is not None else {},

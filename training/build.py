@@ -96,8 +96,8 @@ def build_net(opts: Namespace, contents: Mapping[str, Any] | None, source: str |
     """
     net = Sem2NeRF(ModelConfig.from_opts(vars(opts)))
     if contents is not None:
-        net.load_weights(contents.get("train_state_dict", contents["state_dict"]), source)
-        net.set_latent_avg(latent_avg_of(contents, source) or mean_code(net.siren))
+        net.load_weights(contents.get("train_state_dict", contents["state_dict"]), source or "the checkpoint")
+        net.set_latent_avg(latent_avg_of(contents, source or "the checkpoint") or mean_code(net.siren))
         if opts.pigan_weights and not resume:
             _start_decoder(net, opts, report)
             net.set_latent_avg(mean_code(net.siren, seed=opts.seed))

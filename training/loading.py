@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import cv2
@@ -71,7 +71,7 @@ def validation_loader(dataset: ImagesDataset3D, indices: list[int], batch: int, 
                       pin_memory=pin, worker_init_fn=_start_worker, multiprocessing_context=_context(workers))
 
 
-def checked(loader: DataLoader[Any]) -> Iterator[dict[str, Any]]:
+def checked(loader: DataLoader[Any]) -> Generator[dict[str, Any], None, None]:
     """The loader's batches. When this ends, in whichever way, the loader processes are gone: close it
     (`contextlib.closing`) if it may not be read to its end.
 
@@ -100,7 +100,7 @@ def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Ba
     def moved(value: Any) -> Any:
         return value.to(device, non_blocking=True) if isinstance(value, Tensor) else None
 
-    masks = to_network_input(*(moved(loaded[key]) for key in ("label", "contour", "distance")), label_nc)
+    masks = to_network_input(moved(loaded["label"]), moved(loaded["contour"]), moved(loaded["distance"]), label_nc)
     extra = {name: moved(value) for name, value in loaded["extra"].items()}
     return Batch(masks, from_bytes(moved(loaded["image"])), moved(loaded["pose"]), extra)
 

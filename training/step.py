@@ -129,7 +129,7 @@ class PatchGenerator(nn.Module):
         with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
             out = self.net.encoder(masks, drop_paths)
         codes = self.net.codes_of(out)  # not under autocast: the field multiplies frequencies by 15
-        rgb = None if directions is None else self._render(codes, origins, directions, noise)
+        rgb = None if origins is None or directions is None else self._render(codes, origins, directions, noise)
         return rgb, codes.frequencies, codes.phase_shifts, out
 
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
@@ -198,7 +198,7 @@ class TrainStep:
             image_size: side of the whole image that the patch is a part of, in pixels.
         """
         at_photograph = noise.extreme_poses is None
-        poses = batch.poses if at_photograph else noise.extreme_poses
+        poses = batch.poses if noise.extreme_poses is None else noise.extreme_poses
         origins, directions = None, None
         if self.weights.needs_rendering:
             origins, directions = patch_rays(poses, noise.grid, image_size, self.net.config.camera.fov_deg)

@@ -68,16 +68,14 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
         shared = draw_patches(config.patches, resolution, step, batch_total, _generator(config, PATCH, step))
         grids = [shared[[position - batch_start for position in positions]]]
 
-    def joined(parts: list[Tensor]) -> Tensor | None:
-        if not parts:
-            return None
+    def joined(parts: list[Tensor]) -> Tensor:
         tensor = torch.cat(parts)
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
     return StepNoise(
         grid=joined(grids),
-        noise=RayNoise(joined(perturbations), joined(importances)),
-        extreme_poses=joined([torch.from_numpy(pose).float() for pose in poses]),
+        noise=RayNoise(joined(perturbations), joined(importances) if importances else None),
+        extreme_poses=joined([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
         drop_paths=joined(drops) if config.drop_paths else None,
     )
 

@@ -108,7 +108,7 @@ def validate(
     metrics = {f"loss_{name}": mean for name, mean in means.items()}
     loss = sum(factor * means[name] for name, factor in factors.items() if factor)
     metrics["loss"] = loss or means["l2"]  # a run that compares nothing still has to choose its best checkpoint
-    mean, square = sum(part[3] for part in everyone) / total
+    mean, square = torch.stack([part[3] for part in everyone]).sum(0) / total
     metrics["code_spread"] = (square - mean.square()).clamp(min=0).sqrt().mean().item()
     side = min(max(settings.size, 128), 256)
     return Validation(metrics, panel(CAPTIONS, rows, side) if rows else None)

@@ -15,6 +15,10 @@ class RayNoise(NamedTuple):
     perturbation: Float[Tensor, "*rays samples"] | None = None
     importance: Float[Tensor, "*rays samples"] | None = None
 
+    def to(self, device: torch.device) -> "RayNoise":
+        """The same numbers on a device."""
+        return RayNoise(*(None if value is None else value.to(device, non_blocking=True) for value in self))
+
     def filled(self, shape: tuple[int, ...], like: Tensor) -> tuple[Tensor, Tensor]:
         """Both draws with `shape` (..., samples), deterministic where they are None."""
         perturbation, importance = self

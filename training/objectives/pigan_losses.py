@@ -39,6 +39,7 @@ class FakeDraws:
     z: Float[Tensor, "batch zdim"]
     poses: Float[Tensor, "batch 2"]  # yaw, pitch, radians
     noise: RayNoise  # (batch, size * size, samples) each
+    samples: int  # per ray, in each of two passes
 
 
 def draw_fakes(seed: int, positions: Sequence[int], z_dim: int, poses: PoseDistribution, size: int, samples: int
@@ -50,7 +51,7 @@ def draw_fakes(seed: int, positions: Sequence[int], z_dim: int, poses: PoseDistr
         z, pose = torch.randn(z_dim, generator=generator), poses.draw(generator)
         parts.append([z, pose, *torch.rand(2, size * size, samples, generator=generator)])
     z, pose, perturbation, importance = (torch.stack(column) for column in zip(*parts, strict=True))
-    return FakeDraws(z, pose, RayNoise(perturbation, importance))
+    return FakeDraws(z, pose, RayNoise(perturbation, importance), samples)
 
 
 def render_fakes(siren: FilmSiren, draws: FakeDraws, size: int, preset: CameraPreset
@@ -58,12 +59,12 @@ def render_fakes(siren: FilmSiren, draws: FakeDraws, size: int, preset: CameraPr
     """Images in [-1, 1], differentiable; the colour depends on the view, and a second pass of samples goes where the
     first one saw something."""
     device = siren.final_layer.weight.device
-    z, poses, *noise = (value.to(device, non_blocking=True) for value in (draws.z, draws.poses, *draws.noise))
+    z, poses = (value.to(device, non_blocking=True) for value in (draws.z, draws.poses))
     origins, directions = pose_rays(poses, size, preset.fov_deg)
     rgb = render_rays(siren, siren.mapping_network(z), origins, directions, near=preset.ray_start,
-                      far=preset.ray_end, samples=draws.noise.perturbation.shape[-1], hierarchical=True,
+                      far=preset.ray_end, samples=draws.samples, hierarchical=True,
                       lock_view_dependence=False, last_back=preset.last_back, clamp=preset.clamp_mode,
-                      noise=RayNoise(*noise)).rgb
+                      noise=draws.noise.to(device)).rgb
     return (rgb * 2 - 1).transpose(1, 2).unflatten(2, (size, size))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Sem2NeRFObjective(Objective):
         self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps)
                             for optimizer in self.optimizers.values()]
         self.train_step = self._build_step()
-        self._batches: Iterator[dict[str, Any]] | None = None
+        self._batches: Generator[dict[str, Any], None, None] | None = None
 
     def _optimizer(self, parameters: Any, rate: float) -> Optimizer:
         optimizer = build_optimizer(self.opts.optim_name, list(parameters), rate)
@@ -139,8 +139,9 @@ class Sem2NeRFObjective(Objective):
             nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.requires_grad], opts.grad_clip)
         for optimizer in self.optimizers.values():
             optimizer.step()
-        shown = self.world.is_main and (step + 1) % opts.image_interval == 0 and generated.rendered is not None
-        shown = self._panel(loaded, batch, noise, generated) if shown else None
+        shown = None
+        if self.world.is_main and (step + 1) % opts.image_interval == 0 and generated.rendered is not None:
+            shown = self._panel(loaded, batch, noise, generated.target, generated.rendered)
         return StepResult(losses, self.shard.step_samples, shown)
 
     def _backward(self, batch: Batch, noise: StepNoise, stage: Stage
@@ -188,7 +189,8 @@ class Sem2NeRFObjective(Objective):
         if self.discriminator is not None:
             self.discriminator.requires_grad_(True)
 
-    def _panel(self, loaded: dict[str, Any], batch: Batch, noise: StepNoise, generated: GeneratorLosses) -> Image:
+    def _panel(self, loaded: dict[str, Any], batch: Batch, noise: StepNoise, target: torch.Tensor,
+               rendered: torch.Tensor) -> Image:
         """The first samples. At an extreme pose the target is a patch of another view."""
         captions = (*CAPTIONS, "rendered patch" if noise.extreme_poses is None else "at an extreme pose")
         rows = []
@@ -196,7 +198,7 @@ class Sem2NeRFObjective(Objective):
             photograph = photo_image(batch.images[index])
             rows.append([mask_image(loaded["label"][index], self.data.train.label_space.palette),
                          with_frame(photograph, noise.grid[index]) if self.opts.patch_train else photograph,
-                         photo_image(generated.target[index]), photo_image(generated.rendered[index])])
+                         photo_image(target[index]), photo_image(rendered[index])])
         return panel(captions, rows, side=192)
 
     def validate(self, stopped: Callable[[], bool]) -> Validation | None:
