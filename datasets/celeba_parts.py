@@ -97,7 +97,7 @@ def split_ids(ids: Sequence[int]) -> dict[str, list[int]]:
 
 
 def write_lists(folder: Path, ids: Sequence[int]) -> list[Path]:
-    """Write `<split>_paths.txt` (one `<id>.png` a line) where it is missing; returns what was written."""
+    """Write `<split>_paths.txt` (one `<id>.png` per line) where it is missing; returns what was written."""
     written = []
     for name, members in split_ids(ids).items():
         path = folder / f"{name}_paths.txt"

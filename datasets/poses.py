@@ -11,7 +11,7 @@ from pathlib import Path
 from configs.data_configs import DataConfig, PoseFormat
 from utils.errors import UserError
 
-# format -> (header lines, angles a line, what a line looks like, largest believable magnitude in the file's unit)
+# format -> (header lines, angles per line, what a line looks like, largest believable magnitude in the file's unit)
 _FORMATS: dict[str, tuple[int, int, str, float]] = {
     "celebahq": (2, 3, "'ID.jpg yaw pitch roll' in degrees", 180.0),
     "pseudo": (1, 2, "'ID yaw pitch' in radians", 2 * math.pi),

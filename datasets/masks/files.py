@@ -119,7 +119,7 @@ def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.
                                 f"mask, and lossy formats blur the labels); {_SAVE_AS}")
             mode, bits = image.mode, _png_bit_depth(path)
             if bits == 16:
-                raise UserError(f"{path}: this PNG has 16 bits a channel; {_SAVE_AS}")
+                raise UserError(f"{path}: this PNG has 16 bits per channel; {_SAVE_AS}")
             if mode not in ("1", "L", "P", "RGB"):
                 raise UserError(f"{path}: this PNG is {mode}, with an alpha channel; {_SAVE_AS}, without transparency")
             pixels = np.asarray(image).astype(np.uint8)
@@ -137,7 +137,7 @@ def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.
 
 
 def _png_bit_depth(path: Path) -> int:
-    """Bits a channel, from the PNG header (Pillow reads 16-bit RGB as 8-bit without saying so)."""
+    """Bits per channel, from the PNG header (Pillow reads 16-bit RGB as 8-bit without saying so)."""
     with path.open("rb") as file:
         return file.read(25)[24]
 

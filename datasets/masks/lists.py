@@ -77,7 +77,7 @@ def list_names(paths_list: str | Path, folder: Path, paths: list[Path]) -> list[
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"`paths_list` {paths_list}: this list cannot be read ({reason}); give a text file with "
-                        "one mask name a line (scripts/build_celeba_mask.py writes such lists)") from error
+                        "one mask name per line (scripts/build_celeba_mask.py writes such lists)") from error
     by_stem = {path.stem: path for path in paths}
     by_number = {int(stem): path for stem, path in by_stem.items() if stem.isascii() and stem.isdigit()}
     chosen: dict[Path, None] = {}
@@ -94,5 +94,5 @@ def list_names(paths_list: str | Path, folder: Path, paths: list[Path]) -> list[
                             "line, or give the folder it belongs to as `data_path`")
         chosen[path] = None
     if not chosen:
-        raise UserError(f"`paths_list` {paths_list}: the list is empty; write one mask name a line into it")
+        raise UserError(f"`paths_list` {paths_list}: the list is empty; write one mask name per line into it")
     return list(chosen)

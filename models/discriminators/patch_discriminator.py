@@ -39,7 +39,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         if size not in CHANNELS:
             raise UserError(
-                f"the patch discriminator judges patches of 32, 64 or 128 rays a side, not {size}: change the "
+                f"the patch discriminator judges patches of 32, 64 or 128 rays per side, not {size}: change the "
                 "resolution of the training volume, or train without it (`dis_lambda` 0)"
             )
         self.condition_channels = condition_channels

@@ -55,7 +55,7 @@ def invert(
 
 
 class Budget(NamedTuple):
-    """How many colour samples a ray gets."""
+    """How many colour samples each ray gets."""
 
     depth_per_sample: float  # one more for each such depth, world units, over which the ray becomes opaque
     max_samples: int
