@@ -30,7 +30,7 @@ from models.pigan.siren import FilmSiren
 from utils.errors import UserError
 from utils.parallel import thread_map
 
-# The more samples per ray and pass (S) a grid stands in for, the finer it is, and the more colours a ray takes.
+# A grid that stands in for more samples per ray and pass (S) is finer, and its rays take more colours.
 GRID_TOLERANCE = 30.0  # `DensityGrid.tolerance` is this / S^1.5
 FINE_GRID_SAMPLES = 48  # from this S on a coarse cell of the grid is divided into 6 along each side, else into 4
 GRID_DEPTH_PER_SAMPLE = 0.085  # `Budget.depth_per_sample`, world units, is this / S

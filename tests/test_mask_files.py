@@ -109,8 +109,8 @@ def painted_cat():
 
 
 BAD = {
-    "16-bit": (lambda f: save(f, tiny_face().astype(np.uint16)), {}, r"16 bits a channel; save the labels"),
-    "16-bit RGB": (lambda f: cv2.imwrite(str(f), np.zeros((8, 8, 3), np.uint16)), {}, r"16 bits a channel"),
+    "16-bit": (lambda f: save(f, tiny_face().astype(np.uint16)), {}, r"16 bits per channel; save the labels"),
+    "16-bit RGB": (lambda f: cv2.imwrite(str(f), np.zeros((8, 8, 3), np.uint16)), {}, r"16 bits per channel"),
     "RGBA": (lambda f: save(f, np.full((8, 8, 4), 255, np.uint8)), {}, r"RGBA, with an alpha channel"),
     "grey with alpha": (lambda f: save(f, np.full((8, 8, 2), 1, np.uint8)), {}, r"LA, with an alpha channel"),
     "JPEG named PNG": (lambda f: Image.fromarray(photo()).save(f, "JPEG"), {}, r"JPEG image, and masks are PNG"),

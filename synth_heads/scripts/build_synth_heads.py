@@ -28,7 +28,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to make")
     parser.add_argument("--num_heads", type=int, default=2500, help="different heads")
     parser.add_argument("--views", type=int, default=4, help="images of each head, 1 to 100")
-    parser.add_argument("--size", type=int, default=512, help="pixels a side, 128 to 512")
+    parser.add_argument("--size", type=int, default=512, help="pixels per side, 128 to 512")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other heads")
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1,
                         help="processes, by default one for each core; no byte depends on it")
@@ -43,7 +43,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add_flag(parser, "--edits", "every second head is the one before with one part edited, seen from the same sides: "
              "for decoders and encoders that must keep the parts apart")
     parser.add_argument("--mask_size", type=int,
-                        help="pixels a side of the combined masks, if larger than the images: CelebAMask-HQ's have "
+                        help="pixels per side of the combined masks, if larger than the images: CelebAMask-HQ's have "
                              "512, which the width of contours follows; by default --size")
     add_flag(parser, "--debug", "show the traceback of an error")
     return parser.parse_args(argv)
