@@ -38,7 +38,8 @@ CONFIG = data_config("synthheads_seg_to_3dface")
 
 
 def run_script(name, *options):
-    return child_processes.run([sys.executable, f"synth_heads/scripts/{name}.py", *options], cwd=ROOT, timeout=240)
+    room = "scripts" if name == "build_celeba_mask" else "synth_heads/scripts"
+    return child_processes.run([sys.executable, f"{room}/{name}.py", *options], cwd=ROOT, timeout=240)
 
 
 def contents(folder):
