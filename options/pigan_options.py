@@ -23,7 +23,8 @@ PER_START = frozenset({"exp_dir", "auto_resume", "overwrite", "device", "gpu_ids
 
 def decoder_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """The options that all trainings of a decoder have."""
-    parser = Parser(prog=prog, description=description, epilog=epilog, formatter_class=HelpFormatter)
+    parser = Parser(prog=prog, usage=f"{prog} [options]", description=description, epilog=epilog,
+                    formatter_class=HelpFormatter)
     run = parser.add_argument_group("run")
     run.add_argument("--exp_dir", required=True, help="folder of this run: checkpoints, logs, images")
     run.add_argument("--max_steps", type=positive, help="optimiser steps of the whole run")

@@ -32,7 +32,7 @@ Option = Callable[..., None]
 
 def build_parser(prog: str = "train3d.py", description: str = "Train Sem2NeRF: one semantic mask -> a NeRF.",
                  epilog: str = EXAMPLES) -> argparse.ArgumentParser:
-    parser = Parser(prog=prog, description=description, epilog=epilog,
+    parser = Parser(prog=prog, usage=f"{prog} [options]", description=description, epilog=epilog,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     _run_options(option_group(parser, "run"))
     _paper_options(option_group(parser, "of the paper"))
@@ -119,8 +119,8 @@ def _paper_options(option: Option) -> None:
     option("--ray_min_scale", 0.125, "smallest patch, as a fraction of the image's side")
     option("--ray_max_scale", 1.0, "greatest patch")
     option("--ray_scale_anneal", 0.0019, "how fast the smallest patch shrinks; 0: it is small from the start")
-    option("--train_rand_pose_prob", -1.0, "fraction of steps at an extreme pose, for which only the discriminator has "
-           "an opinion: sides that photographs hide look real too", alias="--extreme_pose_prob")
+    option("--train_rand_pose_prob", -1.0, "fraction of steps at an extreme pose, trained by the adversarial loss "
+           "alone: sides that photographs hide look real too", alias="--extreme_pose_prob")
     option("--pigan_infer_ray_step", 28, "samples per ray, in training and validation", alias="--samples_per_ray")
     option("--pigan_train_hs", False, "sample each ray a second time, near the surface that the first samples found",
            alias="--importance_samples")
