@@ -38,18 +38,19 @@ OTHER_WAY = ["--patch_shift=diagonal", "--use_cond_dis", "--train_decoder"]
 def test_two_processes_are_one_with_twice_the_batch(options, tmp_path, extra):
     """Stochastic depth, patches, extreme poses and ray noise included; validation sums of uneven shares too.
 
-    Parameters move by about 5e-4 in these five steps; rounding differs in the order of a sum of two: 1e-5.
+    Parameters move by about 3e-4 in these five steps; rounding differs in the order of a sum of two: 1e-6. At a higher
+    rate the field's sines would let that difference grow from step to step.
     """
-    common = [*options, *extra, "--max_steps=5", "--val_interval=5", "--learning_rate=1e-3", "--seed=4"]
+    common = [*options, *extra, "--max_steps=5", "--val_interval=5", "--learning_rate=1e-4", "--seed=4"]
     train_together([*common, "--batch_size=1", f"--exp_dir={tmp_path / 'two'}"], tmp_path, processes=2)
     train([*common, "--batch_size=2", f"--exp_dir={tmp_path / 'one'}"], tmp_path)
     two, one = checkpoint(tmp_path / "two"), checkpoint(tmp_path / "one")
     assert one["state_dict"]["encoder.head.weight"].abs().max() > 1e-4, "it starts at zero"
     for part in ("state_dict", "dis_state_dict"):
         for key, value in one[part].items():
-            torch.testing.assert_close(two[part][key], value, rtol=0, atol=1e-5)
+            torch.testing.assert_close(two[part][key], value, rtol=0, atol=1e-6)
     assert two["samples_seen"] == one["samples_seen"] == 10
-    assert two["best_val_loss"] == pytest.approx(one["best_val_loss"], abs=1e-5)
+    assert two["best_val_loss"] == pytest.approx(one["best_val_loss"], abs=1e-6)
     assert len(two["rng"]) == 2
 
 

@@ -45,7 +45,7 @@ def test_it_is_plain_data():
     assert MaskInput.from_dict(json.loads(json.dumps(reader.to_dict()))) == reader
     for broken in ({}, {**reader.to_dict(), "colour": 1}, {**reader.to_dict(), "transform": {"load_size": "x"}},
                    {**reader.to_dict(), "label_space": "Dogs"}, {**reader.to_dict(), "label_order": "random"}):
-        with pytest.raises(UserError, match="`"):
+        with pytest.raises(UserError, match=r"entry 'input'|label space Dogs|`label_order` random"):
             MaskInput.from_dict(broken)
 
 

@@ -11,6 +11,8 @@ import torch
 from conftest import ROOT
 from timm.models.swin_transformer import SwinTransformer as TimmSwin
 
+from datasets.masks.maps import MaskTransform
+from datasets.masks.mask_input import MaskInput
 from models.config import ModelConfig
 from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
 from models.encoders.swin_keys import to_native_names
@@ -142,10 +144,10 @@ def test_images_of_another_size_are_refused():
 
 
 def test_pickled_and_copied():
-    config = ModelConfig(encoder_type="SwinEncoderNano", input_nc=5, input_size=64, width=8, z_dim=4)
+    config = ModelConfig("SwinEncoderNano", MaskInput(transform=MaskTransform(input_size=64)), width=8, z_dim=4)
     net = Sem2NeRF(config)
     torch.nn.init.normal_(net.encoder.head.weight)
-    x = masks(64)
+    x = torch.rand(1, config.input_nc, 64, 64)
     with torch.no_grad():
         expected = net.encode(x)
         for again in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):

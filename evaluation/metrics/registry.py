@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,11 +69,15 @@ class MetricAccumulator:
 _ADDED: list[Metric] = []
 
 
-def register(metric: Metric) -> Metric:
-    """Add a metric that has no file in this folder."""
-    if metric not in _ADDED:
-        _ADDED.append(metric)
-    return metric
+@contextlib.contextmanager
+def added(metrics: Sequence[Metric]) -> Iterator[None]:
+    """While inside, metrics that have no file in this folder are known by their names, too."""
+    before = list(_ADDED)
+    _ADDED.extend(metrics)
+    try:
+        yield
+    finally:
+        _ADDED[:] = before
 
 
 def all_metrics() -> dict[str, Metric]:

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation.metrics.registry import Evaluation
+from evaluation.metrics.registry import Evaluation, added
 from evaluation.networks import NetworkFiles
 from evaluation.run import load_networks, measure
-from synth_heads.evaluation import metrics as held_out_metrics  # noqa: F401  (registers them)
+from synth_heads.evaluation import metrics as held_out_metrics
 from synth_heads.evaluation.heads import HeldOutHeads
 from synth_heads.evaluation.views import HeldOutViews, render_settings
 
@@ -58,11 +58,11 @@ def examine(model: Path, examination: Examination, folder: Path) -> dict[str, fl
     Raises:
         UserError: a file cannot be used.
     """
-    networks = load_networks(METRICS, NetworkFiles(segmenter_weights=examination.segmenter), torch.device("cpu"))
     settings = render_settings(model, examination.size, sampler="auto")
     heads = HeldOutHeads.make(folder, examination.heads, examination.seed, examination.size)
     fov_deg = settings.model.camera.fov_deg
-    with tempfile.TemporaryDirectory() as renders:
+    with tempfile.TemporaryDirectory() as renders, added(held_out_metrics.METRICS):
+        networks = load_networks(METRICS, NetworkFiles(segmenter_weights=examination.segmenter), torch.device("cpu"))
         tests = HeldOutViews.render(heads, settings, Path(renders), comparisons=False)
         return measure(Evaluation(tests, networks, fov_deg, style_masks=0), METRICS)
 

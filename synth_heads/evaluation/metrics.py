@@ -1,6 +1,6 @@
 """Metrics that need more than a data set holds: heads whose code is known, exchanged masks, styles, edits.
 
-They join those of `evaluation.metrics` when this module is imported, and are computed from `HeldOutViews`.
+`evaluation.metrics.registry.added(METRICS)` lets them join the others. They are computed from `HeldOutViews`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evaluation.metrics.image_quality import psnr
-from evaluation.metrics.registry import Evaluation, Metric, MetricAccumulator, register
+from evaluation.metrics.registry import Evaluation, Metric, MetricAccumulator
 from evaluation.metrics.segmentation import Segmented, segment, segmented
 from synth_heads.evaluation.views import HeldOutViews
 from utils.images import from_bytes
@@ -90,24 +90,24 @@ def _meanings(name: str, images: str) -> dict[str, tuple[str, str]]:
 
 
 METRICS = [
-    register(Metric({"decoder": ()}, {"decoder_psnr": ("decoder alone, from the heads' own codes, 64 px: PSNR, dB",
-                                                       "higher")}, decoder_alone)),
-    register(Metric({"code_spread": ()}, {"code_spread": ("spread of the shape codes over masks / over heads",
-                                                          "higher")}, spread)),
-    register(Metric({"shuffled": ("face_segmenter",)}, {
+    Metric({"decoder": ()}, {
+        "decoder_psnr": ("decoder alone, from the heads' own codes, 64 px: PSNR, dB", "higher")}, decoder_alone),
+    Metric({"code_spread": ()}, {
+        "code_spread": ("spread of the shape codes over masks / over heads", "higher")}, spread),
+    Metric({"shuffled": ("face_segmenter",)}, {
         "shuffled_psnr": ("PSNR with another head's mask, dB", ""),
         "shuffled_psnr_drop": ("loss of PSNR with another head's mask, dB", "higher"),
-        **_meanings("shuffled", "images from another head's mask")}, shuffled_masks)),
-    register(Metric({"novel_drop": ()}, {"novel_psnr_drop": ("loss of the matched PSNR in other views, dB", "lower")},
-                    novel_views, ("own", "novel"))),
-    register(Metric({"truth": ("face_segmenter",)}, _meanings("truth", "the true images, segmented"), true_images)),
-    register(Metric({"style_alignment": ("face_segmenter",)}, {
+        **_meanings("shuffled", "images from another head's mask")}, shuffled_masks),
+    Metric({"novel_drop": ()}, {
+        "novel_psnr_drop": ("loss of the matched PSNR in other views, dB", "lower")}, novel_views, ("own", "novel")),
+    Metric({"truth": ("face_segmenter",)}, _meanings("truth", "the true images, segmented"), true_images),
+    Metric({"style_alignment": ("face_segmenter",)}, {
         **_meanings("unstyled", "the heads that are also shown in styles"), **_meanings("styled", "random styles"),
-        "style_miou_drop": ("loss of mIoU with random styles", "lower")}, style_alignment, ("own", "styles"))),
-    register(Metric({"edits": ()}, {
+        "style_miou_drop": ("loss of mIoU with random styles", "lower")}, style_alignment, ("own", "styles")),
+    Metric({"edits": ()}, {
         "edit_fraction_least": ("fraction of the change inside the edited region, least of all edits", "higher"),
         "edit_fraction_mean": ("the same, mean of all edits", "higher")},
-        lambda evaluation, names: edit_fractions(evaluation.shared["edits"]))),
+        lambda evaluation, names: edit_fractions(evaluation.shared["edits"])),
 ]
 
 

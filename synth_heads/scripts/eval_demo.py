@@ -61,16 +61,22 @@ def build_parser() -> argparse.ArgumentParser:
 @command()
 def main(argv: Sequence[str]) -> None:
     opts = build_parser().parse_args(argv)
+
+    from evaluation.metrics.registry import added
+    from synth_heads.evaluation import metrics
+
     with contextlib.ExitStack() as stack:
+        stack.enter_context(added(metrics.METRICS))
         folder = opts.exp_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eval_demo_")))
         report, edits = evaluate(opts, folder)
-    print(report.to_markdown("Held-out heads"))
+        page, content = report.to_markdown("Held-out heads"), report.to_json()
+    print(page)
     for name, edit in sorted(edits.items(), key=lambda item: item[1].fraction):
         print(f"edit {name}: {edit.fraction:.0%} of the change in the edited region")
     if opts.json:
         from utils.files import write_text
 
-        write_text(opts.json, report.to_json())
+        write_text(opts.json, content)
         print(f"{opts.json}: all scores")
 
 
@@ -84,7 +90,6 @@ def evaluate(opts: argparse.Namespace, folder: Path) -> "tuple[Report, dict[str,
     from evaluation.run import load_networks, measure, network_facts
     from evaluation.sheet import write_sheet
     from scripts.evaluate3d import progress_bar
-    from synth_heads.evaluation import metrics  # noqa: F401  (registers them)
     from synth_heads.evaluation.edits import render_edits
     from synth_heads.evaluation.heads import HeldOutHeads
     from synth_heads.evaluation.views import HeldOutViews, render_settings

@@ -10,10 +10,10 @@ from conftest import ROOT
 from tiny_training import make_decoder
 
 from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
-from options.train_options import build_parser, check
 from synth_heads.ablations.figures import HEADINGS, START, Examination, Spread, differences, report, table
 from synth_heads.ablations.options import arguments, choose, read_ablation
 from synth_heads.ablations.plan import agree_with_plan, decoder_sizes, lay_out, make_plan
+from synth_heads.encoder.options import build_parser, check
 from synth_heads.generator.latent import LATENT_DIM
 from synth_heads.scripts import run_ablations
 from utils.errors import UserError
@@ -27,7 +27,7 @@ def figures(value):
 
 # configurations
 
-def test_every_key_is_an_option_of_train3d():
+def test_every_key_is_an_option_of_train_encoder():
     recipe, variants = read_ablation(CONFIGS)
     for variant in variants.values():
         for options in (recipe.warm_start(variant), recipe.images(variant)):
