@@ -146,7 +146,7 @@ def step_size(step: int, beta1: float, beta2: float, threshold: float) -> tuple[
 
 
 def _chunks(rows: Iterable[tuple[Tensor, ...]], elements: int) -> Iterator[list[tuple[Tensor, ...]]]:
-    """Groups of rows of equally shaped tensors (a parameter, its gradient, its buffers), `elements` numbers each at most.
+    """Groups of rows of equally shaped tensors (a parameter, its gradient, its buffers), at most `elements` numbers.
 
     Larger tensors are cut along their first dimension, across which nothing in this optimiser couples.
     """
