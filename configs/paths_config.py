@@ -16,7 +16,6 @@ OFFICIAL_CHECKPOINTS_PAGE = "https://github.com/donydchen/sem2nerf"
 # start weights of a training: camera preset -> the pi-GAN generator; and the ImageNet Swin-T encoder
 PIGAN_CHECKPOINTS: dict[str, Path] = {category.camera.name: category.decoder_weights for category in CATEGORIES}
 SWIN_CHECKPOINT = PRETRAINED_FOLDER / "swin_tiny_patch4_window7_224.pth"
-SWIN_CHECKPOINT_PAGE = "https://github.com/microsoft/Swin-Transformer"
 
 # face segmenters of the evaluation: ours, shipped with the project, and the popular BiSeNet
 SEGMENTER_WEIGHTS = PRETRAINED_FOLDER / "synthheads_parser.pt"
