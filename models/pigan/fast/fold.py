@@ -75,8 +75,8 @@ class FoldedField:
     Args:
         siren: the decoder's field; it is read once and not kept.
         codes: FiLM codes of one scene.
-        hidden: type of the hidden layers' weights. bfloat16 is meant for GPUs. The first layer and the outputs are
-            always in float32: positions would lose their digits.
+        hidden: type of the hidden layers' weights. Half precision and bfloat16 are meant for GPUs. The first layer and
+            the outputs are always in float32: positions would lose their digits.
 
     Call it with blocks of points whose features stay in the processor's cache, see `kernels.block_size`.
 
@@ -112,6 +112,10 @@ class FoldedField:
         """Colour in (0, 1) for the locked view direction, and density before its clamp to positive values."""
         features = self.features(whole_rows(points))
         return self.colour(features)[: len(points)], self.density(features)[: len(points)]
+
+    def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density before its clamp to positive values."""
+        return self.density(self.features(points))
 
     @torch.no_grad()
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width"]:
