@@ -161,7 +161,7 @@ def _count(counted: Counter[str], name: str, args: tuple, kwargs: dict[str, Any]
             counted[DOWNLOAD] += 1
         elif stays and not from_device and not kwargs.get("non_blocking", len(args) > 2 and args[2]):
             counted[UPLOAD] += 1
-    elif inside and name in WAITS:
-        counted[name] += 1
-    elif inside and name in INDEXING and any(x is not None and x.dtype == torch.bool for x in args[1]):
+        return
+    by_mask = name in INDEXING and any(x is not None and x.dtype == torch.bool for x in args[1])
+    if inside and (name in WAITS or by_mask):
         counted[name] += 1

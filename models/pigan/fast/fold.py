@@ -114,6 +114,11 @@ class FoldedField:
         return self.colour(features)[: len(points)], self.density(features)[: len(points)]
 
     @torch.no_grad()
+    def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density before its clamp to positive values."""
+        return self.density(self.features(points))
+
+    @torch.no_grad()
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width"]:
         """The last density layer's activations."""
         x = whole_rows(points)
