@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pretend_device
 import pytest
 import torch
 from child_processes import end, end_started, leftovers
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 GOLDEN = ROOT / "tests" / "golden"
 sys.path.append(str(GOLDEN))  # golden_values.py regenerates weights, inputs and random draws from their names
+pretend_device.enable()  # before any gradient is computed: autograd counts the devices once
 
 SECONDS_TO_LEAVE = 120
 if not torch.cuda.is_available():
@@ -45,6 +47,15 @@ def nothing_started_stays():
 def pytest_unconfigure():
     """Should Python not find its end (it waits for threads and for processes), say where, and end."""
     faulthandler.dump_traceback_later(SECONDS_TO_LEAVE, exit=True, file=sys.__stderr__)
+
+
+@pytest.fixture
+def pretend():
+    """A device made of Python in place of a GPU: `pretend.device`, `pretend.counting()`; see `pretend_device.py`."""
+    if not pretend_device.available():
+        pytest.skip("this PyTorch has no devices made of Python; 2.9 has")
+    with pretend_device.entered() as device:
+        yield device
 
 
 @pytest.fixture(scope="session")

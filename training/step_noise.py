@@ -70,7 +70,7 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
 
     def joined(parts: list[Tensor]) -> Tensor:
         tensor = torch.cat(parts)
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+        return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
     return StepNoise(
         grid=joined(grids),

@@ -3,7 +3,6 @@
 Density first, and colour only where a sample's weight can be seen.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -42,16 +41,20 @@ def render_block(
 ) -> Pixels:
     """Hierarchical rendering of a block of rays of one scene and one camera; same samples as `render_rays`."""
     rays = len(directions)
+    # a GPU would have to be waited for to know which samples are seen: it colours them all
+    chooser = field if isinstance(field, FoldedField) and field.device.type == "cpu" else None
 
-    def evaluate(depths: Float[Tensor, "rays samples"]) -> tuple[Tensor, Shade]:
-        density, shade = _evaluate(field, torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3))
-        return density.reshape(rays, samples), shade
+    def evaluate(depths: Float[Tensor, "rays samples"]) -> tuple[Tensor, Tensor]:
+        """Features if some are chosen to be coloured, else colours; and density."""
+        points = torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3)
+        values, density = (x := chooser.features(points), chooser.density(x)) if chooser else field(points)
+        return values, density.reshape(rays, samples)
 
     perturbation, u = (noise or RayNoise()).filled((rays, samples), directions)
     coarse = stratified_depths(near, far, samples, perturbation)
-    coarse_density, shade_coarse = evaluate(coarse)
+    coarse_values, coarse_density = evaluate(coarse)
     fine = importance_depths(coarse, sample_weights(coarse_density, coarse, clamp=clamp), u)
-    fine_density, shade_fine = evaluate(fine)
+    fine_values, fine_density = evaluate(fine)
 
     depths, order = torch.cat([coarse, fine], 1).sort(1)
     density = torch.cat([coarse_density, fine_density], 1).gather(1, order)
@@ -60,29 +63,16 @@ def render_block(
     if last_back:
         weights[:, -1] += 1 - opacity
 
-    by_pass = torch.empty_like(weights).scatter_(1, order, weights).split(samples, 1)
     rgb = torch.zeros_like(directions)
-    for shade, weight in zip((shade_coarse, shade_fine), by_pass, strict=True):
-        rgb += shade(weight.reshape(-1)).reshape(rays, samples, 3).sum(1)
+    coloured = directions.new_empty(rays * samples, 3)
+    by_pass = torch.empty_like(weights).scatter_(1, order, weights).split(samples, 1)
+    for values, weight in zip((coarse_values, fine_values), by_pass, strict=True):
+        if not chooser:
+            rgb += (weight[..., None] * values.reshape(rays, samples, 3)).sum(1)
+            continue
+        weight = weight.reshape(-1)
+        seen = (weight.abs() > INVISIBLE_WEIGHT).nonzero()[:, 0]
+        # not `rgb.index_add_`: on a GPU its order of addition changes from run to run
+        coloured.zero_().index_copy_(0, seen, chooser.colour(values, seen) * weight[seen, None])
+        rgb += coloured.reshape(rays, samples, 3).sum(1)
     return Pixels(rgb, (weights * depths).sum(1), opacity)
-
-
-Shade = Callable[[Float[Tensor, " points"]], Float[Tensor, "points 3"]]  # weights -> colours times weights
-
-
-def _evaluate(field: FoldedField | FusedField, points: Float[Tensor, "points 3"]) -> tuple[Tensor, Shade]:
-    """Densities, and what gives the colours. A CPU computes only those that can be seen; to find them, a GPU would have
-    to wait for their number."""
-    if isinstance(field, FusedField):
-        rgb, density = field(points)
-        return density, lambda weight: rgb * weight[:, None]
-    features = field.features(points)
-
-    def seen(weight: Tensor) -> Tensor:
-        chosen = (weight.abs() > INVISIBLE_WEIGHT).nonzero()[:, 0]
-        # not `index_add_` into the rays: on a GPU its order of addition changes from run to run
-        return torch.zeros_like(points).index_copy_(0, chosen, field.colour(features, chosen) * weight[chosen, None])
-
-    if points.device.type == "cpu":
-        return field.density(features), seen
-    return field.density(features), lambda weight: field.colour(features) * weight[:, None]

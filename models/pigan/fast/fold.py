@@ -113,6 +113,7 @@ class FoldedField:
         features = self.features(whole_rows(points))
         return self.colour(features)[: len(points)], self.density(features)[: len(points)]
 
+    @torch.no_grad()
     def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         return self.density(self.features(points))
