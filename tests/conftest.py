@@ -43,6 +43,17 @@ def pytest_unconfigure():
     faulthandler.dump_traceback_later(SECONDS_TO_LEAVE, exit=True, file=sys.__stderr__)
 
 
+@pytest.fixture
+def pretend():
+    """A device made of Python (see `pretend_device.py`) that stands for a GPU: `pretend.device`, `pretend.counting()`."""
+    import pretend_device
+
+    if not pretend_device.available():
+        pytest.skip("this PyTorch has no devices made of Python; 2.9 has")
+    with pretend_device.entered() as device:
+        yield device
+
+
 @pytest.fixture(scope="session")
 def golden():
     """`golden('poses')` -> the arrays of poses.npz."""
