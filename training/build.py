@@ -158,7 +158,8 @@ def build_discriminator(
     if len(sizes) > 1:
         raise UserError(f"`pigan_steps_conf` {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
                         "takes patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
-    net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0)
+    net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0,
+                             torch.bfloat16 if opts.amp == "bf16" else torch.float32)
     state = (contents or {}).get("dis_state_dict")
     if state:
         state = {key.replace("module.", ""): value for key, value in state.items()}
@@ -175,10 +176,13 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
     if not opts.lpips_lambda:
         return None
     metric = Perceptual(opts.lpips_weights).to(device)
+    if opts.amp != "bf16":
+        return metric
+    metric.to(memory_format=torch.channels_last)
 
     def distance(image: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=opts.amp == "bf16" and device.type == "cuda"):
-            return metric(image, target).float()
+        with torch.autocast(device.type, torch.bfloat16):
+            return metric(*(x.contiguous(memory_format=torch.channels_last) for x in (image, target))).float()
 
     return distance
 
@@ -190,7 +194,8 @@ def loss_weights(opts: Namespace) -> LossWeights:
 
 def rendering(opts: Namespace) -> Rendering:
     """How a training step renders."""
-    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, opts.sample_chunk)
+    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, opts.field_precision,
+                     opts.sample_chunk)
 
 
 def noise_config(opts: Namespace, drop_paths: int) -> StepNoiseConfig:

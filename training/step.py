@@ -49,6 +49,7 @@ class Rendering:
     samples: int = 28  # per ray
     hierarchical: bool = False  # a second pass with as many samples, near the surfaces that the first one found
     lock_view_dependence: bool = False
+    precision: str = "fp32"  # of the frozen field's products: fp32, tf32 or bf16
     chunk: int = 0  # points evaluated at a time, and once more in the backward pass; 0: all at once, once
 
 
@@ -140,6 +141,7 @@ class PatchGenerator(nn.Module):
             hierarchical=settings.hierarchical, lock_view_dependence=settings.lock_view_dependence,
             last_back=preset.last_back, clamp=preset.clamp_mode, noise=noise,
             sample_chunk=max(1, settings.chunk // len(codes)) if settings.chunk > 0 else None,
+            precision=settings.precision,
         ).rgb
 
 
@@ -155,7 +157,7 @@ class DiscriminatorLoss(nn.Module):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
         """Loss on photographs, weighted R1 penalty on them, loss on renderings."""
         real = real.detach().requires_grad_()
-        logits = self.discriminator(real, condition)
+        logits = self.discriminator.forward(real, condition)  # what is compiled cannot be differentiated twice
         penalty = R1_WEIGHT * r1_penalty(logits, real).mean()
         return real_loss(logits), penalty, fake_loss(self.discriminator(fake, condition))
 

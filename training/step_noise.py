@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from models.pigan.sampling import RayNoise
@@ -36,8 +37,39 @@ class StepNoiseConfig:
     drop_paths: int = 0  # stochastic-depth layers of the encoder
 
 
+@dataclass(frozen=True)
+class PackedNoise:
+    """The numbers of a `StepNoise` in one row in main memory, so that they reach a GPU in one copy."""
+
+    values: Float[Tensor, " numbers"]
+    shapes: tuple[torch.Size | None, ...]
+
+    @classmethod
+    def of(cls, noise: StepNoise, pin: bool = False) -> PackedNoise:
+        """With `pin`, in memory that a GPU copies from while the processor goes on."""
+        parts = (*noise.noise, noise.grid, noise.extreme_poses, noise.drop_paths)
+        given = [part.flatten() for part in parts if part is not None]
+        values = torch.empty(sum(map(len, given)), pin_memory=pin)
+        return cls(torch.cat(given, out=values), tuple(None if part is None else part.shape for part in parts))
+
+    def to(self, device: torch.device) -> StepNoise:
+        """On the device."""
+        sizes = [shape.numel() for shape in self.shapes if shape is not None]
+        given = iter(self.values.to(device, non_blocking=True).split(sizes))
+        parts = [None if shape is None else next(given).view(shape) for shape in self.shapes]
+        perturbation, importance, grid, extreme_poses, drop_paths = parts
+        assert grid is not None
+        return StepNoise(grid, RayNoise(perturbation, importance), extreme_poses, drop_paths)
+
+
 def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
-         resolution: int, device: torch.device) -> StepNoise:
+                      resolution: int, device: torch.device) -> StepNoise:
+    """`draw_step_noise` on a device."""
+    return draw_step_noise(config, step, positions, batch_start, batch_total, resolution).to(device)
+
+
+def draw_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
+                    resolution: int, pin: bool = False) -> PackedNoise:
     """Draw for one process's samples of one step.
 
     Args:
@@ -46,6 +78,7 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
         batch_start, batch_total: position of the step's first sample, and how many samples the step has over all
             processes and micro-batches.
         resolution: rays along each side of the patch.
+        pin: see `PackedNoise.of`.
     """
     extreme = np.random.default_rng(_seed(config, STEP, step)).random() < config.extreme_probability
     grids, perturbations, importances, drops, poses = [], [], [], [], []
@@ -67,17 +100,12 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
     elif config.patches.shift == "diagonal":  # the whole batch shares its scale
         shared = draw_patches(config.patches, resolution, step, batch_total, _generator(config, PATCH, step))
         grids = [shared[[position - batch_start for position in positions]]]
-
-    def joined(parts: list[Tensor]) -> Tensor:
-        tensor = torch.cat(parts)
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-    return StepNoise(
-        grid=joined(grids),
-        noise=RayNoise(joined(perturbations), joined(importances) if importances else None),
-        extreme_poses=joined([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
-        drop_paths=joined(drops) if config.drop_paths else None,
-    )
+    return PackedNoise.of(StepNoise(
+        grid=torch.cat(grids),
+        noise=RayNoise(torch.cat(perturbations), torch.cat(importances) if importances else None),
+        extreme_poses=torch.cat([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
+        drop_paths=torch.cat(drops) if config.drop_paths else None,
+    ), pin)
 
 
 def generator_at(seed: int, stream: int, number: int) -> torch.Generator:
