@@ -1,8 +1,9 @@
 """Everything random in a training step, as a function of the seed and of where in the run the step stands.
 
-A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on), a step's
-on the seed and the step. So they do not depend on how many processes share the work, and a resumed run draws what an
-uninterrupted one would have. All numbers are drawn on the CPU: a seed means the same on every device.
+A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on); the patch
+scale that a whole step shares (`patch_shift` diagonal) on the seed and the step. So they do not depend on how many
+processes share the work, and a resumed run draws what an uninterrupted one would have. All numbers are drawn on the
+CPU: a seed means the same on every device.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from training.patches import PatchConfig, draw_patches, patch_grid
 from training.step import StepNoise
 
 # independent streams of random numbers
-SAMPLE, STEP, PATCH, POSE, FAKE = range(5)
+SAMPLE, EXTREME, PATCH, POSE, FAKE = range(5)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class StepNoiseConfig:
     hierarchical: bool
     patches: PatchConfig | None  # None: always the whole image
     extreme_poses: ExtremePoseRanges
-    extreme_probability: float  # of a step at an extreme pose
+    extreme_probability: float  # of a sample at an extreme pose
     drop_paths: int = 0  # stochastic-depth layers of the encoder
 
 
@@ -45,9 +46,13 @@ class PackedNoise:
     shapes: tuple[torch.Size | None, ...]
 
     @classmethod
-    def of(cls, noise: StepNoise, pin: bool = False) -> PackedNoise:
-        """With `pin`, in memory that a GPU copies from while the processor goes on."""
-        parts = (*noise.noise, noise.grid, noise.extreme_poses, noise.drop_paths)
+    def of(cls, noise: RayNoise, *others: Tensor | None, pin: bool = False) -> PackedNoise:
+        """
+        Args:
+            others: the other fields of `StepNoise` in their order, all in float32.
+            pin: keep them in memory that a GPU copies from while the processor goes on.
+        """
+        parts = (*noise, *others)
         given = [part.flatten() for part in parts if part is not None]
         values = torch.empty(sum(map(len, given)), pin_memory=pin)
         return cls(torch.cat(given, out=values), tuple(None if part is None else part.shape for part in parts))
@@ -56,10 +61,11 @@ class PackedNoise:
         """On the device."""
         sizes = [shape.numel() for shape in self.shapes if shape is not None]
         given = iter(self.values.to(device, non_blocking=True).split(sizes))
-        parts = [None if shape is None else next(given).view(shape) for shape in self.shapes]
-        perturbation, importance, grid, extreme_poses, drop_paths = parts
+        perturbation, importance, grid, extreme_poses, own_pose, drop_paths = (
+            None if shape is None else next(given).view(shape) for shape in self.shapes)
         assert grid is not None
-        return StepNoise(grid, RayNoise(perturbation, importance), extreme_poses, drop_paths)
+        return StepNoise(grid, RayNoise(perturbation, importance), extreme_poses,
+                         None if own_pose is None else own_pose.long(), drop_paths)
 
 
 def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
@@ -80,8 +86,9 @@ def draw_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int]
         resolution: rays along each side of the patch.
         pin: see `PackedNoise.of`.
     """
-    extreme = np.random.default_rng(_seed(config, STEP, step)).random() < config.extreme_probability
     grids, perturbations, importances, drops, poses = [], [], [], [], []
+    extreme = [np.random.default_rng(_seed(config, EXTREME, position)).random() < config.extreme_probability
+               for position in positions]
     for position in positions:
         generator = _generator(config, SAMPLE, position)
         if config.patches is not None and config.patches.shift == "free":
@@ -91,7 +98,7 @@ def draw_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int]
         drops.append(torch.rand(1, config.drop_paths, generator=generator))
         if config.hierarchical:
             importances.append(torch.rand(shape, generator=generator))
-        if extreme:
+        if any(extreme):
             rng = np.random.default_rng(_seed(config, POSE, position))
             poses.append(draw_extreme_poses(config.extreme_poses, 1, rng))
     if config.patches is None:
@@ -100,12 +107,11 @@ def draw_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int]
     elif config.patches.shift == "diagonal":  # the whole batch shares its scale
         shared = draw_patches(config.patches, resolution, step, batch_total, _generator(config, PATCH, step))
         grids = [shared[[position - batch_start for position in positions]]]
-    return PackedNoise.of(StepNoise(
-        grid=torch.cat(grids),
-        noise=RayNoise(torch.cat(perturbations), torch.cat(importances) if importances else None),
-        extreme_poses=torch.cat([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
-        drop_paths=torch.cat(drops) if config.drop_paths else None,
-    ), pin)
+    own = [float(index) for index, far in enumerate(extreme) if not far]
+    return PackedNoise.of(
+        RayNoise(torch.cat(perturbations), torch.cat(importances) if importances else None), torch.cat(grids),
+        torch.cat([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
+        torch.tensor(own) if own and any(extreme) else None, torch.cat(drops) if config.drop_paths else None, pin=pin)
 
 
 def generator_at(seed: int, stream: int, number: int) -> torch.Generator:

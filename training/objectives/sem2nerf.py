@@ -192,7 +192,8 @@ class Sem2NeRFObjective(Objective):
     def _panel(self, loaded: dict[str, Any], batch: Batch, noise: StepNoise, target: torch.Tensor,
                rendered: torch.Tensor) -> Image:
         """The first samples. At an extreme pose the target is a patch of another view."""
-        captions = (*CAPTIONS, "rendered patch" if noise.extreme_poses is None else "at an extreme pose")
+        several = "at an extreme pose" if noise.own_pose is None else "some at extreme poses"
+        captions = (*CAPTIONS, "rendered patch" if noise.extreme_poses is None else several)
         rows = []
         for index in range(min(PANEL_ROWS, len(batch.images))):
             photograph = photo_image(batch.images[index])
