@@ -155,7 +155,7 @@ def _speed_options(option: Option) -> None:
            alias="--validation_chunk")
     option("--amp", "none", "bf16: the encoder's transformer, LPIPS and the discriminator in bfloat16, on GPUs; codes "
            "and field stay in float32", choices=("none", "bf16"))
-    option("--field_precision", "fp32", "products in the hidden layers of the frozen field, on GPUs: fp32, tf32 or bf16 "
+    option("--field_precision", "fp32", "products in hidden layers of the frozen field, on GPUs: fp32, tf32 or bf16 "
            "(faster; codes, sines and sums stay in float32)", choices=("fp32", "tf32", "bf16"))
     option("--compile", False, "compile encoder and discriminator (torch.compile): a slow first step, faster ones "
            "after it")

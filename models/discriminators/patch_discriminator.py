@@ -79,7 +79,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class _Convolution(nn.Conv2d):
-    """In the type and the memory format of its input; the hook of spectral norm, which runs before, stays in float32."""
+    """In the type of its input; the hook of spectral norm, which makes `weight`, computes in float32."""
 
     def forward(self, input: Tensor) -> Tensor:
         weight = self.weight

@@ -88,7 +88,8 @@ class Sem2NeRFObjective(Objective):
             self.net.encoder.compile()
             if self.discriminator is not None:
                 self.discriminator.compile()
-        generator = PatchGenerator(self.net, build.rendering(opts, self.world.device, self.report), amp=opts.amp == "bf16")
+        rendering = build.rendering(opts, self.world.device, self.report)
+        generator = PatchGenerator(self.net, rendering, amp=opts.amp == "bf16")
         self.noise_config = build.noise_config(opts, self.net.encoder.drop_path_layers)
         static = opts.grad_accum == 1  # DDP cannot both accumulate and rely on a static graph
         loss = None if self.discriminator is None else DiscriminatorLoss(self.discriminator)
