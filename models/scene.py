@@ -23,6 +23,7 @@ from models.pigan.fast.bricks import BrickMap
 from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.fast.exact import Pixels, render_block
 from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.grid_at_once import render_with_grid_at_once
 from models.pigan.fast.grid_sampling import Budget, render_block_with_grid
 from models.pigan.fast.kernels import block_size, multiplies_bfloat16
 from models.pigan.sampling import RayNoise
@@ -35,11 +36,12 @@ GRID_TOLERANCE = 30.0  # `DensityGrid.tolerance` is this / S^1.5
 FINE_GRID_SAMPLES = 48  # from this S on a coarse cell of the grid is divided into 6 along each side, else into 4
 GRID_DEPTH_PER_SAMPLE = 0.085  # `Budget.depth_per_sample`, world units, is this / S
 GRID_MAX_SAMPLES = 2.0  # `Budget.max_samples` is this * sqrt(S)
-GRID_RAYS = 1024  # rays per block when samples are placed by a grid
+GRID_RAYS, GRID_RAYS_GPU = 1 << 10, 1 << 18  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
 # On a CPU `auto` takes the grid if a view has enough evaluations for a grid to pay, and if every fourth pixel of a
 # small frontal view agrees well with a converged exact render, and hardly less than exact samples do.
 MIN_GRID_EVALUATIONS = 400_000
+GRID_ON_GPU = False  # whether `auto` may take the grid there: it has not been measured
 PROBE_SIZE, PROBE_STRIDE = 64, 4
 CONVERGED_FACTOR, MIN_CONVERGED_SAMPLES = 3, 96  # the converged render has this * S samples, or the latter if more
 PROBE_PSNR, PROBE_MEAN = 40.0, 0.5 / 255  # least PSNR (dB) and greatest mean error of colours in [0, 1]
@@ -128,7 +130,7 @@ class Scene:
         if sampler == "grid" and random:
             raise ValueError("a grid places samples without random numbers; use sampler='exact'")
         camera = camera or Camera()
-        origin, directions = camera_rays(camera, size, self.preset.fov_deg)
+        origin, directions = camera_rays(camera, size, self.preset.fov_deg, self.field.device)
         by_grid = self._takes_grid(size, samples, "exact" if random and sampler == "auto" else sampler)
         if by_grid:
             pixels, evaluations = self._render_with_grid(camera, directions, samples, on_rays)
@@ -136,14 +138,11 @@ class Scene:
             if generator is not None:
                 shape = (size * size, samples)
                 noise = RayNoise(torch.rand(shape, generator=generator), torch.rand(shape, generator=generator))
-            pixels = self.render_rays(origin, directions, samples, noise=noise, on_rays=on_rays)
+            pixels = self._render_exactly(origin, directions, samples, noise, on_rays)
             evaluations = 2 * samples * size**2
-        return View(
-            rgb=(pixels.rgb * 2 - 1).t().reshape(3, size, size).contiguous(),
-            depth=pixels.depth.reshape(size, size),
-            opacity=pixels.opacity.reshape(size, size),
-            evaluations=evaluations / size**2,
-        )
+        finished = torch.cat([(pixels.rgb * 2 - 1).t(), pixels.depth[None], pixels.opacity[None]])
+        finished = finished.cpu().reshape(5, size, size)
+        return View(finished[:3], finished[3], finished[4], evaluations / size**2)
 
     @torch.no_grad()
     def render_rays(
@@ -156,18 +155,28 @@ class Scene:
         on_rays: Callable[[int], None] | None = None,
     ) -> Pixels:
         """Render any rays from one camera position, block by block; results are on the CPU."""
-        noise = noise or RayNoise()
         device = self.field.device
+        pixels = self._render_exactly(origin.to(device), directions.to(device), samples, noise, on_rays)
+        return Pixels(*(value.cpu() for value in pixels))
+
+    def _render_exactly(
+        self,
+        origin: Float[Tensor, "3"],
+        directions: Float[Tensor, "rays 3"],
+        samples: int,
+        noise: RayNoise | None,
+        on_rays: Callable[[int], None] | None,
+    ) -> Pixels:
+        noise = noise or RayNoise()
         rays = min(max(self.block // samples, 1), len(directions))
-        origin = origin.to(device)
 
         def block(start: int) -> Pixels:
             part = slice(start, start + rays)
             return render_block(
-                self.field, origin, directions[part].to(device), samples=samples,
+                self.field, origin, directions[part], samples=samples,
                 near=self.preset.ray_start, far=self.preset.ray_end,
                 last_back=self.preset.eval_last_back, clamp=self.preset.clamp_mode,
-                noise=RayNoise(*(None if value is None else value[part].to(device) for value in noise)),
+                noise=RayNoise(*(None if value is None else value[part] for value in noise)).to(self.field.device),
             )
 
         blocks = []
@@ -175,7 +184,7 @@ class Scene:
             blocks.append(pixels)
             if on_rays is not None:
                 on_rays(len(pixels.depth))
-        return Pixels(*(torch.cat(values).cpu() for values in zip(*blocks, strict=True)))
+        return Pixels(*(torch.cat(values) for values in zip(*blocks, strict=True)))
 
     @torch.no_grad()
     def prepare(self, cameras: Sequence[Camera], size: int, samples: int, sampler: str = "grid") -> None:
@@ -195,12 +204,12 @@ class Scene:
         with self._lock:
             if samples not in self._reliable:
                 camera = Camera()
-                origin, directions = camera_rays(camera, PROBE_SIZE, self.preset.fov_deg)
+                origin, directions = camera_rays(camera, PROBE_SIZE, self.preset.fov_deg, self.field.device)
                 directions = directions.reshape(PROBE_SIZE, PROBE_SIZE, 3)[::PROBE_STRIDE, ::PROBE_STRIDE].flatten(0, 1)
                 converged = self.render_rays(origin, directions, max(CONVERGED_FACTOR * samples,
-                                                                           MIN_CONVERGED_SAMPLES)).rgb
+                                                                     MIN_CONVERGED_SAMPLES)).rgb
                 own = (self.render_rays(origin, directions, samples).rgb - converged).square().mean()
-                difference = self._render_with_grid(camera, directions, samples)[0].rgb - converged
+                difference = self._render_with_grid(camera, directions, samples)[0].rgb.cpu() - converged
                 error = difference.square().mean()
                 self._reliable[samples] = bool(error <= min(PROBE_RATIO * own, 10 ** (-PROBE_PSNR / 10))
                                                and difference.abs().mean() <= PROBE_MEAN)
@@ -212,8 +221,7 @@ class Scene:
         possible = self.preset.clamp_mode == "relu"
         if sampler == "grid" and not possible:
             raise ValueError("a grid needs a field clamped by relu; use sampler='exact'")
-        # on a GPU the grid, which is read on the CPU, is not known to pay
-        worth_it = 2 * samples * size**2 >= MIN_GRID_EVALUATIONS and self.field.device.type == "cpu"
+        worth_it = 2 * samples * size**2 >= MIN_GRID_EVALUATIONS and (GRID_ON_GPU or self.field.device.type == "cpu")
         return sampler == "grid" or (sampler == "auto" and possible and worth_it and self.grid_is_reliable(samples))
 
     def _bricks(self, cameras: Sequence[Camera], samples: int) -> BrickMap:
@@ -228,9 +236,9 @@ class Scene:
                 grid = self.grids[samples] = DensityGrid(
                     density, preset.ray_start, preset.ray_end, GRID_TOLERANCE / samples**1.5,
                     6 if samples >= FINE_GRID_SAMPLES else 4,
-                    max(fov_deg, WIDEST_FOV_DEG))
+                    max(fov_deg, WIDEST_FOV_DEG), self.field.device)
             grid.cover(cameras, preset.fov_deg)
-            return grid.bricks
+            return grid.bricks_on(self.field.device)
 
     def _render_with_grid(
         self,
@@ -240,18 +248,19 @@ class Scene:
         on_rays: Callable[[int], None] | None = None,
     ) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
-        bricks = self._bricks([camera], samples)
+        bricks, on_cpu = self._bricks([camera], samples), self.field.device.type == "cpu"
         budget = Budget(GRID_DEPTH_PER_SAMPLE / samples, round(GRID_MAX_SAMPLES * math.sqrt(samples)))
-        origin = camera_rays(camera, 1, self.preset.fov_deg)[0]
+        origin = camera_rays(camera, 1, self.preset.fov_deg, self.field.device)[0]
         starts, ends = bricks.segments(camera, self.preset.fov_deg, directions)
+        rays, render = (GRID_RAYS, render_block_with_grid) if on_cpu else (GRID_RAYS_GPU, render_with_grid_at_once)
 
         def block(start: int) -> tuple[Pixels, int]:
-            part = slice(start, start + GRID_RAYS)
-            return render_block_with_grid(self.field, bricks, origin, directions[part], starts[part], ends[part],
-                                          budget=budget, block=self.block, last_back=self.preset.eval_last_back)
+            part = slice(start, start + rays)
+            return render(self.field, bricks, origin, directions[part], starts[part], ends[part],
+                          budget=budget, block=self.block, last_back=self.preset.eval_last_back)
 
         blocks, evaluations = [], 0
-        for pixels, count in thread_map(block, range(0, len(directions), GRID_RAYS), self._workers):
+        for pixels, count in thread_map(block, range(0, len(directions), rays), self._workers):
             blocks.append(pixels)
             evaluations += count
             if on_rays is not None:
@@ -260,7 +269,7 @@ class Scene:
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density (before its clamp to positive values) at world positions; the result is on the CPU."""
-        return density_of(self.field, points, self.block)
+        return density_of(self.field, points.to(self.field.device), self.block).cpu()
 
     @property
     def block(self) -> int:
@@ -275,11 +284,8 @@ class Scene:
 
 @torch.no_grad()
 def density_of(field: FoldedField, points: Float[Tensor, "points 3"], block: int) -> Float[Tensor, " points"]:
-    """Density (before its clamp to positive values) at world positions, `block` points at a time; on the CPU."""
-    def evaluate(part: Tensor) -> Tensor:
-        return field.density(field.features(part.to(field.device))).cpu()
-
-    blocks = list(thread_map(evaluate, points.split(block), _workers(field)))
+    """Density (before its clamp to positive values) at world positions, `block` points at a time."""
+    blocks = list(thread_map(field.density_at, points.split(block), _workers(field)))
     return torch.cat(blocks) if blocks else points.new_zeros(0)
 
 

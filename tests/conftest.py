@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pretend_device
 import pytest
 from child_processes import end, end_started, leftovers
 
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 GOLDEN = ROOT / "tests" / "golden"
 sys.path.append(str(GOLDEN))  # golden_values.py regenerates weights, inputs and random draws from their names
+pretend_device.enable()  # before any gradient is computed: autograd counts the devices once
 
 SECONDS_TO_LEAVE = 120
 
@@ -45,9 +47,7 @@ def pytest_unconfigure():
 
 @pytest.fixture
 def pretend():
-    """A device made of Python (see `pretend_device.py`) that stands for a GPU: `pretend.device`, `pretend.counting()`."""
-    import pretend_device
-
+    """A device made of Python in place of a GPU: `pretend.device`, `pretend.counting()`; see `pretend_device.py`."""
     if not pretend_device.available():
         pytest.skip("this PyTorch has no devices made of Python; 2.9 has")
     with pretend_device.entered() as device:

@@ -9,8 +9,8 @@ way that it goes on a GPU.
             loss = step(net, batch)
         assert sum(waits.values()) <= 3, waits              # {"aten::nonzero": 2, "upload": 1, ...}
 
-Every tensor keeps its real values in a tensor of the CPU, so results can be compared with the CPU's, and autograd works.
-An operation that mixes the two devices where CUDA would refuse to, and one that only CPUs have, raises. What it cannot
+Every tensor keeps its values in a tensor of the CPU, so results can be compared with the CPU's, and autograd works. An
+operation that mixes the two devices where CUDA would refuse to, and one that only CPUs have, raises. What it cannot
 show: speed, streams, pinned memory, NCCL, Triton.
 
 It needs the Python hooks of PyTorch 2.9 (`torch.utils.backend_registration`); with less, `available()` is False.
@@ -96,8 +96,8 @@ def available() -> bool:
 
 
 def enable() -> None:
-    """Register the device, once a process."""
-    if torch._C._get_privateuse1_backend_name() == NAME:
+    """Register the device, where PyTorch can; before the first gradient of the process is computed."""
+    if not available() or torch._C._get_privateuse1_backend_name() == NAME:
         return
 
     class Module(backend_registration._DummyBackendModule):
@@ -109,8 +109,7 @@ def enable() -> None:
 
 @contextlib.contextmanager
 def entered() -> Iterator[PretendDevice]:
-    """The device, for the length of a `with`; after it PyTorch is as before."""
-    enable()
+    """The device (see `enable`), for the length of a `with`; after it PyTorch is as before."""
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # or Module.to would keep Parameter's class
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=...) is made on the CPU and copied, as on CUDA
@@ -162,7 +161,7 @@ def _count(counted: Counter[str], name: str, args: tuple, kwargs: dict[str, Any]
             counted[DOWNLOAD] += 1
         elif stays and not from_device and not kwargs.get("non_blocking", len(args) > 2 and args[2]):
             counted[UPLOAD] += 1
-    elif inside and name in WAITS:
+        return
+    by_mask = name in INDEXING and any(x is not None and x.dtype == torch.bool for x in args[1])
+    if inside and (name in WAITS or by_mask):
         counted[name] += 1
-    elif inside and name in INDEXING:
-        counted[name] += sum(x is not None and x.dtype in (torch.bool, torch.uint8) for x in args[1])

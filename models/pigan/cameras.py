@@ -80,12 +80,11 @@ def pose_rays(
 
 
 def camera_rays(
-    camera: Camera, size: int, fov_deg: float
+    camera: Camera, size: int, fov_deg: float, device: torch.device | str = "cpu"
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, "rays 3"]]:
     """Origin and world directions of one camera's rays, row by row; `fov_deg` holds where the camera has none."""
-    pose = torch.tensor([[camera.yaw, camera.pitch]], dtype=torch.float32)
-    origins, directions = pose_rays(pose, size, camera.field_of_view(fov_deg))
-    return origins[0], directions[0]
+    to_world = _to_world(camera).to(device, non_blocking=True)
+    return to_world[0, :3, 3], rotate(pixel_directions(size, camera.field_of_view(fov_deg), device), to_world)[0]
 
 
 def patch_rays(
@@ -126,7 +125,11 @@ def world_rays(
 
 def camera_axes(camera: Camera) -> Float[Tensor, "3 3"]:
     """Right, up and back (which is the camera's position, too) as columns."""
-    return camera_to_world(camera_origins(torch.tensor([camera.yaw]), torch.tensor([camera.pitch])))[0, :3, :3]
+    return _to_world(camera)[0, :3, :3]
+
+
+def _to_world(camera: Camera) -> Float[Tensor, "1 4 4"]:
+    return camera_to_world(camera_origins(torch.tensor([camera.yaw]), torch.tensor([camera.pitch])))
 
 
 def grid_position(
@@ -137,7 +140,7 @@ def grid_position(
     (x to the right, y down) as `sample_image` takes it: the outermost pixels lie at -1 and 1. `fov_deg` holds where
     the camera has none.
     """
-    right, up, back = (directions @ camera_axes(camera)).unbind(1)
+    right, up, back = (directions @ camera_axes(camera).to(directions.device, non_blocking=True)).unbind(1)
     scale = math.tan(math.radians(camera.field_of_view(fov_deg)) / 2) * -back
     return torch.stack([right / scale, -up / scale], 1)
 
@@ -146,7 +149,7 @@ def project(
     points: Float[Tensor, "points 3"], camera: Camera, fov_deg: float
 ) -> tuple[Float[Tensor, "points 2"], Float[Tensor, " points"]]:
     """Where a camera sees points of the world (see `grid_position`), and their distance from it in world units."""
-    offset = points - camera_rays(camera, 1, fov_deg)[0]
+    offset = points - camera_rays(camera, 1, fov_deg, points.device)[0]
     return grid_position(offset, camera, fov_deg), offset.norm(dim=1)
 
 

@@ -5,7 +5,6 @@ sine initialisation from Sitzmann et al., "Implicit Neural Representations with 
 Module names give the state-dict keys of the published weights.
 """
 
-import functools
 import math
 from itertools import pairwise
 from typing import cast
@@ -120,16 +119,9 @@ class FilmSiren(nn.Module):
             x = film(x, frequency[:, i], phase[:, i])
         density = self.final_layer(x)[..., 0]
         if directions is None:
-            directions = locked_direction(points.dtype, points.device).expand_as(points)
+            directions = points.new_tensor(LOCKED_DIRECTION).expand_as(points)
         x = self.color_layer_sine(torch.cat([directions, x], -1), frequency[:, -1], phase[:, -1])
         return torch.sigmoid(self.color_layer_linear(x)), density
-
-
-@functools.lru_cache(maxsize=16)
-def locked_direction(dtype: torch.dtype, device: torch.device) -> Float[Tensor, "3"]:
-    """LOCKED_DIRECTION as a tensor, kept for the next call, since a GPU would be waited for: do not change it."""
-    with torch.inference_mode(False):
-        return torch.tensor(LOCKED_DIRECTION, dtype=dtype, device=device)
 
 
 @torch.no_grad()

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.pigan.cameras import Camera, camera_rays, grid_position
+from models.pigan.fast.kernels import constant
 
 CELL = 0.0063  # side of a coarse cell, world units: a thirty-eighth of the box the fields are trained in
 END_TRANSMITTANCE = 1e-5  # a ray ends where less of its light than this would come from behind
 RAYS_PER_CELL = 2  # along each side of the image; they find what a camera sees
 MARCH_STEPS_PER_CELL = 1.25
-RAYS_PER_BLOCK = 2048
 BRICKS_PER_ROW = 32  # bricks lie in memory as layers of BRICKS_PER_ROW x BRICKS_PER_ROW
 
 
@@ -31,6 +31,11 @@ class March(NamedTuple):
     optical_depth: Float[Tensor, "rays steps"]  # from the camera to the step
     filled: Bool[Tensor, "rays steps"]  # there may be density
     width: float  # of a step, world units
+
+
+def rays_per_block(device: torch.device) -> int:
+    """Rays to march at a time."""
+    return 1 << 11 if device.type == "cpu" else 1 << 16
 
 
 @dataclass
@@ -55,14 +60,26 @@ class BrickMap:
     num_bricks: int = 1
 
     @classmethod
-    def empty(cls, near: float, far: float, cells: int, refinement: int) -> "BrickMap":
+    def empty(
+        cls, near: float, far: float, cells: int, refinement: int, device: torch.device | str = "cpu"
+    ) -> "BrickMap":
         side = refinement + 1
-        atlas = torch.zeros(side, BRICKS_PER_ROW * side, BRICKS_PER_ROW * side)
-        return cls(near, far, cells, refinement, torch.zeros(cells**3, dtype=torch.int32), atlas)
+        atlas = torch.zeros(side, BRICKS_PER_ROW * side, BRICKS_PER_ROW * side, device=device)
+        return cls(near, far, cells, refinement, torch.zeros(cells**3, dtype=torch.int32, device=device), atlas)
 
     def copy(self) -> "BrickMap":
         """A map to be changed while this one is in use."""
         return replace(self, brick_index=self.brick_index.clone(), atlas=self.atlas.clone())
+
+    def to(self, device: torch.device) -> "BrickMap":
+        """The same map on a device; itself, if it is there."""
+        if device == self.device:
+            return self
+        return replace(self, brick_index=self.brick_index.to(device), atlas=self.atlas.to(device))
+
+    @property
+    def device(self) -> torch.device:
+        return self.atlas.device
 
     @property
     def radius(self) -> float:
@@ -71,11 +88,12 @@ class BrickMap:
 
     def add(self, cells: Int[Tensor, " cells"], values: Float[Tensor, "cells points"]) -> None:
         """Give bricks to these cells, which have none."""
-        self.brick_index[cells] = torch.arange(self.num_bricks, self.num_bricks + len(cells), dtype=torch.int32)
-        self.num_bricks += len(cells)
+        last = self.num_bricks + len(cells)
+        self.brick_index[cells] = torch.arange(self.num_bricks, last, dtype=torch.int32, device=self.device)
+        self.num_bricks = last
         missing = math.ceil(self.num_bricks / BRICKS_PER_ROW**2) * (self.refinement + 1) - len(self.atlas)
         if missing > 0:
-            self.atlas = torch.cat([self.atlas, torch.zeros(missing, *self.atlas.shape[1:])])
+            self.atlas = torch.cat([self.atlas, self.atlas.new_zeros(missing, *self.atlas.shape[1:])])
         self.write(cells, values)
 
     def write(self, cells: Int[Tensor, " cells"], values: Float[Tensor, "cells points"]) -> None:
@@ -93,7 +111,7 @@ class BrickMap:
         layer = torch.div(brick, BRICKS_PER_ROW**2, rounding_mode="floor")
         rest = brick - layer * BRICKS_PER_ROW**2
         row = torch.div(rest, BRICKS_PER_ROW, rounding_mode="floor")
-        side, extent = self.refinement + 1, at.new_tensor(self.atlas.shape[::-1]) - 1
+        side, extent = self.refinement + 1, constant(tuple(self.atlas.shape[::-1]), self.device) - 1
         place = torch.stack([rest - row * BRICKS_PER_ROW, row, layer], -1)
         at = at.sub_(corner).mul_(self.refinement).add_(place, alpha=side).mul_(2 / extent).sub_(1)
         density = F.grid_sample(self.atlas[None, None], at[None, None, None], align_corners=True)
@@ -101,8 +119,8 @@ class BrickMap:
 
     def cell_at(self, corner: Float[Tensor, "*batch 3"]) -> Int[Tensor, "*batch"]:
         """Number of the cell at (x, y, z), given in whole numbers; float32 holds them exactly up to 256^3."""
-        strides = torch.tensor([1, self.cells, self.cells**2],
-                               dtype=corner.dtype if self.cells <= 256 else torch.float64)
+        strides = constant((1, self.cells, self.cells**2), corner.device,
+                           corner.dtype if self.cells <= 256 else torch.float64)
         return (corner.to(strides.dtype) @ strides).int()
 
     def rays_across(self, fov_deg: float) -> int:
@@ -113,13 +131,16 @@ class BrickMap:
         """Follow rays in steps of about a coarse cell."""
         steps = math.ceil((self.far - self.near) / CELL * MARCH_STEPS_PER_CELL)
         width = (self.far - self.near) / steps
-        middles = self.near + (torch.arange(steps) + 0.5) * width
+        middles = self.near + (torch.arange(steps, device=directions.device) + 0.5) * width
         points = torch.addcmul(origin, directions[:, None], middles[:, None]).reshape(-1, 3)
         cell = self.cell_at(((points + self.radius) / CELL).floor_())
         filled = self.brick_index.index_select(0, cell) > 0
-        hits = filled.nonzero()[:, 0]
-        depth = torch.zeros(len(points))
-        depth[hits] = self.lookup(points.index_select(0, hits)).mul_(width)
+        if self.device.type == "cpu":  # few steps meet anything
+            hits = filled.nonzero()[:, 0]
+            depth = torch.zeros(len(points))
+            depth[hits] = self.lookup(points.index_select(0, hits)).mul_(width)
+        else:  # a GPU looks them all up before it could say how many do
+            depth = self.lookup(points).mul_(width)
         depth, shape = depth.reshape(-1, steps), (-1, steps)
         return March(cell.reshape(shape), depth.cumsum(1) - depth, filled.reshape(shape), width)
 
@@ -132,9 +153,9 @@ class BrickMap:
         """
         fov_deg = camera.field_of_view(fov_deg)
         across = self.rays_across(fov_deg)
-        origin, lattice = camera_rays(camera, across, fov_deg)
+        origin, lattice = camera_rays(camera, across, fov_deg, directions.device)
         bounds = []
-        for part in lattice.split(RAYS_PER_BLOCK):
+        for part in lattice.split(rays_per_block(self.device)):
             march = self.march(origin, part)
             visible = march.filled & (march.optical_depth < -math.log(END_TRANSMITTANCE))
             first = visible.int().argmax(1)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.pigan.cameras import Camera, camera_axes, camera_rays
-from models.pigan.fast.bricks import CELL, RAYS_PER_BLOCK, BrickMap
+from models.pigan.fast.bricks import CELL, BrickMap, rays_per_block
 
 WIDEST_FOV_DEG = 24.0  # what the first grid has room for
 MIN_TRANSMITTANCE_TO_REFINE = 1e-2  # what is seen more dimly stays interpolated
@@ -36,6 +36,7 @@ class DensityGrid:
             light that passes the cell (0 to 1), times the transmittance between camera and cell.
         refinement: parts into which each side of a coarse cell is divided at most; even, 4 or more.
         fov_deg: the widest field of view it has room for.
+        device: where it is kept, and where `density` takes and gives its values.
     """
 
     def __init__(
@@ -46,20 +47,23 @@ class DensityGrid:
         tolerance: float = 0.25,
         refinement: int = 4,
         fov_deg: float = WIDEST_FOV_DEG,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.density, self.near, self.far, self.fov_deg = density, near, far, fov_deg
         self.tolerance, self.refinement = tolerance, refinement
         corner = math.atan(math.tan(math.radians(fov_deg) / 2) * math.sqrt(2))
         radius = math.sqrt(1 + far**2 - 2 * far * math.cos(corner))  # of a ball that holds the far corners
         self.cells = 2 * math.ceil(max(radius, 1 - near, far - 1) / CELL + 2)  # along each side
-        self.bricks = BrickMap.empty(near, far, self.cells, refinement)
+        self.bricks = BrickMap.empty(near, far, self.cells, refinement, device)
+        self._copies: dict[torch.device, BrickMap] = {}
         self.covered: set[Camera] = set()
         self.evaluations = 0  # of the field, up to now
-        points = self.cells + 1
-        self.coarse = torch.zeros(points, points, points)  # density at the cells' corners, [z, y, x]
-        self.evaluated = torch.zeros(points, points, points, dtype=torch.bool)
+        self.device = self.bricks.device
+        corners = (self.cells + 1,) * 3
+        self.coarse = torch.zeros(corners, device=device)  # density at the cells' corners, [z, y, x]
+        self.evaluated = torch.zeros(corners, dtype=torch.bool, device=device)
         # the greatest transmittance between a camera and the cell for which the cell is fine enough
-        self.refined_for = torch.zeros(self.cells**3)
+        self.refined_for = torch.zeros(self.cells**3, device=device)
 
     def cover(self, cameras: Sequence[Camera], fov_deg: float) -> None:
         """Fill in what these cameras see, without regard to their order; `fov_deg` holds where a camera has none.
@@ -76,10 +80,11 @@ class DensityGrid:
             return
         bricks = self.bricks.copy()
         self._cover_coarsely(cameras, fov_deg, bricks)
-        light = torch.zeros(self.cells**3)  # the greatest transmittance between any of the cameras and each cell
+        light = torch.zeros_like(self.refined_for)  # the greatest transmittance between any camera and each cell
         for camera in cameras:
-            origin, directions = camera_rays(camera, bricks.rays_across(camera.field_of_view(fov_deg)), fov_deg)
-            for part in directions.split(RAYS_PER_BLOCK):
+            across = bricks.rays_across(camera.field_of_view(fov_deg))
+            origin, directions = camera_rays(camera, across, fov_deg, self.device)
+            for part in directions.split(rays_per_block(self.device)):
                 march = bricks.march(origin, part)
                 light.scatter_reduce_(0, march.cell[march.filled].long(),
                                       torch.exp(-march.optical_depth[march.filled]), "amax")
@@ -87,6 +92,14 @@ class DensityGrid:
         self._refine(cells, light[cells], bricks)
         self.bricks = bricks
         self.covered.update(cameras)
+
+    def bricks_on(self, device: torch.device) -> BrickMap:
+        """The present map on a device, where a copy of it is kept until the map is replaced."""
+        if self._copies.get(self.device) is not self.bricks:
+            self._copies = {self.device: self.bricks}
+        if device not in self._copies:
+            self._copies[device] = self.bricks.to(device)
+        return self._copies[device]
 
     @property
     def refined(self) -> Bool[Tensor, " all_cells"]:
@@ -100,7 +113,7 @@ class DensityGrid:
     def _cover_coarsely(self, cameras: Sequence[Camera], fov_deg: float, bricks: BrickMap) -> None:
         """Evaluate the coarse points inside the cameras' fields of view, two cells wider on all sides."""
         new = torch.zeros_like(self.evaluated)
-        line, margin = torch.arange(self.cells + 1) * CELL - bricks.radius, 2 * CELL
+        line, margin = torch.arange(self.cells + 1, device=self.device) * CELL - bricks.radius, 2 * CELL
         for camera in cameras:
             axes, slope = camera_axes(camera), math.tan(math.radians(camera.field_of_view(fov_deg)) / 2)
             rays = camera_rays(camera, 5, fov_deg)[1]
@@ -124,7 +137,7 @@ class DensityGrid:
         reach = F.pad((high - low) * inside * OVERSHOOT, (1, 1) * 3)
         occupied = inside & (high + _pool(_pool(reach, torch.maximum), torch.maximum) > 0)
         cells = (occupied.reshape(-1) & (bricks.brick_index == 0)).nonzero()[:, 0]
-        bricks.add(cells, self._corners(cells) @ _interpolation(1, self.refinement).t())
+        bricks.add(cells, self._corners(cells) @ _interpolation(1, self.refinement).t().to(self.device))
 
     def _corner(self, cells: Int[Tensor, " cells"]) -> tuple[Tensor, Tensor, Tensor]:
         return cells // self.cells**2, cells // self.cells % self.cells, cells % self.cells
@@ -133,7 +146,7 @@ class DensityGrid:
         """Coarse values."""
         points = self.cells + 1
         z, y, x = self._corner(cells)
-        line = torch.arange(2)
+        line = torch.arange(2, device=self.device)
         inner = ((line[:, None, None] * points + line[:, None]) * points + line).reshape(-1)
         return self.coarse.reshape(-1)[((z * points + y) * points + x)[:, None] + inner]
 
@@ -149,8 +162,8 @@ class DensityGrid:
         values = self._corners(cells)
         for coarse, fine in ((1, self.refinement // 2), (self.refinement // 2, self.refinement)):
             before, values = values, self._fine_points(cells, fine)
-            bricks.write(cells, values @ _sharpened(fine, self.refinement).t())
-            error = _light_error(values, before @ _interpolation(coarse, fine).t()).amax(1)
+            bricks.write(cells, values @ _sharpened(fine, self.refinement).t().to(self.device))
+            error = _light_error(values, before @ _interpolation(coarse, fine).t().to(self.device)).amax(1)
             self.refined_for[cells] = math.inf if fine == self.refinement else self.tolerance / error
             wrong = error * light > self.tolerance
             cells, light, values = cells[wrong], light[wrong], values[wrong]
@@ -158,7 +171,7 @@ class DensityGrid:
     def _fine_points(self, cells: Int[Tensor, " cells"], n: int) -> Float[Tensor, "cells points"]:
         """The field at the n + 1 points along each side of these cells."""
         points = self.cells * n + 1
-        line = torch.arange(n + 1)
+        line = torch.arange(n + 1, device=self.device)
         inner = (line[:, None, None] * points + line[:, None]) * points + line
         z, y, x = self._corner(cells)
         index, at = ((((z * points + y) * points + x) * n)[:, None] + inner.reshape(-1)).unique(return_inverse=True)

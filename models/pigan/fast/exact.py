@@ -40,16 +40,20 @@ def render_block(
 ) -> Pixels:
     """Hierarchical rendering of a block of rays of one scene and one camera; same samples as `render_rays`."""
     rays = len(directions)
+    # a GPU would have to be waited for to know which samples are seen: it colours them all
+    choose = field.device.type == "cpu"
 
     def evaluate(depths: Float[Tensor, "rays samples"]) -> tuple[Tensor, Tensor]:
-        features = field.features(torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3))
-        return features, field.density(features).reshape(rays, samples)
+        """Features if some are chosen to be coloured, else colours; and density."""
+        points = torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3)
+        features, density = (x := field.features(points), field.density(x)) if choose else field(points)
+        return features, density.reshape(rays, samples)
 
     perturbation, u = (noise or RayNoise()).filled((rays, samples), directions)
     coarse = stratified_depths(near, far, samples, perturbation)
-    coarse_features, coarse_density = evaluate(coarse)
+    coarse_values, coarse_density = evaluate(coarse)
     fine = importance_depths(coarse, sample_weights(coarse_density, coarse, clamp=clamp), u)
-    fine_features, fine_density = evaluate(fine)
+    fine_values, fine_density = evaluate(fine)
 
     depths, order = torch.cat([coarse, fine], 1).sort(1)
     density = torch.cat([coarse_density, fine_density], 1).gather(1, order)
@@ -61,10 +65,13 @@ def render_block(
     rgb = torch.zeros_like(directions)
     coloured = directions.new_empty(rays * samples, 3)
     by_pass = torch.empty_like(weights).scatter_(1, order, weights).split(samples, 1)
-    for features, weight in zip((coarse_features, fine_features), by_pass, strict=True):
+    for values, weight in zip((coarse_values, fine_values), by_pass, strict=True):
+        if not choose:
+            rgb += (weight[..., None] * values.reshape(rays, samples, 3)).sum(1)
+            continue
         weight = weight.reshape(-1)
         seen = (weight.abs() > INVISIBLE_WEIGHT).nonzero()[:, 0]
         # not `rgb.index_add_`: on a GPU its order of addition changes from run to run
-        coloured.zero_().index_copy_(0, seen, field.colour(features, seen) * weight[seen, None])
+        coloured.zero_().index_copy_(0, seen, field.colour(values, seen) * weight[seen, None])
         rgb += coloured.reshape(rays, samples, 3).sum(1)
     return Pixels(rgb, (weights * depths).sum(1), opacity)

@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.pigan.codes import Codes
-from models.pigan.fast.kernels import affine, sine_, whole_rows
-from models.pigan.siren import BOX_SCALE, FilmSiren, locked_direction
+from models.pigan.fast.kernels import affine, constant, sine_, whole_rows
+from models.pigan.siren import BOX_SCALE, LOCKED_DIRECTION, FilmSiren
 
 Layer = tuple[Tensor, Tensor]  # weight (*scenes, outputs, inputs) and bias (*scenes, outputs)
 
@@ -51,7 +51,7 @@ def field_weights(siren: FilmSiren, locked: bool = True) -> FieldWeights:
     """
     first, *middle, last = siren.sine_layers
     direction = last.weight[:, :3].detach()
-    bias = last.bias + direction @ locked_direction(direction.dtype, direction.device) if locked else last.bias
+    bias = last.bias + direction @ constant(LOCKED_DIRECTION, direction.device, direction.dtype) if locked else last.bias
     output = siren.colour_output
     return FieldWeights(
         [(first.weight * BOX_SCALE, first.bias), *((linear.weight, linear.bias) for linear in middle),
@@ -112,6 +112,11 @@ class FoldedField:
         """Colour in (0, 1) for the locked view direction, and density before its clamp to positive values."""
         features = self.features(whole_rows(points))
         return self.colour(features)[: len(points)], self.density(features)[: len(points)]
+
+    @torch.no_grad()
+    def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density before its clamp to positive values."""
+        return self.density(self.features(points))
 
     @torch.no_grad()
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width"]:

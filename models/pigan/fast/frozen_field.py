@@ -10,8 +10,8 @@ pass keeps no features, and the backward pass computes those of a block again an
 processor's cache. It does so only for points that take part: at a negative density, or behind an opaque surface, a
 sample's gradient is zero, which in a trained field is true of nine in ten.
 
-On a GPU, which would be waited for whenever the number of such points must be known, the forward pass colours all
-points, and the backward pass asks for all numbers at once.
+On a GPU, which would be waited for whenever the number of such points must be known, they are found once for all
+scenes and both passes: see `known_density`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def evaluate_field(
     *,
     visible: Bool[Tensor, "batch points"] | None = None,
     solid: Bool[Tensor, "batch points"] | None = None,
+    known_density: Float[Tensor, "batch points"] | None = None,
     block: int | None = None,
     precision: str = "fp32",
 ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
@@ -57,15 +58,15 @@ def evaluate_field(
         visible: where False, the caller does not need the point: colour and density may be given as 0.
         solid: where False, the caller does not need the colour of a point unless its density is positive: it may be
             given as 0.
+        known_density: of all points, where only codes learn; then `visible` are those that it is still to be found for
+            with its gradient, and with the colour.
         block: upper bound for the points evaluated at a time. The default is a good one where only codes learn. If
             weights of the field (or positions) require a gradient, autograd keeps all features by default; with a
             block it keeps those of one block at a time and computes them again in the backward pass.
         precision: of the products in hidden layers where only codes learn, see `multiplying_in`.
     """
-    positions = [points] if directions is None else [points, directions]
-    weights = (w for name, w in siren.named_parameters() if not name.startswith("mapping_network"))
-    if not torch.is_grad_enabled() or not any(value.requires_grad for value in (*positions, *weights)):
-        return _evaluate_frozen(siren, points, codes, directions, visible, solid, block, precision)
+    if is_frozen(siren, points, directions):
+        return _evaluate_frozen(siren, points, codes, directions, visible, solid, known_density, block, precision)
     if block is None or block >= points.shape[1]:
         return siren(points, codes, directions)
     starts = range(0, points.shape[1], block)
@@ -75,20 +76,25 @@ def evaluate_field(
     return torch.cat([rgb for rgb, _ in parts], 1), torch.cat([density for _, density in parts], 1)
 
 
+def is_frozen(siren: FilmSiren, *inputs: Tensor | None) -> bool:
+    """Whether neither the field nor any of the inputs learns."""
+    weights = (w for name, w in siren.named_parameters() if not name.startswith("mapping_network"))
+    learning = (value for value in (*inputs, *weights) if value is not None and value.requires_grad)
+    return not torch.is_grad_enabled() or not any(True for _ in learning)
+
+
 @torch.compiler.disable()
 def _evaluate_frozen(
     siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, visible: Tensor | None,
-    solid: Tensor | None, block: int | None, precision: str,
+    solid: Tensor | None, known_density: Tensor | None, block: int | None, precision: str,
 ) -> tuple[Tensor, Tensor]:
     default = max(1, block_features(points.device) // siren.width)
     block = min(default, block) if block else default
-    if points.device.type != "cpu":
-        solid = None
     with torch.autocast(points.device.type, enabled=False):  # phases of many turns need all the digits there are
         frequency, phase = siren.modulation(codes)
         weights = field_weights(siren, locked=directions is None).frozen()
-        return RecomputedField.apply(frequency, phase, _Points(points, directions), visible, solid, weights, block,
-                                     precision)
+        return RecomputedField.apply(frequency, phase, _Points(points, directions), visible, solid, known_density,
+                                     weights, block, precision)
 
 
 @functools.cache
@@ -174,10 +180,10 @@ class RecomputedField(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, frequency: Tensor, phase: Tensor, points: _Points, visible: Tensor | None, solid: Tensor | None,
-        weights: FieldWeights, block: int, precision: str,
+        known_density: Tensor | None, weights: FieldWeights, block: int, precision: str,
     ) -> tuple[Tensor, Tensor]:
         rgb = torch.zeros_like(points.positions)
-        density = torch.zeros_like(rgb[..., 0])
+        density = torch.zeros_like(rgb[..., 0]) if known_density is None else known_density.clone()
 
         def evaluate(k: int, rows: Rows) -> None:
             rgb[k, rows], density[k, rows] = scenes[k].evaluate(
@@ -189,6 +195,7 @@ class RecomputedField(torch.autograd.Function):
             _run(evaluate, chosen, block, points.positions.device)
         ctx.save_for_backward(frequency, phase, *points, visible, rgb)
         ctx.weights, ctx.block, ctx.precision = weights, block, precision
+        ctx.chosen = None if known_density is None else chosen
         return rgb, density
 
     @staticmethod
@@ -204,15 +211,17 @@ class RecomputedField(torch.autograd.Function):
             return k, scenes[k].code_gradients(points.take(k, rows), rgb[k, rows], grad_rgb[k, rows],
                                                grad_density[k, rows])
 
-        matters = significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs())
-        matters = matters if visible is None else matters & visible
+        chosen = ctx.chosen
+        if chosen is None:
+            matters = significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs())
+            chosen = chosen_rows(matters if visible is None else matters & visible)
         total = frequency.new_zeros(len(frequency), 2, *frequency.shape[1:], dtype=torch.float64)
         with multiplying_in(ctx.precision) as hidden:
             scenes = _scenes(ctx.weights, frequency, phase, hidden or frequency.dtype)
-            for k, sums in _run(gradients, chosen_rows(matters), ctx.block, positions.device):
+            for k, sums in _run(gradients, chosen, ctx.block, positions.device):
                 total[k] += sums
         grad_frequency, grad_phase = total.to(frequency.dtype).unbind(1)
-        return grad_frequency, grad_phase, None, None, None, None, None, None
+        return grad_frequency, grad_phase, *[None] * 7
 
 
 def _scenes(weights: FieldWeights, frequency: Tensor, phase: Tensor, hidden: torch.dtype) -> list[_SceneField]:

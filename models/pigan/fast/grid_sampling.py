@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from models.pigan.fast.bricks import CELL, BrickMap
 from models.pigan.fast.exact import Pixels
 from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.kernels import constant
 
 QUADRATURE_SIZES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples per ray
 MARCH_STEPS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # from where a ray may meet something to its end
@@ -66,12 +67,12 @@ def samples_needed(
 ) -> Int[Tensor, "*rays"]:
     """Index into QUADRATURE_SIZES for rays that gain the middle 80 % of their opacity within `depth` world units."""
     wanted = (QUADRATURE_SIZES[1] + depth / budget.depth_per_sample).clamp(max=budget.max_samples)
-    return _index_of(wanted * (opacity / FULL_BUDGET_OPACITY).clamp(max=1), QUADRATURE_SIZES)
+    return index_of(wanted * (opacity / FULL_BUDGET_OPACITY).clamp(max=1), QUADRATURE_SIZES)
 
 
-def _index_of(wanted: Float[Tensor, "*rays"], numbers: tuple[int, ...]) -> Int[Tensor, "*rays"]:
+def index_of(wanted: Float[Tensor, "*rays"], numbers: tuple[int, ...]) -> Int[Tensor, "*rays"]:
     """Index of the first of these ascending numbers that is at least as great as the wanted one, or of the last."""
-    return torch.bucketize(wanted, torch.tensor(numbers, dtype=torch.float32)).clamp_(max=len(numbers) - 1)
+    return torch.bucketize(wanted, constant(numbers, wanted.device)).clamp_(max=len(numbers) - 1)
 
 
 class Samples(NamedTuple):
@@ -97,7 +98,7 @@ def place_samples(
     total = torch.zeros_like(start)
     samples = [(torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0))]
     # rays in groups of equal shape: first by the number of steps through the grid, then by that of colour samples
-    steps = _index_of((end - start) / (CELL / bricks.refinement), MARCH_STEPS)
+    steps = index_of((end - start) / (CELL / bricks.refinement), MARCH_STEPS)
     steps[end <= start] = -1
     for step in steps[steps >= 0].unique().tolist():
         group, count = (steps == step).nonzero()[:, 0], MARCH_STEPS[step]
@@ -130,7 +131,7 @@ def render_block_with_grid(
     block: int,
     last_back: bool,
 ) -> tuple[Pixels, int]:
-    """Pixels of a block of rays and the number of field evaluations they took.
+    """Pixels of a block of rays and the number of field evaluations they took, on a CPU.
 
     Args:
         bricks: of a grid that covers the camera.
@@ -145,8 +146,7 @@ def render_block_with_grid(
     rgb, opacity = torch.zeros_like(directions), total.clone()
     for i in range(0, len(ray), block):
         part = slice(i, i + block)
-        points = torch.addcmul(origin, directions[ray[part]], depth[part, None]).to(field.device)
-        colour, density = (value.cpu() for value in field(points))
+        colour, density = field(torch.addcmul(origin, directions[ray[part]], depth[part, None]))
         # behind the far end lies an infinite interval: opaque where there is density, else left to the background
         solid = (density > 0) & at_far[part]
         opacity.index_add_(0, ray[part][solid], weight[part][solid])

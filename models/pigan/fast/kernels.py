@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CPU_BLOCKS = (1024, 2048, 4096, 8192)  # points
-GPU_BLOCK = 262_144
+GPU_BLOCK, LEAST_GPU_BLOCK = 1 << 22, 1 << 16
+GPU_BLOCK_MEMORY = 0.25  # of what is free: most that the features of a block may take
+BYTES_PER_FEATURE = 12  # in float32: what goes into a layer and what comes out, and a copy in another type
 CALIBRATION_ROUNDS = 3
 ROWS = 256
 
@@ -68,9 +70,14 @@ def cosine_(x: Float[Tensor, "points width"]) -> Float[Tensor, "points width"]:
 
 @functools.cache
 def block_size(device: torch.device, width: int) -> int:
-    """Points to evaluate at a time; found once per process by timing a layer. Images do not depend on it."""
+    """Points to evaluate at a time, found once per process: on a CPU by timing a layer, on a GPU from its free memory.
+
+    Images do not depend on it.
+    """
     if device.type != "cpu":
-        return GPU_BLOCK
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+        fits = int(free * GPU_BLOCK_MEMORY) // (BYTES_PER_FEATURE * width)
+        return min(max(fits, LEAST_GPU_BLOCK), GPU_BLOCK)
     weight, bias = torch.rand(width, width), torch.rand(width)
     features = {block: torch.rand(block, width) for block in CPU_BLOCKS}
 
@@ -102,6 +109,15 @@ def multiplying_in(precision: str) -> Iterator[torch.dtype | None]:
     finally:
         if precision == "tf32":
             torch.set_float32_matmul_precision(before)
+
+
+@functools.lru_cache(maxsize=256)
+def constant(
+    values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, " values"]:
+    """These numbers on a device, without waiting for it. Kept for the next call: do not change them in place."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)
 
 
 @functools.cache
