@@ -153,9 +153,12 @@ def _speed_options(option: Option) -> None:
            "more time, same result; 0: all at once")
     option("--pigan_infer_max_batch", 2400000, "most points of the field computed at a time in validation",
            alias="--validation_chunk")
-    option("--amp", "none", "bf16: the encoder's transformer and LPIPS in bfloat16, on GPUs; codes and field stay in "
-           "float32", choices=("none", "bf16"))
-    option("--compile", False, "compile the encoder (torch.compile): a slow first step, faster ones after it")
+    option("--amp", "none", "bf16: the encoder's transformer, LPIPS and the discriminator in bfloat16, on GPUs; codes "
+           "and field stay in float32", choices=("none", "bf16"))
+    option("--field_precision", "fp32", "products in hidden layers of the frozen field, on GPUs: fp32, tf32 or bf16 "
+           "(faster; codes, sines and sums stay in float32)", choices=("fp32", "tf32", "bf16"))
+    option("--compile", False, "compile encoder and discriminator (torch.compile): a slow first step, faster ones "
+           "after it")
     option("--workers", 2, "loader processes of each training process; 0: none")
     option("--test_workers", 1, "the same for validation")
     option("--test_batch_size", 1, "masks encoded together in validation")

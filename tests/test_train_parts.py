@@ -35,17 +35,21 @@ CONFIG = StepNoiseConfig(seed=1, samples=3, hierarchical=True, patches=PatchConf
 
 
 def parts(draws):
-    return [x for x in (draws.grid, *draws.noise, draws.extreme_poses, draws.drop_paths) if x is not None]
+    return [x for x in (draws.grid, *draws.noise, draws.drop_paths) if x is not None]
 
 
 @pytest.mark.parametrize("shift", ["free", "diagonal"])
 def test_a_sample_draws_the_same_in_any_company(shift):
     config = StepNoiseConfig(**{**vars(CONFIG), "patches": PatchConfig(0.2, shift=shift)})
-    for step in range(4):  # some at extreme poses
-        together = parts(sample_step_noise(config, step, [8, 9, 10, 11], 8, 4, 6, CPU))
-        alone = [parts(sample_step_noise(config, step, [position], 8, 4, 6, CPU)) for position in (8, 9, 10, 11)]
-        for whole, *single in zip(together, *alone, strict=True):
+    for step in range(4):
+        together = sample_step_noise(config, step, [8, 9, 10, 11], 8, 4, 6, CPU)
+        alone = [sample_step_noise(config, step, [position], 8, 4, 6, CPU) for position in (8, 9, 10, 11)]
+        for whole, *single in zip(parts(together), *map(parts, alone), strict=True):
             assert torch.equal(whole, torch.cat(single))
+        far = [index for index, draws in enumerate(alone) if draws.extreme_poses is not None]
+        assert together.own_pose.tolist() == [index for index in range(4) if index not in far]
+        assert 0 < len(far) < 4, "whichever process a sample is in, its own draw decides"
+        assert torch.equal(together.extreme_poses[far], torch.cat([alone[index].extreme_poses for index in far]))
 
 
 def test_draws_differ():

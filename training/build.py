@@ -19,6 +19,7 @@ from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
 from models.checkpoints import latent_avg_of, load_siren, read_swin_weights
 from models.config import ModelConfig
 from models.discriminators.patch_discriminator import PatchDiscriminator
+from models.pigan.fast.kernels import multiplies_bfloat16
 from models.pigan.siren import FILM_LAYERS, mean_code
 from models.sem2nerf import Sem2NeRF
 from training.extension import Extension
@@ -158,7 +159,8 @@ def build_discriminator(
     if len(sizes) > 1:
         raise UserError(f"`pigan_steps_conf` {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
                         "takes patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
-    net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0)
+    net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0,
+                             torch.bfloat16 if opts.amp == "bf16" else torch.float32)
     state = (contents or {}).get("dis_state_dict")
     if state:
         state = {key.replace("module.", ""): value for key, value in state.items()}
@@ -175,10 +177,13 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
     if not opts.lpips_lambda:
         return None
     metric = Perceptual(opts.lpips_weights).to(device)
+    if opts.amp != "bf16":
+        return metric
+    metric.to(memory_format=torch.channels_last)
 
     def distance(image: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=opts.amp == "bf16" and device.type == "cuda"):
-            return metric(image, target).float()
+        with torch.autocast(device.type, torch.bfloat16):
+            return metric(*(x.contiguous(memory_format=torch.channels_last) for x in (image, target))).float()
 
     return distance
 
@@ -188,9 +193,14 @@ def loss_weights(opts: Namespace) -> LossWeights:
     return LossWeights(opts.l2_lambda, opts.l1_lambda, opts.lpips_lambda, opts.w_norm_lambda, opts.dis_lambda)
 
 
-def rendering(opts: Namespace) -> Rendering:
-    """How a training step renders."""
-    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, opts.sample_chunk)
+def rendering(opts: Namespace, device: torch.device, report: Report) -> Rendering:
+    """How a training step renders; the precision is one that the device has."""
+    precision = opts.field_precision if device.type != "cpu" else "fp32"
+    if precision != "fp32" and device.type == "cuda" and not multiplies_bfloat16(device):
+        report(f"field: this GPU has no {precision}, its products stay in fp32")
+        precision = "fp32"
+    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, precision,
+                     opts.sample_chunk)
 
 
 def noise_config(opts: Namespace, drop_paths: int) -> StepNoiseConfig:

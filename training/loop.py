@@ -36,7 +36,7 @@ class TrainingLoop:
     def __init__(self, objective: Objective, world: World, contents: Mapping[str, Any] | None = None) -> None:
         self.objective, self.opts, self.world = objective, objective.opts, world
         self.files = CheckpointFolder(Path(self.opts.exp_dir) / "checkpoints", self.opts.keep_checkpoints)
-        self.record = LossRecord()
+        self.record, self.waited = LossRecord(), 0.0
         self.global_step, self.samples_seen, self.best_val_loss = counters(contents, objective.step_samples)
         if contents is not None:
             objective.restore(contents)
@@ -64,7 +64,8 @@ class TrainingLoop:
                 milestone = last or bool(opts.save_interval and step % opts.save_interval == 0)
                 saving = milestone or stopping or step % opts.latest_interval == 0
                 if saving or step % opts.board_interval == 0:
-                    log.losses(step, self.record.means(self.world), self.learning_rate)
+                    log.losses(step, self.record.means(self.world), self.learning_rate, self.waited)
+                    self.waited = 0.0
                 elif self.world.size == 1 and self.world.device.type == "cpu":
                     self.record.check_last()
                 if opts.val_interval and not stopping and (last or step % opts.val_interval == 0):
@@ -85,6 +86,7 @@ class TrainingLoop:
         result = self.objective.step(self.global_step, self.samples_seen)
         self.global_step += 1
         self.samples_seen += result.samples
+        self.waited += result.waited
         for terms, names in result.losses:
             self.record.add(self.global_step, terms, names)
         self.objective.schedule(self.global_step)

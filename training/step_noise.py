@@ -1,8 +1,9 @@
 """Everything random in a training step, as a function of the seed and of where in the run the step stands.
 
-A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on), a step's
-on the seed and the step. So they do not depend on how many processes share the work, and a resumed run draws what an
-uninterrupted one would have. All numbers are drawn on the CPU: a seed means the same on every device.
+A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on); the patch
+scale that a whole step shares (`patch_shift` diagonal) on the seed and the step. So they do not depend on how many
+processes share the work, and a resumed run draws what an uninterrupted one would have. All numbers are drawn on the
+CPU: a seed means the same on every device.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from models.pigan.sampling import RayNoise
@@ -20,7 +22,7 @@ from training.patches import PatchConfig, draw_patches, patch_grid
 from training.step import StepNoise
 
 # independent streams of random numbers
-SAMPLE, STEP, PATCH, POSE, FAKE = range(5)
+SAMPLE, EXTREME, PATCH, POSE, FAKE = range(5)
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,48 @@ class StepNoiseConfig:
     hierarchical: bool
     patches: PatchConfig | None  # None: always the whole image
     extreme_poses: ExtremePoseRanges
-    extreme_probability: float  # of a step at an extreme pose
+    extreme_probability: float  # of a sample at an extreme pose
     drop_paths: int = 0  # stochastic-depth layers of the encoder
 
 
+@dataclass(frozen=True)
+class PackedNoise:
+    """The numbers of a `StepNoise` in one row in main memory, so that they reach a GPU in one copy."""
+
+    values: Float[Tensor, " numbers"]
+    shapes: tuple[torch.Size | None, ...]
+
+    @classmethod
+    def of(cls, noise: RayNoise, *others: Tensor | None, pin: bool = False) -> PackedNoise:
+        """
+        Args:
+            others: the other fields of `StepNoise` in their order, all in float32.
+            pin: keep them in memory that a GPU copies from while the processor goes on.
+        """
+        parts = (*noise, *others)
+        given = [part.flatten() for part in parts if part is not None]
+        values = torch.empty(sum(map(len, given)), pin_memory=pin)
+        return cls(torch.cat(given, out=values), tuple(None if part is None else part.shape for part in parts))
+
+    def to(self, device: torch.device) -> StepNoise:
+        """On the device."""
+        sizes = [shape.numel() for shape in self.shapes if shape is not None]
+        given = iter(self.values.to(device, non_blocking=True).split(sizes))
+        perturbation, importance, grid, extreme_poses, own_pose, drop_paths = (
+            None if shape is None else next(given).view(shape) for shape in self.shapes)
+        assert grid is not None
+        return StepNoise(grid, RayNoise(perturbation, importance), extreme_poses,
+                         None if own_pose is None else own_pose.long(), drop_paths)
+
+
 def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
-         resolution: int, device: torch.device) -> StepNoise:
+                      resolution: int, device: torch.device) -> StepNoise:
+    """`draw_step_noise` on a device."""
+    return draw_step_noise(config, step, positions, batch_start, batch_total, resolution).to(device)
+
+
+def draw_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
+                    resolution: int, pin: bool = False) -> PackedNoise:
     """Draw for one process's samples of one step.
 
     Args:
@@ -46,9 +84,11 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
         batch_start, batch_total: position of the step's first sample, and how many samples the step has over all
             processes and micro-batches.
         resolution: rays along each side of the patch.
+        pin: see `PackedNoise.of`.
     """
-    extreme = np.random.default_rng(_seed(config, STEP, step)).random() < config.extreme_probability
     grids, perturbations, importances, drops, poses = [], [], [], [], []
+    extreme = [np.random.default_rng(_seed(config, EXTREME, position)).random() < config.extreme_probability
+               for position in positions]
     for position in positions:
         generator = _generator(config, SAMPLE, position)
         if config.patches is not None and config.patches.shift == "free":
@@ -58,7 +98,7 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
         drops.append(torch.rand(1, config.drop_paths, generator=generator))
         if config.hierarchical:
             importances.append(torch.rand(shape, generator=generator))
-        if extreme:
+        if any(extreme):
             rng = np.random.default_rng(_seed(config, POSE, position))
             poses.append(draw_extreme_poses(config.extreme_poses, 1, rng))
     if config.patches is None:
@@ -67,17 +107,11 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
     elif config.patches.shift == "diagonal":  # the whole batch shares its scale
         shared = draw_patches(config.patches, resolution, step, batch_total, _generator(config, PATCH, step))
         grids = [shared[[position - batch_start for position in positions]]]
-
-    def joined(parts: list[Tensor]) -> Tensor:
-        tensor = torch.cat(parts)
-        return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
-
-    return StepNoise(
-        grid=joined(grids),
-        noise=RayNoise(joined(perturbations), joined(importances) if importances else None),
-        extreme_poses=joined([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
-        drop_paths=joined(drops) if config.drop_paths else None,
-    )
+    own = [float(index) for index, far in enumerate(extreme) if not far]
+    return PackedNoise.of(
+        RayNoise(torch.cat(perturbations), torch.cat(importances) if importances else None), torch.cat(grids),
+        torch.cat([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
+        torch.tensor(own) if own and any(extreme) else None, torch.cat(drops) if config.drop_paths else None, pin=pin)
 
 
 def generator_at(seed: int, stream: int, number: int) -> torch.Generator:

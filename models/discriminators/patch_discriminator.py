@@ -7,6 +7,7 @@ import warnings
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
 from utils.errors import UserError
@@ -30,19 +31,20 @@ class PatchDiscriminator(nn.Module):
     Args:
         size: side of the patch, 32, 64 or 128.
         condition_channels: channels of the condition (0: unconditional).
+        dtype: what it computes in; weights and their spectral norms are float32 all the same.
 
     Raises:
         UserError: `size` is none of the three.
     """
 
-    def __init__(self, size: int, condition_channels: int = 0):
+    def __init__(self, size: int, condition_channels: int = 0, dtype: torch.dtype = torch.float32):
         super().__init__()
         if size not in CHANNELS:
             raise UserError(
                 f"the patch discriminator judges patches of 32, 64 or 128 rays per side, not {size}: change the "
                 "resolution of the training volume, or train without it (`dis_lambda` 0)"
             )
-        self.condition_channels = condition_channels
+        self.condition_channels, self.dtype = condition_channels, dtype
         layers: list[nn.Module] = []
         inputs = 3 + condition_channels
         for index, outputs in enumerate(CHANNELS[size]):
@@ -63,7 +65,7 @@ class PatchDiscriminator(nn.Module):
 
         Args:
             patch: RGB in [-1, 1].
-            condition: the network input (mask channels) at the same rays as the patch; needed exactly if the
+            condition: the whole network input (mask channels) at the patch's size; needed exactly if the
                 discriminator was made with `condition_channels`.
         """
         given = 0 if condition is None else condition.shape[1]
@@ -71,10 +73,22 @@ class PatchDiscriminator(nn.Module):
             raise ValueError(f"this discriminator takes {self.condition_channels} condition channels, not {given}")
         if condition is not None:
             patch = torch.cat([patch, condition], dim=1)
-        return self.model["main"](patch).flatten()
+        if self.dtype != torch.float32:  # tensor cores read the channels of a pixel together
+            patch = patch.to(self.dtype, memory_format=torch.channels_last)
+        return self.model["main"](patch).flatten().float()
+
+
+class _Convolution(nn.Conv2d):
+    """In the type of its input; the hook of spectral norm, which makes `weight`, computes in float32."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = self.weight
+        if input.dtype != weight.dtype:
+            weight = weight.to(input.dtype, memory_format=torch.channels_last)
+        return F.conv2d(input, weight, None, self.stride, self.padding)
 
 
 def _normalised_conv(inputs: int, outputs: int, stride: int, padding: int) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the older form is chosen on purpose, see PatchDiscriminator
-        return spectral_norm(nn.Conv2d(inputs, outputs, 4, stride, padding, bias=False))
+        return spectral_norm(_Convolution(inputs, outputs, 4, stride, padding, bias=False))

@@ -43,8 +43,8 @@ def camera_origins(
 def camera_to_world(origins: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 4 4"]:
     """Rigid transforms whose columns are right, up, back (towards the viewer) and position."""
     back = F.normalize(origins, dim=-1)
-    world_up = torch.tensor([0.0, 1.0, 0.0], dtype=origins.dtype, device=origins.device).expand_as(back)
-    right = F.normalize(torch.linalg.cross(world_up, back), dim=-1)
+    x, _, z = back.unbind(-1)
+    right = F.normalize(torch.stack([z, torch.zeros_like(x), -x], -1), dim=-1)  # (0, 1, 0), which is up, x back
     up = torch.linalg.cross(back, right)
     transform = torch.eye(4, dtype=origins.dtype, device=origins.device).repeat(len(origins), 1, 1)
     transform[:, :3] = torch.stack([right, up, back, origins], -1)

@@ -25,6 +25,7 @@ class StepResult:
     losses: list[tuple[dict[str, Float[Tensor, ""]], list[str]]]  # per micro-batch: by name, and its samples' names
     samples: int  # over all processes
     panel: Image | None = None  # for looking at
+    waited: float = 0.0  # seconds that this process waited for data
 
 
 class Objective:

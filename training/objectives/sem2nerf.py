@@ -20,13 +20,14 @@ from datasets.sample_stream import BatchShard
 from models.pigan.codes import Codes
 from training import build
 from training.extension import Extension
+from training.feed import Feed, Place
 from training.loading import checked, to_device, training_loader, validation_loader
 from training.objectives.objective import Objective, StepResult
 from training.optimizers import build_optimizer, build_scheduler, restore_optimizer
 from training.runtime.processes import World
 from training.size_schedule import Stage, read_stages, stage_at
 from training.step import Batch, DiscriminatorLoss, GeneratorLosses, PatchGenerator, StepNoise, TrainStep
-from training.step_noise import sample_step_noise
+from training.step_noise import PackedNoise, draw_step_noise
 from training.validation import Validation, own_indices, validate
 from utils.errors import UserError
 from utils.panels import Image, mask_image, panel, photo_image, with_frame
@@ -73,6 +74,7 @@ class Sem2NeRFObjective(Objective):
                             for optimizer in self.optimizers.values()]
         self.train_step = self._build_step()
         self._batches: Generator[dict[str, Any], None, None] | None = None
+        self._feed = Feed(self._read, self._move, world.device)
 
     def _optimizer(self, parameters: Any, rate: float) -> Optimizer:
         optimizer = build_optimizer(self.opts.optim_name, list(parameters), rate)
@@ -84,7 +86,10 @@ class Sem2NeRFObjective(Objective):
         opts = self.opts
         if opts.compile:
             self.net.encoder.compile()
-        generator = PatchGenerator(self.net, build.rendering(opts), amp=opts.amp == "bf16")
+            if self.discriminator is not None:
+                self.discriminator.compile()
+        rendering = build.rendering(opts, self.world.device, self.report)
+        generator = PatchGenerator(self.net, rendering, amp=opts.amp == "bf16")
         self.noise_config = build.noise_config(opts, self.net.encoder.drop_path_layers)
         static = opts.grad_accum == 1  # DDP cannot both accumulate and rely on a static graph
         loss = None if self.discriminator is None else DiscriminatorLoss(self.discriminator)
@@ -119,22 +124,21 @@ class Sem2NeRFObjective(Objective):
             UserError: a sample cannot be read, or the encoder cannot be compiled.
         """
         opts, stage, losses = self.opts, stage_at(self.stages, step), []
-        if self._batches is None:
-            sampler = self.extension.sampler(self.data.train, opts.seed, self.shard, samples_seen)
-            self._batches = checked(training_loader(self.data.train, sampler, opts.workers,
-                                                    pin=self.world.device.type == "cuda"))
+        waited = self._feed.seconds_waited
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         for index in range(opts.grad_accum):
-            loaded = next(self._batches)
-            batch, noise = self._prepare(loaded, stage, step, samples_seen, index)
+            following = (Place(step, samples_seen, index + 1) if index + 1 < opts.grad_accum else
+                         Place(step + 1, samples_seen + self.step_samples, 0))
+            (loaded, _, _), (batch, noise) = self._feed.take(Place(step, samples_seen, index), following)
             try:
                 with self._accumulating(index < opts.grad_accum - 1):
                     generated, terms = self._backward(batch, noise, stage)
             except TorchDynamoException as error:
-                raise UserError("`compile`: PyTorch cannot compile the encoder on this machine (a C++ compiler and "
+                raise UserError("`compile`: PyTorch cannot compile networks on this machine (a C++ compiler and "
                                 "Python's headers are needed); leave it out, or see why with `debug`") from error
             losses.append((terms, loaded["name"]))
+            self._feed.send_ahead()
         if opts.grad_clip:
             nn.utils.clip_grad_norm_([p for p in self.net.parameters() if p.requires_grad], opts.grad_clip)
         for optimizer in self.optimizers.values():
@@ -142,7 +146,7 @@ class Sem2NeRFObjective(Objective):
         shown = None
         if self.world.is_main and (step + 1) % opts.image_interval == 0 and generated.rendered is not None:
             shown = self._panel(loaded, batch, noise, generated.target, generated.rendered)
-        return StepResult(losses, self.shard.step_samples, shown)
+        return StepResult(losses, self.step_samples, shown, self._feed.seconds_waited - waited)
 
     def _backward(self, batch: Batch, noise: StepNoise, stage: Stage
                   ) -> tuple[GeneratorLosses, dict[str, torch.Tensor]]:
@@ -157,19 +161,28 @@ class Sem2NeRFObjective(Objective):
         (losses.total / self.opts.grad_accum).backward()
         return generated, {**generated.terms, **losses.terms}
 
-    def _prepare(self, loaded: dict[str, Any], stage: Stage, step: int, samples_seen: int, micro_batch: int
-                 ) -> tuple[Batch, StepNoise]:
-        """A loaded batch on the device, at the sizes of a stage, and its random numbers."""
-        batch = to_device(loaded, self.opts.label_nc, self.world.device)
+    def _read(self, place: Place) -> tuple[dict[str, Any], PackedNoise, Stage]:
+        """A loaded batch, its random numbers, and the sizes that hold then."""
+        pin = self.world.device.type == "cuda"
+        if self._batches is None:
+            sampler = self.extension.sampler(self.data.train, self.opts.seed, self.shard, place.samples_seen)
+            self._batches = checked(training_loader(self.data.train, sampler, self.opts.workers, pin))
+        loaded, stage = next(self._batches), stage_at(self.stages, place.step)
         positions = [self.extension.noise_position(position)
-                     for position in self.shard.positions(samples_seen, micro_batch)]
-        noise = sample_step_noise(self.noise_config, step, positions, samples_seen, self.shard.step_samples,
-                                  stage.resolution_vol, self.world.device)
+                     for position in self.shard.positions(place.samples_seen, place.micro_batch)]
+        noise = draw_step_noise(self.noise_config, place.step, positions, place.samples_seen, self.step_samples,
+                                stage.resolution_vol, pin)
+        return loaded, noise, stage
+
+    def _move(self, read: tuple[dict[str, Any], PackedNoise, Stage]) -> tuple[Batch, StepNoise]:
+        """The same on the device, at the stage's sizes."""
+        loaded, noise, stage = read
+        batch = to_device(loaded, self.opts.label_nc, self.world.device)
         size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small image
         if batch.images.shape[-1] != size and not (self.opts.patch_train and len(self.stages) == 1):
             images = F.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
             batch = replace(batch, images=images)
-        return batch, noise
+        return batch, noise.to(self.world.device)
 
     @contextlib.contextmanager
     def _accumulating(self, active: bool) -> Iterator[None]:
@@ -192,7 +205,8 @@ class Sem2NeRFObjective(Objective):
     def _panel(self, loaded: dict[str, Any], batch: Batch, noise: StepNoise, target: torch.Tensor,
                rendered: torch.Tensor) -> Image:
         """The first samples. At an extreme pose the target is a patch of another view."""
-        captions = (*CAPTIONS, "rendered patch" if noise.extreme_poses is None else "at an extreme pose")
+        several = "at an extreme pose" if noise.own_pose is None else "some at extreme poses"
+        captions = (*CAPTIONS, "rendered patch" if noise.extreme_poses is None else several)
         rows = []
         for index in range(min(PANEL_ROWS, len(batch.images))):
             photograph = photo_image(batch.images[index])
@@ -213,6 +227,7 @@ class Sem2NeRFObjective(Objective):
                             self.extension.validation_losses(self.net))
 
     def close(self) -> None:
+        self._feed.close()
         if self._batches is not None:
             self._batches.close()
             self._batches = None

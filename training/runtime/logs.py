@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from utils.files import atomic_path
 
+MUCH_WAITING = 0.1  # share of a step's time that is worth a word
+
 
 class RunLog:
     """Writes what happens in a run to the console and to files.
@@ -57,22 +59,25 @@ class RunLog:
             for name, value in values.items():
                 self._writer.add_scalar(f"{side}/{name}", value, step)
 
-    def losses(self, step: int, means: Mapping[str, float], rate: float) -> None:
+    def losses(self, step: int, means: Mapping[str, float], rate: float, waited: float = 0.0) -> None:
         """Add to the curves, and print a line with the speed since the last one.
 
         Args:
             means: each loss, averaged over the steps since the last call.
             rate: learning rate.
+            waited: seconds of this time in which the process waited for data.
         """
-        now = time.perf_counter()
-        seconds = (now - self._since[0]) / max(1, step - self._since[1])
+        now, steps = time.perf_counter(), max(1, step - self._since[1])
+        seconds, waited = (now - self._since[0]) / steps, waited / steps
         self._since = now, step
         if not self.active:
             return
-        self.scalars("train", step, {**means, "learning_rate": rate, "seconds_per_step": seconds})
+        self.scalars("train", step, {**means, "learning_rate": rate, "seconds_per_step": seconds,
+                                     "seconds_waiting_for_data": waited})
         shown = "  ".join(f"{name.removeprefix('loss_')} {means[name]:.4g}" for name in sorted(means))
         left = tqdm.format_interval(seconds * (self.max_steps - step))
-        self.say(f"step {step}/{self.max_steps}  {shown}  {seconds:.3g} s/step  left {left}")
+        stall = f" ({waited / seconds:.0%} waiting for data)" if waited > MUCH_WAITING * seconds else ""
+        self.say(f"step {step}/{self.max_steps}  {shown}  {seconds:.3g} s/step{stall}  left {left}")
 
     def pause(self) -> None:
         """Do not count the time up to now as training time."""

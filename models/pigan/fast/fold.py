@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.pigan.codes import Codes
-from models.pigan.fast.kernels import affine, sine_, whole_rows
+from models.pigan.fast.kernels import affine, constant, sine_, whole_rows
 from models.pigan.siren import BOX_SCALE, LOCKED_DIRECTION, FilmSiren
 
 Layer = tuple[Tensor, Tensor]  # weight (*scenes, outputs, inputs) and bias (*scenes, outputs)
@@ -51,7 +51,7 @@ def field_weights(siren: FilmSiren, locked: bool = True) -> FieldWeights:
     """
     first, *middle, last = siren.sine_layers
     direction = last.weight[:, :3].detach()
-    bias = last.bias + direction @ direction.new_tensor(LOCKED_DIRECTION) if locked else last.bias
+    bias = last.bias + direction @ constant(LOCKED_DIRECTION, direction.device, direction.dtype) if locked else last.bias
     output = siren.colour_output
     return FieldWeights(
         [(first.weight * BOX_SCALE, first.bias), *((linear.weight, linear.bias) for linear in middle),

@@ -9,29 +9,34 @@ Plain autograd keeps z and u of every layer for all points at once, two gigabyte
 pass keeps no features, and the backward pass computes those of a block again and reduces them while they are in the
 processor's cache. It does so only for points that take part: at a negative density, or behind an opaque surface, a
 sample's gradient is zero, which in a trained field is true of nine in ten.
+
+On a GPU, which would be waited for whenever the number of such points must be known, they are found once for all
+scenes and both passes: see `known_density`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from models.pigan.codes import Codes
-from models.pigan.fast.fold import FieldWeights, field_weights, fold
-from models.pigan.fast.kernels import affine, cosine_, sine_, whole_rows
+from models.pigan.fast.fold import FieldWeights, Layer, field_weights, fold
+from models.pigan.fast.kernels import affine, cosine_, multiplying_in, sine_, whole_rows
 from models.pigan.siren import DENSITY_LAYERS, FILM_LAYERS, FilmSiren
 from utils.parallel import thread_map
 
-# Features per block and layer (points * width): on a CPU they should fit into the second-level cache.
-CPU_BLOCK, GPU_BLOCK = 1 << 18, 1 << 24
+CPU_BLOCK = 1 << 18  # features per block and layer (points * width): they should fit into the second-level cache
+GPU_SHARE = 1 / 256  # of a GPU's memory, for the features of one layer; the backward pass holds a dozen such
 
+Rows = slice | Tensor  # some points of a scene
 Result = TypeVar("Result")
 
 
@@ -43,7 +48,9 @@ def evaluate_field(
     *,
     visible: Bool[Tensor, "batch points"] | None = None,
     solid: Bool[Tensor, "batch points"] | None = None,
+    known_density: Float[Tensor, "batch points"] | None = None,
     block: int | None = None,
+    precision: str = "fp32",
 ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
     """`siren(points, codes, directions)`, differentiable in whatever requires a gradient, with little kept for that.
 
@@ -51,14 +58,15 @@ def evaluate_field(
         visible: where False, the caller does not need the point: colour and density may be given as 0.
         solid: where False, the caller does not need the colour of a point unless its density is positive: it may be
             given as 0.
+        known_density: of all points, where only codes learn; then `visible` are those that it is still to be found for
+            with its gradient, and with the colour.
         block: upper bound for the points evaluated at a time. The default is a good one where only codes learn. If
             weights of the field (or positions) require a gradient, autograd keeps all features by default; with a
             block it keeps those of one block at a time and computes them again in the backward pass.
+        precision: of the products in hidden layers where only codes learn, see `multiplying_in`.
     """
-    positions = [points] if directions is None else [points, directions]
-    weights = (w for name, w in siren.named_parameters() if not name.startswith("mapping_network"))
-    if not torch.is_grad_enabled() or not any(value.requires_grad for value in (*positions, *weights)):
-        return _evaluate_frozen(siren, points, codes, directions, visible, solid, block)
+    if is_frozen(siren, points, directions):
+        return _evaluate_frozen(siren, points, codes, directions, visible, solid, known_density, block, precision)
     if block is None or block >= points.shape[1]:
         return siren(points, codes, directions)
     starts = range(0, points.shape[1], block)
@@ -68,17 +76,33 @@ def evaluate_field(
     return torch.cat([rgb for rgb, _ in parts], 1), torch.cat([density for _, density in parts], 1)
 
 
+def is_frozen(siren: FilmSiren, *inputs: Tensor | None) -> bool:
+    """Whether neither the field nor any of the inputs learns."""
+    weights = (w for name, w in siren.named_parameters() if not name.startswith("mapping_network"))
+    learning = (value for value in (*inputs, *weights) if value is not None and value.requires_grad)
+    return not torch.is_grad_enabled() or not any(True for _ in learning)
+
+
 @torch.compiler.disable()
 def _evaluate_frozen(
     siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, visible: Tensor | None,
-    solid: Tensor | None, block: int | None,
+    solid: Tensor | None, known_density: Tensor | None, block: int | None, precision: str,
 ) -> tuple[Tensor, Tensor]:
-    default = max(1, (CPU_BLOCK if points.device.type == "cpu" else GPU_BLOCK) // siren.width)
+    default = max(1, block_features(points.device) // siren.width)
     block = min(default, block) if block else default
     with torch.autocast(points.device.type, enabled=False):  # phases of many turns need all the digits there are
         frequency, phase = siren.modulation(codes)
         weights = field_weights(siren, locked=directions is None).frozen()
-        return RecomputedField.apply(frequency, phase, _Points(points, directions), visible, solid, weights, block)
+        return RecomputedField.apply(frequency, phase, _Points(points, directions), visible, solid, known_density,
+                                     weights, block, precision)
+
+
+@functools.cache
+def block_features(device: torch.device) -> int:
+    """How many features of a layer (points * width) to compute at a time."""
+    if device.type != "cuda":
+        return CPU_BLOCK
+    return round(torch.cuda.get_device_properties(device).total_memory * GPU_SHARE) // 4
 
 
 class _Points(NamedTuple):
@@ -87,16 +111,20 @@ class _Points(NamedTuple):
     positions: Float[Tensor, "*points 3"]
     directions: Float[Tensor, "*points 3"] | None
 
-    def take(self, scene: int, rows: Tensor) -> _Points:
+    def take(self, scene: int, rows: Rows) -> _Points:
         return _Points(self.positions[scene, rows], None if self.directions is None else self.directions[scene, rows])
 
 
 class _SceneField:
-    """The field of one scene: frequency and phase have shape (layers, width)."""
+    """The field of one scene: frequency and phase have shape (layers, width), `hidden` is the type of the weights of
+    hidden layers."""
 
-    def __init__(self, weights: FieldWeights, frequency: Tensor, phase: Tensor) -> None:
+    def __init__(self, weights: FieldWeights, frequency: Tensor, phase: Tensor, hidden: torch.dtype) -> None:
+        def cast(layers: list[Layer]) -> list[Layer]:
+            return [layers[0], *((weight.to(hidden), bias) for weight, bias in layers[1:])]
+
         self.weights, self.frequency, self.phase = weights, frequency, phase
-        self.layers = fold(weights, frequency, phase)
+        self.layers, self.plain_layers = cast(fold(weights, frequency, phase)), cast(weights.layers)
         self.direction = frequency[-1, :, None] * weights.direction
 
     @cached_property
@@ -127,7 +155,7 @@ class _SceneField:
         x, directions = points
         z = []
         for i in range(FILM_LAYERS):
-            z.append(affine(x, *self.weights.layers[i]))
+            z.append(affine(x, *self.plain_layers[i]))
             if i < DENSITY_LAYERS:
                 x = sine_(torch.addcmul(self.phase[i], self.frequency[i], z[i]))
         if directions is not None:
@@ -152,21 +180,22 @@ class RecomputedField(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, frequency: Tensor, phase: Tensor, points: _Points, visible: Tensor | None, solid: Tensor | None,
-        weights: FieldWeights, block: int,
+        known_density: Tensor | None, weights: FieldWeights, block: int, precision: str,
     ) -> tuple[Tensor, Tensor]:
-        scenes = _scenes(weights, frequency, phase)
         rgb = torch.zeros_like(points.positions)
-        density = torch.zeros_like(rgb[..., 0])
-        if visible is None:
-            visible = torch.ones_like(density, dtype=torch.bool)
+        density = torch.zeros_like(rgb[..., 0]) if known_density is None else known_density.clone()
 
-        def evaluate(k: int, rows: Tensor) -> None:
+        def evaluate(k: int, rows: Rows) -> None:
             rgb[k, rows], density[k, rows] = scenes[k].evaluate(
                 points.take(k, rows), None if solid is None else solid[k, rows])
 
-        _run(evaluate, visible, block)
+        with multiplying_in(precision) as hidden:
+            scenes = _scenes(weights, frequency, phase, hidden or frequency.dtype)
+            chosen = [slice(0, density.shape[1])] * len(scenes) if visible is None else chosen_rows(visible)
+            _run(evaluate, chosen, block, points.positions.device)
         ctx.save_for_backward(frequency, phase, *points, visible, rgb)
-        ctx.weights, ctx.block = weights, block
+        ctx.weights, ctx.block, ctx.precision = weights, block, precision
+        ctx.chosen = None if known_density is None else chosen
         return rgb, density
 
     @staticmethod
@@ -177,34 +206,60 @@ class RecomputedField(torch.autograd.Function):
         grad_rgb, grad_density = grad_outputs
         frequency, phase, positions, directions, visible, rgb = ctx.saved_tensors
         points = _Points(positions, directions)
-        scenes = _scenes(ctx.weights, frequency, phase)
 
-        def gradients(k: int, rows: Tensor) -> tuple[int, Tensor]:
+        def gradients(k: int, rows: Rows) -> tuple[int, Tensor]:
             return k, scenes[k].code_gradients(points.take(k, rows), rgb[k, rows], grad_rgb[k, rows],
                                                grad_density[k, rows])
 
-        matters = visible & (significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs()))
-        total = frequency.new_zeros(len(scenes), 2, *frequency.shape[1:], dtype=torch.float64)
-        for k, sums in _run(gradients, matters, ctx.block):
-            total[k] += sums
+        chosen = ctx.chosen
+        if chosen is None:
+            matters = significant(grad_rgb.abs().sum(-1)) | significant(grad_density.abs())
+            chosen = chosen_rows(matters if visible is None else matters & visible)
+        total = frequency.new_zeros(len(frequency), 2, *frequency.shape[1:], dtype=torch.float64)
+        with multiplying_in(ctx.precision) as hidden:
+            scenes = _scenes(ctx.weights, frequency, phase, hidden or frequency.dtype)
+            for k, sums in _run(gradients, chosen, ctx.block, positions.device):
+                total[k] += sums
         grad_frequency, grad_phase = total.to(frequency.dtype).unbind(1)
-        return grad_frequency, grad_phase, None, None, None, None, None
+        return grad_frequency, grad_phase, *[None] * 7
 
 
-def _scenes(weights: FieldWeights, frequency: Tensor, phase: Tensor) -> list[_SceneField]:
-    return [_SceneField(weights, f, p) for f, p in zip(frequency, phase, strict=True)]
+def _scenes(weights: FieldWeights, frequency: Tensor, phase: Tensor, hidden: torch.dtype) -> list[_SceneField]:
+    return [_SceneField(weights, f, p, hidden) for f, p in zip(frequency, phase, strict=True)]
 
 
-def _run(function: Callable[[int, Tensor], Result], chosen: Tensor, block: int) -> list[Result]:
-    """`function(scene, rows)` for blocks of the chosen points (batch, points) of every scene."""
-    items = [(k, rows) for k, mask in enumerate(chosen) for rows in mask.nonzero()[:, 0].split(block) if len(rows)]
+def _run(function: Callable[[int, Rows], Result], chosen: Sequence[Rows], block: int, device: torch.device
+         ) -> list[Result]:
+    """`function(scene, rows)` for blocks of the chosen points of every scene."""
+    items = [(k, part) for k, rows in enumerate(chosen) for part in _parts(rows, block)]
 
     @torch.no_grad()  # grad mode is a thread's own
-    def work(item: tuple[int, Tensor]) -> Result:
+    def work(item: tuple[int, Rows]) -> Result:
         return function(*item)
 
-    workers = torch.get_num_threads() if chosen.device.type == "cpu" else 1
+    workers = torch.get_num_threads() if device.type == "cpu" else 1
     return list(thread_map(work, items, min(workers, max(1, len(items)))))
+
+
+def _parts(rows: Rows, block: int) -> Iterator[Rows]:
+    if isinstance(rows, slice):
+        yield from (slice(start, min(start + block, rows.stop)) for start in range(rows.start, rows.stop, block))
+    elif len(rows):
+        yield from rows.split(block)
+
+
+def chosen_rows(mask: Bool[Tensor, "batch points"]) -> tuple[Int[Tensor, " chosen"], ...]:
+    """Numbers of the points of each scene where the mask is True, in ascending order.
+
+    A GPU is waited for once, for how many there are: `nonzero` would wait once per scene.
+    """
+    if mask.device.type == "cpu":
+        return tuple(scene.nonzero()[:, 0] for scene in mask)
+    counts = mask.sum(1).tolist()
+    places = torch.where(mask.flatten(), mask.flatten().cumsum(0) - 1, sum(counts))  # the last place takes what is left
+    numbers = torch.arange(mask.shape[1], device=mask.device).repeat(len(mask))
+    rows = numbers.new_empty(sum(counts) + 1).scatter_(0, places, numbers)
+    return rows[:-1].split(counts)
 
 
 def significant(magnitude: Float[Tensor, "batch points"]) -> Bool[Tensor, "batch points"]:

@@ -1,7 +1,9 @@
 """The few operations that rendering and training spend their time in, and how many points to give them at a time."""
 
+import contextlib
 import functools
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -87,6 +89,26 @@ def block_size(device: torch.device, width: int) -> int:
     rounds = [[seconds_per_point(block) for block in CPU_BLOCKS] for _ in range(CALIBRATION_ROUNDS + 1)]
     best = [min(times) for times in zip(*rounds[1:], strict=True)]
     return CPU_BLOCKS[best.index(min(best))]
+
+
+@contextlib.contextmanager
+def multiplying_in(precision: str) -> Iterator[torch.dtype | None]:
+    """While inside, products of float32 matrices on a GPU are of this precision.
+
+    Args:
+        precision: `fp32`, `tf32` (factors rounded to ten binary digits), or `bf16` (to seven); sums stay in float32.
+
+    Yields:
+        the type that weights need to have for that; None: their own.
+    """
+    before = torch.get_float32_matmul_precision()
+    if precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield torch.bfloat16 if precision == "bf16" else None
+    finally:
+        if precision == "tf32":
+            torch.set_float32_matmul_precision(before)
 
 
 @functools.lru_cache(maxsize=256)
