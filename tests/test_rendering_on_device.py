@@ -1,15 +1,22 @@
 """Scenes on a device beside the same scenes on the CPU: the same images, and how often the host would wait."""
 
 import copy
+import importlib.util
 import math
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 from tiny import FACE_OPTS, tiny_model
 
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
-from models.pigan.fast import kernels
+from models.pigan.fast import grid_at_once, kernels
 from models.pigan.siren import style_code
 from models.sem2nerf import Sem2NeRF
 
@@ -109,7 +116,7 @@ def test_devices_share_a_grid(pretend, net, codes):
 
 
 def test_hidden_layers_in_bfloat16(pretend, net, codes, monkeypatch):
-    monkeypatch.setattr("models.scene.multiplies_bfloat16", lambda device: True)
+    monkeypatch.setattr("models.pigan.fast.fused.multiplies", lambda device, kind: True)
     plain, rounded = (on(pretend.device, net, codes, precision=precision).render(None, SIZE, 12)
                       for precision in ("fp32", "bf16"))
     assert 0 < (plain.rgb - rounded.rgb).abs().mean() < 0.02
@@ -130,3 +137,22 @@ def test_an_empty_view(pretend):
     expected = net.scene_of(codes).render(None, 8, 12, sampler="grid")
     assert_equal(on(pretend.device, net, codes).render(None, 8, 12, sampler="grid"), expected)
     assert expected.evaluations == 1
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="this PyTorch comes without Triton")
+def test_the_kernel_that_reads_the_grid_gives_the_plain_operations_numbers():
+    done = subprocess.run([sys.executable, Path(__file__).with_name("march_kernel_process.py")], cwd=ROOT, text=True,
+                          capture_output=True, env={**os.environ, "PYTHONPATH": "."}, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_kernel_that_fails_is_named_once(monkeypatch):
+    """Whatever goes wrong as it is tried (here: there is no such device), PyTorch's own operations take its place."""
+    device = torch.device("cuda", 99)
+    with pytest.warns(UserWarning, match=r"no Triton kernel for the density grid on cuda:99 \(.+\)"):
+        assert not grid_at_once.has_kernel.__wrapped__(device)
+    monkeypatch.setitem(sys.modules, "models.pigan.fast.march_kernel", None)  # as without Triton
+    monkeypatch.delattr("models.pigan.fast.march_kernel", raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not grid_at_once.has_kernel.__wrapped__(device)

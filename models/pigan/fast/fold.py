@@ -51,7 +51,9 @@ def field_weights(siren: FilmSiren, locked: bool = True) -> FieldWeights:
     """
     first, *middle, last = siren.sine_layers
     direction = last.weight[:, :3].detach()
-    bias = last.bias + direction @ constant(LOCKED_DIRECTION, direction.device, direction.dtype) if locked else last.bias
+    bias = last.bias
+    if locked:
+        bias = bias + direction @ constant(LOCKED_DIRECTION, direction.device, direction.dtype)
     output = siren.colour_output
     return FieldWeights(
         [(first.weight * BOX_SCALE, first.bias), *((linear.weight, linear.bias) for linear in middle),

@@ -6,6 +6,7 @@ which the host waits.
 """
 
 import functools
+import warnings
 
 import torch
 from jaxtyping import Float
@@ -52,8 +53,8 @@ def render_with_grid_at_once(
     columns = depth.shape[1]
     depth, weight = depth.reshape(-1)[kept], weight.reshape(-1)[kept]
     points = torch.addcmul(origin, directions[kept // columns], depth[:, None])
-    parts = [field(part) for part in points.split(block)] or [(points, depth)]
-    colour, density = (torch.cat(values) for values in zip(*parts, strict=True))
+    parts = [field(part) for part in points.split(block)]  # each ray has a sample, at least at its far end
+    colour, density = parts[0] if len(parts) == 1 else (torch.cat(values) for values in zip(*parts, strict=True))
     # behind the far end lies an infinite interval: opaque where there is density, else left to the background
     at_far = kept % columns == columns - 1
     solid = weight * (at_far & (density > 0))
@@ -102,6 +103,10 @@ def opacity_at_own_steps(
 ) -> Float[Tensor, "rays most_plus_1"]:
     """Accumulated opacity at the borders of steps whose `width` and `count` are a ray's own; behind the last border
     the opacity there."""
+    if has_kernel(directions.device):
+        from models.pigan.fast import march_kernel
+
+        return march_kernel.opacity_at_own_steps(bricks, origin, directions, start, width, count, most)
     opacity = directions.new_zeros(len(directions), most + 1)
     step = torch.arange(most, device=directions.device)
     for i in range(0, len(directions), max(1, STEPS_AT_ONCE // most)):
@@ -111,6 +116,27 @@ def opacity_at_own_steps(
         passed = torch.where(step < count[part, None], density.mul_(width[part, None]), 0).cumsum(1)
         torch.neg(torch.expm1(passed.neg_()), out=opacity[part, 1:])
     return opacity
+
+
+@functools.cache
+def has_kernel(device: torch.device) -> bool:
+    """Whether Triton's kernel works there; tried once. A line says so where it should and does not."""
+    if device.type != "cuda":
+        return False
+    try:
+        from models.pigan.fast import march_kernel
+    except ImportError:
+        return False
+    try:
+        ray = torch.ones(1, device=device)
+        march_kernel.opacity_at_own_steps(BrickMap.empty(0.9, 1.1, 4, 4, device), torch.zeros(3, device=device),
+                                          torch.ones(1, 3, device=device), ray, ray, ray, 16).sum().item()
+    except Exception as error:  # whatever a compiler may say
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warnings.warn(f"no Triton kernel for the density grid on {device} ({reason}): it is read by PyTorch, which is "
+                      "slower", stacklevel=2)
+        return False
+    return True
 
 
 @functools.lru_cache(maxsize=64)
