@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.arguments import HelpFormatter, Parser, add_flag, positive
 from utils.cli import command, run
+from utils.errors import UserError
 
 DESCRIPTION = """Timings on this machine; all figures of a run are taken in turn, so that their ratios hold even if the
 machine has other work. Read the ratios of processor time, not the seconds.
@@ -24,6 +25,7 @@ machine has other work. Read the ratios of processor time, not the seconds.
   python scripts/benchmark.py growth --plot docs/performance_growth.svg  # cost by size, samples and width
   python scripts/benchmark.py train --json b.json             # a training step at the published size
   python scripts/benchmark.py train --empty 0                 # the worst case: thin fog everywhere
+  python scripts/benchmark.py render --device cuda --width 256 --size 512 --samples 72  # on a GPU, each precision
 """
 TASKS = {"render": "one view of one scene", "video": "a whole video from one mask", "encode": "from mask to scene",
          "growth": "the exact path by size, samples and width",
@@ -54,6 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
                         "can be left out")
     parser.add_argument("--repeats", type=positive, default=5, help="timed runs of each, after one warm-up; video: "
                         "frames of the official layout")
+    parser.add_argument("--device", help="measure on this device, cuda, cuda:N or cpu, with its own clock: all "
+                        "precisions, memory, and the share of its rate of matrix products (not growth)")
+    parser.add_argument("--encoder", help="train with --device: the encoder (default: SwinEncoder)")
     parser.add_argument("--threads", type=positive, help="CPU threads (default: PyTorch's)")
     parser.add_argument("--json", help="also write the figures to this file")
     add_flag(parser, "--debug", "show the full traceback of an error")
@@ -73,11 +78,31 @@ def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     from utils.files import write_text
 
-    figures = train_figures(args) if args.task == "train" else rendering_figures(args)
+    if args.device:
+        figures = device_figures(args)
+    else:
+        figures = train_figures(args) if args.task == "train" else rendering_figures(args)
     for name, value in figures.items():
         print(f"{name:58s} {value:.4g}" if isinstance(value, float) else f"{name:58s} {value}")
     if args.json:
         write_text(args.json, json.dumps(figures, indent=2) + "\n")
+
+
+def device_figures(args: argparse.Namespace) -> dict[str, Any]:
+    """Figures of a task on `args.device`.
+
+    Raises:
+        UserError: there is no such device, or the task is `growth`.
+    """
+    from scripts.dev import benchmark_device
+    from utils.device import pick_device
+
+    if args.task == "growth":
+        raise UserError("`device` and growth: growth counts a CPU's seconds; leave the option out")
+    device = pick_device(args.device)
+    if args.task != "train":
+        args.samples, args.size = args.samples or 24, args.size or (128 if args.task == "video" else 64)
+    return getattr(benchmark_device, f"{args.task}_figures")(args, device)
 
 
 def rendering_figures(args: argparse.Namespace) -> dict[str, Any]:

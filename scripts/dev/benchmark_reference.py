@@ -23,12 +23,13 @@ def reference_view(
     point; every sample is coloured in both passes.
     """
     preset = net.config.camera
-    origin, directions = camera_rays(camera, size, preset.fov_deg)
+    device = net.siren.final_layer.weight.device
+    origin, directions = camera_rays(camera, size, preset.fov_deg, device)
 
     def field(depths: Tensor) -> Tensor:
         points = (origin + directions[:, None] * depths[..., None]).reshape(1, -1, 3)
-        locked = torch.tensor(LOCKED_DIRECTION).expand_as(points).contiguous()
-        out = torch.empty(1, points.shape[1], 4)
+        locked = torch.tensor(LOCKED_DIRECTION, device=device).expand_as(points).contiguous()
+        out = torch.empty(1, points.shape[1], 4, device=device)
         for start in range(0, points.shape[1], OFFICIAL_BLOCK):
             part = slice(start, start + OFFICIAL_BLOCK)
             rgb, density = net.siren(points[:, part], codes, locked[:, part])
@@ -37,7 +38,7 @@ def reference_view(
 
     with torch.no_grad():
         coarse = stratified_depths(preset.ray_start, preset.ray_end, samples,
-                                   torch.full((len(directions), samples), 0.5))
+                                   torch.full((len(directions), samples), 0.5, device=device))
         coarse_out = field(coarse)
         weights = composite(coarse_out[..., :3], coarse_out[..., 3], coarse).weights
         fine = importance_depths(coarse, weights, midpoints(samples, coarse).expand_as(coarse))
