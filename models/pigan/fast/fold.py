@@ -51,7 +51,9 @@ def field_weights(siren: FilmSiren, locked: bool = True) -> FieldWeights:
     """
     first, *middle, last = siren.sine_layers
     direction = last.weight[:, :3].detach()
-    bias = last.bias + direction @ constant(LOCKED_DIRECTION, direction.device, direction.dtype) if locked else last.bias
+    bias = last.bias
+    if locked:
+        bias = bias + direction @ constant(LOCKED_DIRECTION, direction.device, direction.dtype)
     output = siren.colour_output
     return FieldWeights(
         [(first.weight * BOX_SCALE, first.bias), *((linear.weight, linear.bias) for linear in middle),
@@ -75,8 +77,8 @@ class FoldedField:
     Args:
         siren: the decoder's field; it is read once and not kept.
         codes: FiLM codes of one scene.
-        hidden: type of the hidden layers' weights. bfloat16 is meant for GPUs. The first layer and the outputs are
-            always in float32: positions would lose their digits.
+        hidden: type of the hidden layers' weights; None: their own. bfloat16 is meant for GPUs. The first layer and the
+            outputs are always in float32: positions would lose their digits.
 
     Call it with blocks of points whose features stay in the processor's cache, see `kernels.block_size`.
 
@@ -85,13 +87,13 @@ class FoldedField:
     """
 
     @torch.no_grad()
-    def __init__(self, siren: FilmSiren, codes: Codes, hidden: torch.dtype = torch.float32) -> None:
+    def __init__(self, siren: FilmSiren, codes: Codes, hidden: torch.dtype | None = None) -> None:
         if len(codes) != 1:
             raise ValueError(f"a folded field holds one scene, got codes of {len(codes)}")
         self.width = siren.width
         weights = field_weights(siren).frozen()
         first, *rest = fold(weights, *(value[0] for value in siren.modulation(codes)))
-        *density_layers, self.colour_layer = [(weight.to(hidden), bias) for weight, bias in rest]
+        *density_layers, self.colour_layer = [(weight.to(hidden or weight.dtype), bias) for weight, bias in rest]
         self.layers = [first, *density_layers]
         self.density_output, self.colour_output = weights.density, weights.colour
 
