@@ -33,7 +33,7 @@ class ViewSettings:
     samples: int = 24                    # per ray; as many again are placed where the surface is
     sampler: str = "auto"                # exact, grid or auto
     stochastic_seed: int | None = None   # jitters the samples, as the official release does; None: deterministic
-    precision: str = "fp32"              # or bf16, for the hidden layers of the field on a GPU
+    precision: str = "fp32"              # or tf32 or bf16, see `Scene`
     max_block: int | None = None         # most points evaluated at a time; None: as the device likes best
 
 

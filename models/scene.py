@@ -23,12 +23,12 @@ from models.pigan.fast.bricks import BrickMap
 from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.fast.exact import Pixels, render_block
 from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.fused import FusedField, inference_field
 from models.pigan.fast.grid_at_once import render_with_grid_at_once
 from models.pigan.fast.grid_sampling import Budget, render_block_with_grid
-from models.pigan.fast.kernels import block_size, multiplies_bfloat16
+from models.pigan.fast.kernels import block_size
 from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
-from utils.errors import UserError
 from utils.parallel import thread_map
 
 # A grid that stands in for more samples per ray and pass (S) is finer, and its rays take more colours.
@@ -36,6 +36,7 @@ GRID_TOLERANCE = 30.0  # `DensityGrid.tolerance` is this / S^1.5
 FINE_GRID_SAMPLES = 48  # from this S on a coarse cell of the grid is divided into 6 along each side, else into 4
 GRID_DEPTH_PER_SAMPLE = 0.085  # `Budget.depth_per_sample`, world units, is this / S
 GRID_MAX_SAMPLES = 2.0  # `Budget.max_samples` is this * sqrt(S)
+FUSED_BLOCK = 2**24  # points evaluated at a time by the fused kernel, which keeps nothing of them but the results
 GRID_RAYS, GRID_RAYS_GPU = 1 << 10, 1 << 18  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
 # On a CPU `auto` takes the grid if a view has enough evaluations for a grid to pay, and if every fourth pixel of a
@@ -71,22 +72,15 @@ class Scene:
         camera_preset: camera and compositing constants the field was trained with.
         max_block: upper bound for the number of points evaluated at a time (bounds the memory); None: what suits the
             device.
-        precision: 'bf16' keeps the hidden layers' weights in bfloat16 if the field is on a GPU; on a CPU, where that
-            would be slower, and with 'fp32' they are in float32.
+        precision: of the hidden layers' products on a GPU, a key of `models.pigan.fast.fused.PRECISIONS`.
 
     Raises:
-        ValueError: codes of more than one scene.
-        UserError: bf16 is asked of a GPU (or a PyTorch) that cannot multiply in it.
+        ValueError: codes of more than one scene, or an unknown precision.
     """
 
     def __init__(self, siren: FilmSiren, codes: Codes, camera_preset: CameraPreset, max_block: int | None = None,
                  precision: str = "fp32") -> None:
-        device = siren.final_layer.weight.device
-        rounded = precision == "bf16" and device.type != "cpu"
-        if rounded and not multiplies_bfloat16(device):
-            raise UserError("`precision` bf16: needs a GPU of compute capability 8.0 or more (such as an A100) and "
-                            "PyTorch 2.8; use `precision` fp32")
-        self.field = FoldedField(siren, codes, torch.bfloat16 if rounded else torch.float32)
+        self.field = inference_field(siren, codes, precision)
         self.codes = codes
         self.preset = camera_preset
         self.max_block = max_block
@@ -274,7 +268,7 @@ class Scene:
     @property
     def block(self) -> int:
         """Points evaluated at a time."""
-        block = block_size(self.field.device, self.field.width)
+        block = FUSED_BLOCK if isinstance(self.field, FusedField) else block_size(self.field.device, self.field.width)
         return min(block, self.max_block) if self.max_block else block
 
     @property
@@ -283,11 +277,13 @@ class Scene:
 
 
 @torch.no_grad()
-def density_of(field: FoldedField, points: Float[Tensor, "points 3"], block: int) -> Float[Tensor, " points"]:
+def density_of(
+    field: FoldedField | FusedField, points: Float[Tensor, "points 3"], block: int
+) -> Float[Tensor, " points"]:
     """Density (before its clamp to positive values) at world positions, `block` points at a time."""
     blocks = list(thread_map(field.density_at, points.split(block), _workers(field)))
     return torch.cat(blocks) if blocks else points.new_zeros(0)
 
 
-def _workers(field: FoldedField) -> int:
+def _workers(field: FoldedField | FusedField) -> int:
     return torch.get_num_threads() if field.device.type == "cpu" else 1

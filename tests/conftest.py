@@ -2,6 +2,7 @@
 test starts stays."""
 
 import faulthandler
+import os
 import shutil
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pretend_device
 import pytest
+import torch
 from child_processes import end, end_started, leftovers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,6 +21,8 @@ sys.path.append(str(GOLDEN))  # golden_values.py regenerates weights, inputs and
 pretend_device.enable()  # before any gradient is computed: autograd counts the devices once
 
 SECONDS_TO_LEAVE = 120
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton asks when it is imported: kernels run on the CPU, slowly and exactly
 
 
 @pytest.fixture(scope="session", autouse=True)

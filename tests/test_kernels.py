@@ -84,11 +84,12 @@ def test_hidden_layers_in_bfloat16():
     assert torch.equal(*views)
 
 
-def test_which_gpus_multiply_in_bfloat16(monkeypatch):
+def test_which_devices_multiply_in_what(monkeypatch):
     device = torch.device("cuda", 0)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))  # a V100
-    assert not kernels.multiplies_bfloat16.__wrapped__(device)
-    assert not kernels.multiplies_bfloat16.__wrapped__(torch.device("cpu"))
+    assert not kernels.multiplies.__wrapped__(device, torch.bfloat16)
+    assert not kernels.multiplies.__wrapped__(torch.device("cpu"), torch.float16)
+    assert kernels.multiplies.__wrapped__(torch.device("cpu"), torch.float32)
 
 
 def test_a_private_operation_of_another_signature_is_left_alone(layer, monkeypatch):

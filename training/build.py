@@ -19,7 +19,7 @@ from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
 from models.checkpoints import latent_avg_of, load_siren, read_swin_weights
 from models.config import ModelConfig
 from models.discriminators.patch_discriminator import PatchDiscriminator
-from models.pigan.fast.kernels import multiplies_bfloat16
+from models.pigan.fast.kernels import multiplies
 from models.pigan.siren import FILM_LAYERS, mean_code
 from models.sem2nerf import Sem2NeRF
 from training.extension import Extension
@@ -196,7 +196,7 @@ def loss_weights(opts: Namespace) -> LossWeights:
 def rendering(opts: Namespace, device: torch.device, report: Report) -> Rendering:
     """How a training step renders; the precision is one that the device has."""
     precision = opts.field_precision if device.type != "cpu" else "fp32"
-    if precision != "fp32" and device.type == "cuda" and not multiplies_bfloat16(device):
+    if precision != "fp32" and device.type == "cuda" and not multiplies(device, torch.bfloat16):
         report(f"field: this GPU has no {precision}, its products stay in fp32")
         precision = "fp32"
     return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, precision,

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.fused import FusedField
 from models.pigan.integration import sample_weights
 from models.pigan.sampling import RayNoise, importance_depths, stratified_depths
 
@@ -27,7 +28,7 @@ class Pixels(NamedTuple):
 
 @torch.no_grad()
 def render_block(
-    field: FoldedField,
+    field: FoldedField | FusedField,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
     *,
@@ -41,13 +42,13 @@ def render_block(
     """Hierarchical rendering of a block of rays of one scene and one camera; same samples as `render_rays`."""
     rays = len(directions)
     # a GPU would have to be waited for to know which samples are seen: it colours them all
-    choose = field.device.type == "cpu"
+    chooser = field if isinstance(field, FoldedField) and field.device.type == "cpu" else None
 
     def evaluate(depths: Float[Tensor, "rays samples"]) -> tuple[Tensor, Tensor]:
         """Features if some are chosen to be coloured, else colours; and density."""
         points = torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3)
-        features, density = (x := field.features(points), field.density(x)) if choose else field(points)
-        return features, density.reshape(rays, samples)
+        values, density = (x := chooser.features(points), chooser.density(x)) if chooser else field(points)
+        return values, density.reshape(rays, samples)
 
     perturbation, u = (noise or RayNoise()).filled((rays, samples), directions)
     coarse = stratified_depths(near, far, samples, perturbation)
@@ -66,12 +67,12 @@ def render_block(
     coloured = directions.new_empty(rays * samples, 3)
     by_pass = torch.empty_like(weights).scatter_(1, order, weights).split(samples, 1)
     for values, weight in zip((coarse_values, fine_values), by_pass, strict=True):
-        if not choose:
+        if not chooser:
             rgb += (weight[..., None] * values.reshape(rays, samples, 3)).sum(1)
             continue
         weight = weight.reshape(-1)
         seen = (weight.abs() > INVISIBLE_WEIGHT).nonzero()[:, 0]
         # not `rgb.index_add_`: on a GPU its order of addition changes from run to run
-        coloured.zero_().index_copy_(0, seen, field.colour(values, seen) * weight[seen, None])
+        coloured.zero_().index_copy_(0, seen, chooser.colour(values, seen) * weight[seen, None])
         rgb += coloured.reshape(rays, samples, 3).sum(1)
     return Pixels(rgb, (weights * depths).sum(1), opacity)

@@ -77,8 +77,8 @@ class FoldedField:
     Args:
         siren: the decoder's field; it is read once and not kept.
         codes: FiLM codes of one scene.
-        hidden: type of the hidden layers' weights; None: their own. bfloat16 is meant for GPUs. The first layer and the
-            outputs are always in float32: positions would lose their digits.
+        hidden: type of the hidden layers' weights; None: their own. Half precision and bfloat16 are meant for GPUs. The
+            first layer and the outputs are always in float32: positions would lose their digits.
 
     Call it with blocks of points whose features stay in the processor's cache, see `kernels.block_size`.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from models.pigan.fast.bricks import CELL, BrickMap
 from models.pigan.fast.exact import Pixels
 from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.fused import FusedField
 from models.pigan.fast.grid_sampling import (
     MARCH_STEPS,
     MIN_COLOURED_OPACITY,
@@ -31,7 +32,7 @@ STEPS_AT_ONCE = 1 << 22  # through the bricks, of all rays together
 
 @torch.no_grad()
 def render_with_grid_at_once(
-    field: FoldedField,
+    field: FoldedField | FusedField,
     bricks: BrickMap,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
@@ -52,7 +53,7 @@ def render_with_grid_at_once(
     depth, weight = depth.reshape(-1)[kept], weight.reshape(-1)[kept]
     points = torch.addcmul(origin, directions[kept // columns], depth[:, None])
     parts = [field(part) for part in points.split(block)] or [(points, depth)]
-    colour, density = (torch.cat(values) if len(values) > 1 else values[0] for values in zip(*parts, strict=True))
+    colour, density = (torch.cat(values) for values in zip(*parts, strict=True))
     # behind the far end lies an infinite interval: opaque where there is density, else left to the background
     at_far = kept % columns == columns - 1
     solid = weight * (at_far & (density > 0))

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from models.pigan.fast.bricks import CELL, BrickMap
 from models.pigan.fast.exact import Pixels
 from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.fused import FusedField
 from models.pigan.fast.kernels import constant
 
 QUADRATURE_SIZES = (3, 4, 5, 6, 8, 10, 12, 16, 20)  # colour samples per ray
@@ -120,7 +121,7 @@ def place_samples(
 
 @torch.no_grad()
 def render_block_with_grid(
-    field: FoldedField,
+    field: FoldedField | FusedField,
     bricks: BrickMap,
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],

@@ -1,0 +1,149 @@
+"""Which form of the folded field a scene uses, and the fused one: all layers of a block of points in one GPU kernel.
+
+Precision is that of the hidden layers' products; the first layer, sums, sines, outputs and compositing are always in
+float32. What a precision means:
+
+    fp32   24 bits; in the kernel, numbers are sums of two of half precision, which are 22 bits together
+    tf32   11 bits, as those of NVIDIA's TF32; half precision has as many, and the field's numbers are in its range
+    bf16   8 bits
+
+In the kernel a product of fp32 is three products, so tf32 and bf16 are faster. A CPU always computes in fp32.
+"""
+
+import copy
+import functools
+import math
+import warnings
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.pigan.codes import Codes
+from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.kernels import multiplies
+from models.pigan.siren import FilmSiren
+
+PRECISIONS = {"fp32": torch.float32, "tf32": torch.float16, "bf16": torch.bfloat16}
+MIN_WIDTH, MAX_WIDTH = 32, 256  # of the kernel: narrower fields are padded, wider ones do not fit on the chip
+POINTS_TIMES_WIDTH = 16384  # features of a block: with 4 warps, as many as fit into registers
+MAX_POINTS = 256
+
+
+def inference_field(siren: FilmSiren, codes: Codes, precision: str = "fp32") -> "FoldedField | FusedField":
+    """The fastest form of the field of one scene on the device that `siren` is on.
+
+    A GPU that cannot do what is asked, and a kernel that does not run, cost a warning of one line, not the image.
+
+    Args:
+        precision: a key of PRECISIONS.
+
+    Raises:
+        ValueError: codes of more than one scene, or an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    field = FoldedField(siren, codes)
+    device, kind = field.device, PRECISIONS[precision]
+    if device.type == "cpu" or field.layers[0][0].dtype != torch.float32:
+        return field
+    if not multiplies(device, kind):
+        warnings.warn(f"`precision` {precision}: this GPU, or this version of PyTorch, cannot multiply in it; fp32 is "
+                      "used instead", stacklevel=2)
+        kind = torch.float32
+    if _kernel_runs(device, field.width, kind):
+        return FusedField(field, kind)
+    return field if kind == torch.float32 else FoldedField(siren, codes, kind)
+
+
+class FusedField:
+    """Density and colour of a single scene, as those of `FoldedField`, by one kernel. No gradients.
+
+    Args:
+        field: in float32; its width must be at most MAX_WIDTH.
+        kind: type of the products, a value of PRECISIONS.
+    """
+
+    @torch.no_grad()
+    def __init__(self, field: FoldedField, kind: torch.dtype = torch.float32) -> None:
+        self.width = field.width
+        self.split = kind == torch.float32
+        padded = max(MIN_WIDTH, 1 << (field.width - 1).bit_length())
+        if padded > MAX_WIDTH:
+            raise ValueError(f"the kernel takes a width of at most {MAX_WIDTH}, got {field.width}")
+        (first, first_bias), *hidden = *field.layers, field.colour_layer
+        missing, turn = padded - field.width, 2 * math.pi
+        rows = torch.cat([first.t(), first_bias[None]]) / turn
+        weights = torch.stack([weight for weight, _ in hidden]) / turn
+        biases = torch.stack([bias for _, bias in hidden]) / turn
+        outputs, output_biases = (torch.cat(values) for values in zip(field.density_output, field.colour_output))
+        weights = F.pad(weights, (0, missing, 0, missing))
+        half = torch.float16 if self.split else kind
+        kept = weights.to(half)
+        if self.split:
+            kept = torch.stack([kept, (weights - kept).to(half)])
+        self.first, self.weights = F.pad(rows, (0, missing)).contiguous(), kept.contiguous()
+        self.biases, self.outputs = F.pad(biases, (0, missing)), F.pad(outputs, (0, missing)).contiguous()
+        self.output_biases = output_biases
+
+    @property
+    def device(self) -> torch.device:
+        return self.first.device
+
+    def to(self, device: torch.device) -> "FusedField":
+        """A copy on another device."""
+        other = copy.copy(self)
+        for name in ("first", "weights", "biases", "outputs", "output_biases"):
+            setattr(other, name, getattr(self, name).to(device))
+        return other
+
+    @torch.no_grad()
+    def __call__(self, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "points 3"], Float[Tensor, " points"]]:
+        """Colour in (0, 1) for the locked view direction, and density before its clamp to positive values."""
+        colour = torch.empty_like(points, memory_format=torch.contiguous_format)
+        return colour, self._run(points, colour)
+
+    @torch.no_grad()
+    def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density before its clamp to positive values."""
+        return self._run(points, None)
+
+    def _run(self, points: Tensor, colour: Tensor | None) -> Tensor:
+        from models.pigan.fast.fused_kernel import launch
+
+        density = points.new_empty(len(points))
+        if len(points):
+            block = min(POINTS_TIMES_WIDTH // self.first.shape[1], MAX_POINTS)
+            launch(points.contiguous(), density, colour, (self.first, self.weights, self.biases, self.outputs,
+                                                          self.output_biases), split=self.split, block=block)
+        return density
+
+
+@functools.cache
+def _kernel_runs(device: torch.device, width: int, kind: torch.dtype) -> bool:
+    """Tried once per device: Triton may be missing, without a C compiler, or the chip too small for the kernel."""
+    if device.type != "cuda" or width > MAX_WIDTH:
+        return False
+    try:
+        import triton  # noqa: F401 - comes with PyTorch for CUDA
+    except ImportError:
+        return False
+    with torch.random.fork_rng([]):
+        siren = FilmSiren(width, 8).to(device)
+    codes = siren.mapping_network(torch.ones(1, 8, device=device))
+    plain = FoldedField(siren, codes)
+    points = torch.linspace(-0.1, 0.1, 192, device=device).reshape(64, 3)
+    try:
+        fused = FusedField(plain, kind)
+        difference = max((a - b).abs().max().item() for a, b in zip(fused(points), plain(points)))
+        fused.density_at(points)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    else:
+        if difference < 0.05:
+            return True
+        reason = f"its colours are off by {difference:.2g}"
+    warnings.warn(f"the fused kernel of the field does not run on {device} ({reason}); PyTorch's operations are used "
+                  "instead", stacklevel=2)
+    return False

@@ -1,0 +1,160 @@
+"""The folded field in one GPU kernel, in Triton: a block of points goes through all layers without leaving the chip.
+
+A layer by layer evaluation writes and reads a point's features 17 times; here only positions are read and densities and
+colours are written, and the weights (1 MB in half precision) stay in the GPU's cache.
+
+(`no_type_check` keeps the shape checks of the tests away from functions that Triton reads as source.)
+
+This file needs Triton. `models.pigan.fast.fused` decides when it is used.
+"""
+
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+ROUND = tl.constexpr(12582912.0)  # 1.5 * 2^23: adding it to a float32 below 2^22 and taking it away again rounds
+TURN = tl.constexpr(6.283185307179586)
+
+
+@triton.jit
+@no_type_check
+def _sine(turns, HARDWARE: tl.constexpr):
+    """Sine of an angle in turns. It is brought to half a turn around zero first, where the hardware's sine is off by
+    less than 5e-7; far from zero that would be off by as much as the angle is large."""
+    radians = (turns - ((turns + ROUND) - ROUND)) * TURN
+    if HARDWARE:
+        return tl.inline_asm_elementwise("sin.approx.ftz.f32 $0, $1;", "=f,f", [radians], dtype=tl.float32,
+                                         is_pure=True, pack=1)
+    return tl.sin(radians)
+
+
+@triton.jit
+@no_type_check
+def _first(x, y, z, weights, out, WIDTH: tl.constexpr, HALF: tl.constexpr, HARDWARE: tl.constexpr):
+    """Half of the first layer's sines, in float32. `weights`: three rows of weights and one of biases."""
+    at = weights + out * HALF + tl.arange(0, HALF)
+    turns = x[:, None] * tl.load(at)[None, :] + tl.load(at + 3 * WIDTH)[None, :]
+    turns += y[:, None] * tl.load(at + WIDTH)[None, :]
+    turns += z[:, None] * tl.load(at + 2 * WIDTH)[None, :]
+    return _sine(turns, HARDWARE)
+
+
+@triton.jit
+@no_type_check
+def _products(left, right, at, HALF: tl.constexpr, HARDWARE: tl.constexpr, turns):
+    upper = tl.load(at)
+    lower = tl.load(at + HALF)
+    if not HARDWARE:  # the interpreter cannot multiply in bfloat16; the numbers are the same
+        left = left.to(tl.float32)
+        right = right.to(tl.float32)
+        upper = upper.to(tl.float32)
+        lower = lower.to(tl.float32)
+    turns = tl.dot(left, upper, turns)
+    return tl.dot(right, lower, turns)
+
+
+@triton.jit
+@no_type_check
+def _layer(left, right, left_rest, right_rest, weights, biases, layer, out, LAYERS: tl.constexpr, WIDTH: tl.constexpr,
+           HALF: tl.constexpr, SPLIT: tl.constexpr, HARDWARE: tl.constexpr, BLOCK: tl.constexpr):
+    """Half of a hidden layer's sines. Products of half precision, sums and sines in float32.
+
+    With SPLIT a number is the sum of two of half precision, together of 21 bits, and a product that of three.
+    """
+    line = tl.arange(0, HALF)
+    at = weights + layer * WIDTH * WIDTH + (out * HALF + line)[None, :] * WIDTH + line[:, None]
+    turns = tl.zeros([BLOCK, HALF], tl.float32)
+    if SPLIT:
+        turns = _products(left_rest, right_rest, at, HALF, HARDWARE, turns)
+        turns = _products(left, right, at + LAYERS * WIDTH * WIDTH, HALF, HARDWARE, turns)
+    turns = _products(left, right, at, HALF, HARDWARE, turns)
+    turns += tl.load(biases + layer * WIDTH + out * HALF + line)[None, :]
+    return _sine(turns, HARDWARE)
+
+
+@triton.jit
+@no_type_check
+def _parts(value, kind: tl.constexpr, SPLIT: tl.constexpr):
+    """A float32 number in half precision, and what is left of it."""
+    part = value.to(kind)
+    if SPLIT:
+        rest = (value - part.to(tl.float32)).to(kind)
+    else:
+        rest = part
+    return part, rest
+
+
+@triton.jit
+@no_type_check
+def _output(left, right, weights, HALF: tl.constexpr):
+    """One output of a point: float32 features times a row of weights."""
+    at = weights + tl.arange(0, HALF)
+    return tl.sum(left * tl.load(at)[None, :], 1) + tl.sum(right * tl.load(at + HALF)[None, :], 1)
+
+
+@triton.jit
+@no_type_check
+def field_kernel(
+    points, density, colour, count, first, weights, biases, outputs, output_biases,
+    LAYERS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLOUR: tl.constexpr, SPLIT: tl.constexpr,
+    HARDWARE: tl.constexpr,
+):
+    """Density before its clamp, and colour in (0, 1) with COLOUR, of one block of points.
+
+    Args:
+        points: (count, 3) float32; density (count) and colour (count, 3) are written.
+        first: (4, WIDTH), see `_first`; weights (LAYERS, WIDTH outputs, WIDTH inputs) and biases (LAYERS, WIDTH) of the
+            hidden layers, the last of which is the colour layer. All of them give angles in turns.
+        outputs: (4, WIDTH), density and three colours; output_biases (4).
+        SPLIT: behind the weights lies what rounding them to half precision left over, see `_layer`.
+        HARDWARE: sines by the GPU's special function unit; without (in Triton's interpreter), those of the host.
+    """
+    HALF: tl.constexpr = WIDTH // 2
+    kind: tl.constexpr = weights.dtype.element_ty
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < count
+    x = tl.load(points + at * 3, inside, 0.0)
+    y = tl.load(points + at * 3 + 1, inside, 0.0)
+    z = tl.load(points + at * 3 + 2, inside, 0.0)
+    left, left_rest = _parts(_first(x, y, z, first, 0, WIDTH, HALF, HARDWARE), kind, SPLIT)
+    right, right_rest = _parts(_first(x, y, z, first, 1, WIDTH, HALF, HARDWARE), kind, SPLIT)
+    for layer in range(LAYERS - 2):
+        left_sine = _layer(left, right, left_rest, right_rest, weights, biases, layer, 0, LAYERS, WIDTH, HALF, SPLIT,
+                           HARDWARE, BLOCK)
+        right_sine = _layer(left, right, left_rest, right_rest, weights, biases, layer, 1, LAYERS, WIDTH, HALF, SPLIT,
+                            HARDWARE, BLOCK)
+        left, left_rest = _parts(left_sine, kind, SPLIT)
+        right, right_rest = _parts(right_sine, kind, SPLIT)
+    left_sine = _layer(left, right, left_rest, right_rest, weights, biases, LAYERS - 2, 0, LAYERS, WIDTH, HALF, SPLIT,
+                       HARDWARE, BLOCK)
+    right_sine = _layer(left, right, left_rest, right_rest, weights, biases, LAYERS - 2, 1, LAYERS, WIDTH, HALF, SPLIT,
+                        HARDWARE, BLOCK)
+    value = _output(left_sine, right_sine, outputs, HALF) + tl.load(output_biases)
+    tl.store(density + at, value, inside)
+    if COLOUR:
+        left, left_rest = _parts(left_sine, kind, SPLIT)
+        right, right_rest = _parts(right_sine, kind, SPLIT)
+        left_sine = _layer(left, right, left_rest, right_rest, weights, biases, LAYERS - 1, 0, LAYERS, WIDTH, HALF,
+                           SPLIT, HARDWARE, BLOCK)
+        right_sine = _layer(left, right, left_rest, right_rest, weights, biases, LAYERS - 1, 1, LAYERS, WIDTH, HALF,
+                            SPLIT, HARDWARE, BLOCK)
+        for channel in tl.static_range(3):
+            value = _output(left_sine, right_sine, outputs + (channel + 1) * WIDTH, HALF)
+            value += tl.load(output_biases + channel + 1)
+            tl.store(colour + at * 3 + channel, 1 / (1 + tl.exp(-value)), inside)
+
+
+def launch(
+    points: Tensor, density: Tensor, colour: Tensor | None, weights: tuple[Tensor, ...], *, split: bool, block: int,
+    warps: int = 4,
+) -> None:
+    """Write the density, and with `colour` that too, of all points. `weights`: see `field_kernel`, in its order."""
+    first, hidden = weights[:2]
+    kernel: Any = field_kernel[(triton.cdiv(len(points), block),)]
+    with torch.cuda.device(points.device if points.is_cuda else -1):  # Triton launches on the current one
+        kernel(points, density, density if colour is None else colour, len(points), *weights, LAYERS=hidden.shape[-3],
+               WIDTH=first.shape[1], BLOCK=block, COLOUR=colour is not None, SPLIT=split, HARDWARE=points.is_cuda,
+               num_warps=warps, num_stages=1)
