@@ -11,6 +11,7 @@ from models.pigan.sampling import RayNoise
 from models.pigan.siren import FILM_LAYERS, FREQUENCY_OFFSET, FREQUENCY_SCALE, FilmSiren
 
 WIDTH, POINTS = 12, 50
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -214,29 +215,46 @@ def test_autocast_is_left_outside(siren):
     assert all(torch.equal(a, b) for a, b in zip(output, expected))
 
 
-@pytest.mark.parametrize("hierarchical, locked, last_back, clamp", [
+WAYS_TO_RENDER = pytest.mark.parametrize("hierarchical, locked, last_back, clamp", [
     (False, False, True, "relu"), (False, True, False, "relu"), (False, False, False, "softplus"),
     (True, False, True, "relu"), (True, True, False, "softplus")])
-def test_rendering(siren, hierarchical, locked, last_back, clamp):
-    """A batch of two scenes, front to back, with what is empty or hidden left out: the image and gradients of all."""
+
+
+def rendered(siren, render_rays, hierarchical, locked, last_back, clamp, device=CPU, **settings):
+    """A batch of two scenes: the image and the gradients of the codes."""
     generator = torch.Generator().manual_seed(5)
     samples, rays = 9, 20
     origins = torch.tensor([[0.0, 0, 1], [0, 0.1, 1]], dtype=torch.float64)
     directions = torch.tensor([0.0, 0, -1]) + 0.1 * torch.randn(2, rays, 3, generator=generator, dtype=torch.float64)
     noise = RayNoise(*(torch.rand(2, rays, samples, generator=generator, dtype=torch.float64) for _ in range(2)))
-    codes = leaves(random_codes(2))
+    codes = leaves(random_codes(2).to(device))
+    out = render_rays(siren.to(device), codes, origins.to(device), directions.to(device), near=0.88, far=1.12,
+                      samples=samples, hierarchical=hierarchical, lock_view_dependence=locked, last_back=last_back,
+                      clamp=clamp, noise=noise.to(device), **settings)
+    # the colours, which is what training looks at
+    return [out.rgb.detach(), *torch.autograd.grad((out.rgb * out.rgb.detach().cos()).sum(),
+                                                   (codes.frequencies, codes.phase_shifts))]
 
-    def render(render_rays, **settings):
-        out = render_rays(siren, codes, origins, directions, near=0.88, far=1.12, samples=samples,
-                          hierarchical=hierarchical, lock_view_dependence=locked, last_back=last_back, clamp=clamp,
-                          noise=noise, **settings)
-        # the colours, which is what training looks at
-        return [out.rgb.detach(), *torch.autograd.grad((out.rgb * out.rgb.detach().cos()).sum(),
-                                                       (codes.frequencies, codes.phase_shifts))]
 
-    expected = render(definition.render_rays)
-    for result in (render(fast.render_rays), render(fast.render_rays, sample_chunk=11)):
-        assert_equal(result, expected, 1e-9)
+@WAYS_TO_RENDER
+def test_rendering(siren, hierarchical, locked, last_back, clamp):
+    """Front to back, with what is empty or hidden left out: the image and the gradients of all."""
+    way = (hierarchical, locked, last_back, clamp)
+    expected = rendered(siren, definition.render_rays, *way)
+    for block in (None, 11):
+        assert_equal(rendered(siren, fast.render_rays, *way, sample_chunk=block), expected, 1e-9)
+
+
+@WAYS_TO_RENDER
+def test_rendering_on_a_device(siren, pretend, hierarchical, locked, last_back, clamp):
+    """The way of a GPU, all densities first: it is waited for once, for how many samples can be seen."""
+    way = (hierarchical, locked, last_back, clamp)
+    expected = rendered(siren, definition.render_rays, *way)
+    for block in (None, 11):
+        with pretend.counting() as waits:
+            result = rendered(siren, fast.render_rays, *way, pretend.device, sample_chunk=block)
+        assert sum(waits.values()) - waits["upload"] == 1, waits  # the test's own data go up
+        assert_equal([value.cpu() for value in result], expected, 1e-8)  # its sines are PyTorch's, not NumPy's
 
 
 def test_hidden_samples_are_not_evaluated(siren, monkeypatch):

@@ -61,7 +61,7 @@ def pixel_directions(size: int, fov_deg: float, device: torch.device | str = "cp
         line = torch.linspace(-1, 1, size)
         y, x = torch.meshgrid(line.flip(0), line, indexing="ij")
         z = torch.full_like(x, -1 / math.tan(math.radians(fov_deg) / 2))
-        return F.normalize(torch.stack([x, y, z], -1).reshape(-1, 3), dim=-1).to(device)
+        return F.normalize(torch.stack([x, y, z], -1).reshape(-1, 3), dim=-1).to(device, non_blocking=True)
 
 
 def rotate(

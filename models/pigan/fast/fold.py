@@ -77,8 +77,8 @@ class FoldedField:
     Args:
         siren: the decoder's field; it is read once and not kept.
         codes: FiLM codes of one scene.
-        hidden: type of the hidden layers' weights. Half precision and bfloat16 are meant for GPUs. The first layer and
-            the outputs are always in float32: positions would lose their digits.
+        hidden: type of the hidden layers' weights; None: their own. Half precision and bfloat16 are meant for GPUs. The
+            first layer and the outputs are always in float32: positions would lose their digits.
 
     Call it with blocks of points whose features stay in the processor's cache, see `kernels.block_size`.
 
@@ -87,13 +87,13 @@ class FoldedField:
     """
 
     @torch.no_grad()
-    def __init__(self, siren: FilmSiren, codes: Codes, hidden: torch.dtype = torch.float32) -> None:
+    def __init__(self, siren: FilmSiren, codes: Codes, hidden: torch.dtype | None = None) -> None:
         if len(codes) != 1:
             raise ValueError(f"a folded field holds one scene, got codes of {len(codes)}")
         self.width = siren.width
         weights = field_weights(siren).frozen()
         first, *rest = fold(weights, *(value[0] for value in siren.modulation(codes)))
-        *density_layers, self.colour_layer = [(weight.to(hidden), bias) for weight, bias in rest]
+        *density_layers, self.colour_layer = [(weight.to(hidden or weight.dtype), bias) for weight, bias in rest]
         self.layers = [first, *density_layers]
         self.density_output, self.colour_output = weights.density, weights.colour
 
