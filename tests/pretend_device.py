@@ -52,6 +52,15 @@ class PretendTensor(torch.Tensor):
     def __init__(self, value: torch.Tensor) -> None:
         self.value = value
 
+    @property
+    def data(self) -> torch.Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, other: "PretendTensor") -> None:
+        torch.Tensor.data.__set__(self, other)
+        self.value = other.value
+
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
