@@ -152,6 +152,7 @@ def running(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://
               pick_local_device(device, launch.local_rank, launch.own_gpus))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+        torch.backends.cudnn.deterministic = True  # a run that is resumed gives the same numbers
     if launch.size == 1:
         yield World(chosen)
         return
