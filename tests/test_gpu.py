@@ -1,4 +1,4 @@
-"""On a GPU: the same numbers as on the CPU, within bounds that are stated here. `pytest -m gpu`; skipped without one."""
+"""Rendering on a GPU: the numbers of the CPU, within bounds that are stated here. `pytest -m gpu`; skipped without."""
 
 import math
 
@@ -67,10 +67,10 @@ def test_the_kernel_runs_here(wide):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_views_of_a_scene(wide, precision):
     """Exact, and by a grid, whose samples are not quite those of the CPU."""
-    codes = style_code(wide, 3)
+    style = style_code(wide, 3)
     preset = get_camera_preset("CelebAMask_HQ")
-    here = Scene(wide, codes, preset)
-    there = Scene(wide.to(CUDA), codes.to(CUDA), preset, precision=precision)
+    here = Scene(wide, style, preset)
+    there = Scene(wide.to(CUDA), style.to(CUDA), preset, precision=precision)
     wide.to("cpu")
     camera = Camera(yaw=math.pi / 2 + 0.3)
     exact = here.render(camera, 32, 12)
