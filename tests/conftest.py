@@ -44,6 +44,14 @@ def nothing_started_stays():
     end_started()
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("PyTorch finds no GPU here")
+
+
 def pytest_unconfigure():
     """Should Python not find its end (it waits for threads and for processes), say where, and end."""
     faulthandler.dump_traceback_later(SECONDS_TO_LEAVE, exit=True, file=sys.__stderr__)

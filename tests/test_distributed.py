@@ -1,7 +1,9 @@
 """Several processes: the same training as one, and what launchers say."""
 
 import datetime
+import functools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,10 +15,11 @@ import pytest
 import torch
 import torch.distributed as dist
 from conftest import ROOT
-from launching import free_port, train, train_together
+from launching import Run, free_port, train, train_together
 from tiny_training import make_all, make_data
 
 from training.runtime import processes
+from training.runtime.failure import EXIT_CODE
 from training.runtime.processes import Launch, read_launch
 from training.runtime.rendezvous import meet, slurm_rendezvous
 from utils.errors import UserError
@@ -97,6 +100,41 @@ def test_a_process_that_fails_says_why_and_ends_them_all(tmp_path):
     assert error.startswith("error: ")
     assert ".jpg: this photograph cannot be read" in error
     assert "Traceback" not in said(0)
+
+
+def fail_or_wait(failing: int):
+    """In a process of a training: one fails in its second step; the other one then waits in an operation that does not
+    return when a connection breaks, and does not see signals, as one of NCCL."""
+    from training.objectives.sem2nerf import Sem2NeRFObjective
+
+    step = Sem2NeRFObjective.step
+
+    def other(self, number, seen):
+        if number == 1 and self.world.rank == failing:
+            raise UserError("`data_root` broken: this cannot be read")
+        if number == 1:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+        return step(self, number, seen)
+
+    Sem2NeRFObjective.step = other
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_process_that_waits_for_one_that_failed_ends_too(options, tmp_path, failing):
+    """Without a launcher that would end it, whether or not the process that fails holds the store."""
+    port = str(free_port())
+    runs = [Run([*options, f"--exp_dir={tmp_path / 'run'}", "--batch_size=1", "--max_steps=9"], tmp_path,
+                name=f"rank{rank}", damage=functools.partial(fail_or_wait, failing),
+                environment={"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2",
+                             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}) for rank in (0, 1)]
+    failed, waiting = runs[failing], runs[1 - failing]
+    assert failed.wait() == 2
+    assert waiting.wait(timeout=30) == EXIT_CODE
+    assert failed.output.splitlines()[-1] == "error: --data_root broken: this cannot be read"
+    last = waiting.output.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "its own message says why" in last
 
 
 @pytest.mark.parametrize(("error", "code", "line"), [

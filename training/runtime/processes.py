@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from training.runtime.failure import FailureWatch
 from training.runtime.rendezvous import TIMEOUT, launcher_store, slurm_rendezvous
 from utils.cli import report
 from utils.device import pick_device, pick_local_device
@@ -37,6 +38,7 @@ class World:
     size: int = 1
     nodes: int = 1
     group: Any = None  # CPU group for small objects; None for a single process
+    watch: FailureWatch | None = None  # ends this process if another one fails; None for a single process
 
     @property
     def is_main(self) -> bool:
@@ -126,9 +128,9 @@ def running(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://
         with processes.running(opts.device, opts.gpu_ids, debug=opts.debug) as world:
             ...
 
-    If the body fails in one of several processes, that process says why and ends at once, so that the launcher sees it
-    and ends the others. It must not leave the process group first: under NCCL the others, which may be waiting for
-    this process in an operation of the body, would have to leave it too, and nobody would ever read the message.
+    If the body fails in one of several processes, that process says why and ends at once, and the others end too (see
+    `FailureWatch`). It must not leave the process group first: under NCCL the others, which may be waiting for this
+    process in an operation of the body, would have to leave it too, and nobody would ever read the message.
 
     Args:
         device, gpu_ids: see `utils.device`; each of several processes on a machine has a GPU of its own.
@@ -150,16 +152,22 @@ def running(device: str = "auto", gpu_ids: str = "0", *, dist_url: str = "env://
               pick_local_device(device, launch.local_rank, launch.own_gpus))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+        torch.backends.cudnn.deterministic = True  # a run that is resumed gives the same numbers
     if launch.size == 1:
         yield World(chosen)
         return
     world = _join(launch, chosen, dist_url)
     try:
         yield world
+        if world.watch is not None:
+            world.watch.stop()
+            dist.barrier(world.group)  # the process that holds the store of all ends last
     except (Exception, KeyboardInterrupt) as error:
         code = report(_explained(error), debug)
         sys.stdout.flush()
         sys.stderr.flush()
+        if world.watch is not None:
+            world.watch.tell()
         os._exit(code)
     dist.destroy_process_group()
 
@@ -182,7 +190,8 @@ def _join(launch: Launch, device: torch.device, dist_url: str) -> World:
         raise UserError(f"`dist_url` {dist_url}: the other processes cannot be reached ({error}); check MASTER_ADDR, "
                         "MASTER_PORT and the network") from error
     group = dist.new_group(backend="gloo", timeout=TIMEOUT)
-    return World(device, launch.rank, launch.size, max(1, launch.size // max(1, launch.local_size)), group)
+    watch = FailureWatch(dist.distributed_c10d._get_default_store(), launch.rank)
+    return World(device, launch.rank, launch.size, max(1, launch.size // max(1, launch.local_size)), group, watch)
 
 
 def _explained(error: BaseException) -> BaseException:

@@ -1,0 +1,105 @@
+"""Rendering on a GPU: the numbers of the CPU, within bounds that are stated here. `pytest -m gpu`; skipped without."""
+
+import math
+
+import pytest
+import torch
+from test_models_golden import codes, masks, net, official, tag  # noqa: F401 - fixtures
+
+from configs.data_configs import get_camera_preset
+from models.pigan.cameras import Camera, camera_rays
+from models.pigan.fast import fused
+from models.pigan.fast.fold import FoldedField
+from models.pigan.fast.fused import PRECISIONS, FusedField
+from models.pigan.fast.kernels import multiplies
+from models.pigan.render import render_rays
+from models.pigan.siren import FilmSiren, style_code
+from models.scene import Scene
+from models.sem2nerf import Sem2NeRF
+
+pytestmark = pytest.mark.gpu
+CUDA = torch.device("cuda", 0)
+# the greatest error of colours in (0, 1), and that of densities relative to the greatest of them, at width 256
+BOUNDS = {"fp32": (1e-4, 1e-4), "tf32": (1e-2, 2e-2), "bf16": (8e-2, 2e-1)}
+# least PSNR (dB) of an image to that of the CPU
+PSNR = {"fp32": 65, "tf32": 50, "bf16": 35}
+
+
+def psnr(image: torch.Tensor, target: torch.Tensor) -> float:
+    return 10 * math.log10(4 / max((image - target).square().mean().item(), 1e-12))
+
+
+@pytest.fixture(scope="module")
+def wide() -> FilmSiren:
+    torch.manual_seed(0)
+    siren = FilmSiren(256, 256).requires_grad_(False)
+    siren.final_layer.weight.mul_(3000)
+    siren.colour_output.weight.mul_(20)
+    return siren
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("width", [32, 128, 256])
+def test_the_fused_kernel_gives_the_folded_fields_values(precision, width):
+    if not multiplies(CUDA, PRECISIONS[precision]):
+        pytest.skip(f"this GPU has no {precision}")
+    torch.manual_seed(0)
+    siren = FilmSiren(width, 64).requires_grad_(False)
+    siren.final_layer.weight.mul_(3000)
+    siren.colour_output.weight.mul_(20)
+    right = FoldedField(siren, style_code(siren, 1))
+    points = (torch.rand(100_003, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.24
+    rgb, density = right(points)
+    field = FusedField(right.to(CUDA), PRECISIONS[precision])
+    got_rgb, got_density = field(points.to(CUDA))
+    colour_bound, density_bound = BOUNDS[precision]
+    assert rgb.std() > 0.1
+    assert (got_rgb.cpu() - rgb).abs().max() < colour_bound
+    assert (got_density.cpu() - density).abs().max() < density_bound * density.abs().max()
+    assert torch.equal(field.density_at(points.to(CUDA)), got_density)
+
+
+def test_the_kernel_runs_here(wide):
+    """Else the tests of scenes would test PyTorch's operations."""
+    assert fused._kernel_runs(CUDA, 256, torch.float32)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_views_of_a_scene(wide, precision):
+    """Exact, and by a grid, whose samples are not quite those of the CPU."""
+    style = style_code(wide, 3)
+    preset = get_camera_preset("CelebAMask_HQ")
+    here = Scene(wide, style, preset)
+    there = Scene(wide.to(CUDA), style.to(CUDA), preset, precision=precision)
+    wide.to("cpu")
+    camera = Camera(yaw=math.pi / 2 + 0.3)
+    exact = here.render(camera, 32, 12)
+    got = there.render(camera, 32, 12)
+    assert got.rgb.device.type == "cpu"
+    assert psnr(got.rgb, exact.rgb) > PSNR[precision]
+    if precision == "fp32":
+        assert (got.depth - exact.depth).abs().max() < 1e-3
+    grid = there.render(camera, 32, 12, sampler="grid")
+    assert psnr(grid.rgb, here.render(camera, 32, 12, sampler="grid").rgb) > min(PSNR[precision], 45)
+    assert torch.equal(there.render(camera, 32, 12).rgb, got.rgb)  # a second time, to the bit
+
+
+def test_golden_encoder_and_pixels(net: Sem2NeRF, masks, codes):  # noqa: F811
+    """The seeded official checkpoints: encoder, mapping network and field against the CPU, whose numbers are golden."""
+    there = Sem2NeRF(net.config).to(CUDA).eval()
+    there.load_state_dict(net.state_dict())
+    there.set_latent_avg(net.latent_avg.to(CUDA))
+    with torch.no_grad():
+        got = there.encode(masks[:1].to(CUDA))
+        difference = (got.frequencies.cpu() - codes.frequencies).abs().max()
+        assert difference < 2e-3 * codes.frequencies.abs().max()
+        preset = net.config.camera
+        origin, directions = camera_rays(Camera(), 16, preset.fov_deg)
+        settings = {"near": preset.ray_start, "far": preset.ray_end, "samples": 12, "hierarchical": True,
+                    "lock_view_dependence": True, "last_back": preset.eval_last_back}
+        right = render_rays(net.siren, codes, origin[None], directions[None], **settings).rgb
+        pixels = render_rays(there.siren, codes.to(CUDA), origin[None].to(CUDA), directions[None].to(CUDA), **settings)
+        assert (pixels.rgb.cpu() - right).abs().max() < 5e-3
+        images = [Scene(one.siren, codes.to(device), preset).render(Camera(), 16, 12).rgb
+                  for one, device in ((there, CUDA), (net, torch.device("cpu")))]
+        assert psnr(*images) > 60

@@ -1,0 +1,107 @@
+"""Training on a real GPU: the CPU's numbers, a resumed run, two processes of which one fails. `pytest -m gpu`"""
+
+import functools
+
+import pytest
+import torch
+from launching import Run, free_port
+from test_distributed import fail_or_wait
+from test_lean_field import WAYS_TO_RENDER, assert_equal, rendered, siren  # noqa: F401 - a fixture
+from test_step_on_device import WAYS, trained
+from tiny_training import make_all
+
+from models.pigan import render as definition
+from models.pigan.fast import render as fast
+from training.runtime.failure import EXIT_CODE
+
+pytestmark = pytest.mark.gpu
+GPU = torch.device("cuda", 0)
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    return make_all(tmp_path_factory.mktemp("tiny"))
+
+
+@WAYS_TO_RENDER
+def test_the_lean_field(siren, hierarchical, locked, last_back, clamp):  # noqa: F811
+    """In float64 the image and the gradients of the definition on the CPU."""
+    way = (hierarchical, locked, last_back, clamp)
+    expected = rendered(siren, definition.render_rays, *way)
+    for block in (None, 11):
+        result = rendered(siren, fast.render_rays, *way, GPU, sample_chunk=block)
+        assert_equal([value.cpu() for value in result], expected, 1e-8)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_precisions(options, tmp_path, precision):
+    """Losses of three steps beside those of a CPU, at a resolution where a field of width 16 has surfaces. What is lost
+    are digits of a sine's argument: 2^-11 of it in TF32, 2^-8 in bfloat16."""
+    bound = {"fp32": 1e-3, "tf32": 2e-2, "bf16": 0.2}[precision]
+    on_gpu, _ = trained([*options, f"--field_precision={precision}", "--dis_lambda=0"], tmp_path / "gpu", GPU, 3)
+    on_cpu, _ = trained([*options, "--dis_lambda=0"], tmp_path / "cpu", torch.device("cpu"), 3)
+    for mine, expected in zip(on_gpu.record._entries, on_cpu.record._entries, strict=True):
+        assert mine.names == expected.names
+        torch.testing.assert_close(mine.values.cpu(), expected.values, rtol=bound, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_step(options, tmp_path, way):
+    """Losses to 1e-3 of the CPU's: sums are added in another order, and a SIREN's phases amplify last digits."""
+    on_gpu, _ = trained([*options, *WAYS[way]], tmp_path / "gpu", GPU, 3)
+    on_cpu, _ = trained([*options, *WAYS[way]], tmp_path / "cpu", torch.device("cpu"), 3)
+    for mine, expected in zip(on_gpu.record._entries, on_cpu.record._entries, strict=True):
+        assert (mine.names, mine.samples) == (expected.names, expected.samples)
+        torch.testing.assert_close(mine.values.cpu(), expected.values, rtol=1e-3, atol=1e-5)
+
+
+def test_bfloat16_learns_alike(options, tmp_path):
+    """Encoder and discriminator in bfloat16: losses to 5 percent of those in float32, and finite weights."""
+    half, _ = trained([*options, "--amp=bf16", "--field_precision=bf16"], tmp_path / "half", GPU, 4)
+    full, _ = trained(options, tmp_path / "full", GPU, 4)
+    for mine, expected in zip(half.record._entries, full.record._entries, strict=True):
+        assert mine.values.isfinite().all()
+        torch.testing.assert_close(mine.values, expected.values, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("extra", [[], ["--amp=bf16", "--field_precision=tf32"]], ids=["fp32", "bf16"])
+def test_a_resumed_run_is_the_same_run(options, tmp_path, extra):
+    """Bit for bit, with discriminator, extreme poses and an average of the weights."""
+    common = [*options, *extra, "--device=cuda", "--ema=0.9", "--val_interval=0", "--workers=1"]
+
+    def run(folder, steps, *more):
+        process = Run([*common, f"--exp_dir={tmp_path / folder}", f"--max_steps={steps}", *more], tmp_path, name=folder)
+        assert process.wait() == 0, process.output
+        return torch.load(tmp_path / folder / "checkpoints" / "latest_model.pt", weights_only=True)
+
+    whole = run("whole", 6)
+    run("parts", 3)
+    resumed = run("parts", 6, "--continue_training")
+    for part in ("state_dict", "train_state_dict", "dis_state_dict"):
+        for key, value in whole[part].items():
+            assert torch.equal(resumed[part][key], value), f"{part} {key}"
+
+
+def share_one_gpu(damage):
+    """In a process of a training: all processes compute on the first GPU, which NCCL refuses."""
+    import torch.distributed as dist
+
+    from training.runtime import processes
+
+    join = dist.init_process_group
+    dist.init_process_group = lambda backend, **settings: join("gloo", **{**settings, "device_id": None})
+    processes.pick_local_device = lambda *_: GPU
+    damage()
+
+
+def test_two_processes_of_which_one_fails(options, tmp_path):
+    """The failing one says why, and the other one, which waits, ends within 30 seconds."""
+    port = str(free_port())
+    runs = [Run([*options, "--device=cuda", f"--exp_dir={tmp_path / 'run'}", "--batch_size=1", "--max_steps=9"],
+                tmp_path, name=f"rank{rank}",
+                damage=functools.partial(share_one_gpu, functools.partial(fail_or_wait, 1)),
+                environment={"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2",
+                             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}) for rank in (0, 1)]
+    assert runs[1].wait() == 2, runs[1].output
+    assert runs[0].wait(timeout=30) == EXIT_CODE
+    assert runs[1].output.splitlines()[-1] == "error: --data_root broken: this cannot be read"
