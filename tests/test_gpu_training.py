@@ -1,6 +1,9 @@
 """Training on a real GPU: the CPU's numbers, a resumed run, two processes of which one fails. `pytest -m gpu`"""
 
+import contextlib
 import functools
+import warnings
+from collections import Counter
 
 import pytest
 import torch
@@ -53,6 +56,28 @@ def test_a_step(options, tmp_path, way):
     for mine, expected in zip(on_gpu.record._entries, on_cpu.record._entries, strict=True):
         assert (mine.names, mine.samples) == (expected.names, expected.samples)
         torch.testing.assert_close(mine.values.cpu(), expected.values, rtol=1e-3, atol=1e-5)
+
+
+@contextlib.contextmanager
+def counting():
+    """How often the host waits for the GPU, by PyTorch's own count."""
+    counted = Counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield counted
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    counted.update(str(warning.message).splitlines()[0] for warning in caught
+                   if "synchronizing" in str(warning.message))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_waiting(options, tmp_path, way):
+    """Once per micro-batch; the first step also tries out the kernels."""
+    loop, waits = trained([*options, *WAYS[way]], tmp_path, GPU, 4, counting)
+    assert all(sum(counted.values()) <= loop.opts.grad_accum for counted in waits[1:]), waits
 
 
 def test_bfloat16_learns_alike(options, tmp_path):

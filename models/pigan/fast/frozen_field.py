@@ -28,8 +28,9 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from models.pigan.codes import Codes
+from models.pigan.fast import film
 from models.pigan.fast.fold import FieldWeights, Layer, field_weights, fold
-from models.pigan.fast.kernels import affine, cosine_, multiplying_in, sine_, whole_rows
+from models.pigan.fast.kernels import affine, multiplying_in, sine_, whole_rows
 from models.pigan.siren import DENSITY_LAYERS, FILM_LAYERS, FilmSiren
 from utils.parallel import thread_map
 
@@ -123,7 +124,7 @@ class _SceneField:
         def cast(layers: list[Layer]) -> list[Layer]:
             return [layers[0], *((weight.to(hidden), bias) for weight, bias in layers[1:])]
 
-        self.weights, self.frequency, self.phase = weights, frequency, phase
+        self.weights, self.frequency, self.phase, self.hidden = weights, frequency, phase, hidden
         self.layers, self.plain_layers = cast(fold(weights, frequency, phase)), cast(weights.layers)
         self.direction = frequency[-1, :, None] * weights.direction
 
@@ -157,21 +158,19 @@ class _SceneField:
         for i in range(FILM_LAYERS):
             z.append(affine(x, *self.plain_layers[i]))
             if i < DENSITY_LAYERS:
-                x = sine_(torch.addcmul(self.phase[i], self.frequency[i], z[i]))
+                x = film.sine(z[i], self.frequency[i], self.phase[i], self.hidden)
         if directions is not None:
             z[-1].addmm_(directions, self.weights.direction.t())
 
-        sums = self.frequency.new_empty(2, *self.frequency.shape)
+        sums = self.frequency.new_empty(FILM_LAYERS, 2, self.frequency.shape[1])
         grad_x = torch.mm(grad_rgb * rgb * (1 - rgb), self.weights.colour[0])
         for i in reversed(range(FILM_LAYERS)):
-            grad_u = cosine_(torch.addcmul(self.phase[i], self.frequency[i], z[i])).mul_(grad_x)
-            torch.sum(grad_u, 0, out=sums[1, i])
-            torch.sum(z.pop().mul_(grad_u), 0, out=sums[0, i])
+            grad = film.gradient(z.pop(), grad_x, self.frequency[i], self.phase[i], sums[i], self.hidden)
             if i > 0:
-                grad_x = affine(grad_u, self.transposed[i - 1])
+                grad_x = affine(grad, self.transposed[i - 1])
             if i == DENSITY_LAYERS:
                 grad_x.addr_(grad_density, self.weights.density[0][0])
-        return sums
+        return sums.transpose(0, 1)
 
 
 class RecomputedField(torch.autograd.Function):

@@ -32,7 +32,7 @@ def affine(
     Weights in bfloat16 or half precision are multiplied with float32 features rounded to it; sums, bias and result stay
     in float32, since the sine of a large argument needs its digits.
     """
-    if weight.dtype != x.dtype == torch.float32:
+    if weight.dtype.itemsize == 2:
         x = x.to(weight.dtype)
         if x.device.type == "cuda":
             product = torch.mm(x, weight.t(), out_dtype=torch.float32)
