@@ -53,6 +53,20 @@ def resolve_options(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
     return Namespace(**{**vars(opts), **derived, **sizes})
 
 
+def report_steps_file(opts: Namespace, stages: tuple[Stage, ...], report: Report) -> None:
+    """Say what of the file of sizes counts against the command line, and what does not."""
+    samples = sorted({stage.num_steps for stage in stages} - {None, opts.pigan_infer_ray_step})
+    if samples:
+        report(f"{opts.pigan_steps_conf}: training takes {', '.join(map(str, samples))} samples per ray (num_steps), "
+               f"validation {opts.pigan_infer_ray_step}")
+    for name, value in {key: value for stage in stages for key, value in stage.others.items()}.items():
+        if name != "batch_size":
+            report(f"{opts.pigan_steps_conf}: {name} {value} has no effect")
+        elif value != opts.batch_size:
+            report(f"{opts.pigan_steps_conf}: batch_size {value} has no effect, each process takes {opts.batch_size} "
+                   "samples per step as the command line says")
+
+
 @dataclass(frozen=True)
 class Data:
     """Both sides of a data set."""

@@ -53,6 +53,7 @@ class Sem2NeRFObjective(Objective):
                  source: Path | None = None, resume: bool = False, report: build.Report = print,
                  extension: Extension | None = None) -> None:
         self.stages = read_stages(opts.pigan_steps_conf)
+        build.report_steps_file(opts, self.stages, report)
         self.opts = opts = build.resolve_options(opts, self.stages)
         self.world, self.report, self.extension = world, report, extension or Extension()
         self.validation_settings = build.validation_settings(opts)
@@ -69,7 +70,9 @@ class Sem2NeRFObjective(Objective):
         if self.discriminator is not None:
             self.modules["dis_state_dict"] = self.discriminator.to(world.device)
             self.optimizers["dis_optimizer"] = self._optimizer(self.discriminator.parameters(), opts.learning_rate_dis)
-        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps)
+        floor = opts.learning_rate / 100  # of the discriminator's rate too, as released
+        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps,
+                                            final_fraction=floor / optimizer.param_groups[0]["initial_lr"])
                             for optimizer in self.optimizers.values()]
         self.train_step = self._build_step()
         self._batches: Generator[dict[str, Any], None, None] | None = None
@@ -103,7 +106,13 @@ class Sem2NeRFObjective(Objective):
     def schedule(self, step: int) -> None:
         for scheduler in self._schedulers:
             if scheduler is not None:
-                scheduler.step_update(step)
+                scheduler.step_update(max(0, step - 1))  # the first two steps have the first rate, as released
+
+    @property
+    def measure(self) -> dict[str, Any]:
+        weights, settings = self.train_step.weights, self.validation_settings
+        return {"l2": weights.l2, "l1": weights.l1, "lpips": weights.lpips, "w_norm": weights.w_norm,
+                "size": settings.size, "samples": settings.samples, "masks": len(self.data.val or ())}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -163,7 +172,8 @@ class Sem2NeRFObjective(Objective):
         batch = to_device(loaded, self.opts.label_nc, self.world.device)
         positions = [self.extension.noise_position(position)
                      for position in self.shard.positions(samples_seen, micro_batch)]
-        noise = sample_step_noise(self.noise_config, step, positions, samples_seen, self.shard.step_samples,
+        config = replace(self.noise_config, samples=stage.num_steps or self.noise_config.samples)
+        noise = sample_step_noise(config, step, positions, samples_seen, self.shard.step_samples,
                                   stage.resolution_vol, self.world.device)
         size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small image
         if batch.images.shape[-1] != size and not (self.opts.patch_train and len(self.stages) == 1):
