@@ -18,6 +18,7 @@ from training.step import (
     StepNoise,
     TrainStep,
 )
+from utils.errors import UserError
 
 
 class Linear(nn.Module):
@@ -138,3 +139,22 @@ def test_adamw_decays_as_released():
 
     (group,) = build_optimizer("adamw", [nn.Parameter(torch.ones(1))], lr=1e-4).param_groups
     assert (group["weight_decay"], group["eps"], group["betas"]) == (0.05, 1e-8, (0.9, 0.999))
+
+
+def test_fine_tuning_takes_the_discriminator_over(tmp_path):
+    """As released; one of another size starts anew, and says so."""
+    from argparse import Namespace
+
+    from models.discriminators.patch_discriminator import PatchDiscriminator
+    from training.build import build_discriminator
+    from training.size_schedule import Stage
+
+    opts, said = Namespace(dis_lambda=0.1, use_cond_dis=False, input_nc=18, pigan_steps_conf="x"), []
+    contents = {"dis_state_dict": PatchDiscriminator(32).state_dict()}
+    net = build_discriminator(opts, (Stage(0, 64, 32),), contents, report=said.append)
+    for key, value in contents["dis_state_dict"].items():
+        assert torch.equal(net.state_dict()[key], value)
+    assert build_discriminator(opts, (Stage(0, 128, 64),), contents, report=said.append).training
+    assert said == ["the checkpoint's discriminator is of another size: it starts anew"]
+    with pytest.raises(UserError, match="of another size"):
+        build_discriminator(opts, (Stage(0, 128, 64),), contents, resume=True)

@@ -40,7 +40,7 @@ class Sem2NeRFObjective(Objective):
     Args:
         opts: all options, checked (see options/train_options.py).
         world: this process among all.
-        contents: a checkpoint to start from: its weights, and with `resume` its discriminator too.
+        contents: a checkpoint to start from: its weights, and its discriminator where it fits.
         source: where that comes from.
         extension: what is added to the paper's training.
         report: prints a line.
@@ -63,7 +63,7 @@ class Sem2NeRFObjective(Objective):
         torch.manual_seed(opts.seed)
         self.model = self.net = build.build_net(opts, contents, source, report, resume).to(world.device)
         self.perceptual = build.build_perceptual(opts, world.device)
-        self.discriminator = build.build_discriminator(opts, self.stages, contents if resume else None)
+        self.discriminator = build.build_discriminator(opts, self.stages, contents, resume, report)
         self.modules: dict[str, nn.Module] = {}
         trained = [*self.net.encoder.parameters(), *(self.net.decoder.parameters() if opts.train_decoder else ())]
         self.optimizers = {"optimizer": self._optimizer(trained, opts.learning_rate)}
