@@ -27,9 +27,10 @@ def test_files_names_and_sizes(tmp_path, weights, faces):
 
 
 def test_files_are_named_by_the_layers_as_given(tmp_path, weights, faces):
-    infer(tmp_path, weights, faces / "90001.png", "--latent_mask=8,7", "--n_outputs_to_generate=1", "--inject_code_seed=3")
+    one_view = ["--n_outputs_to_generate=1", "--inject_code_seed=3"]
+    infer(tmp_path, weights, faces / "90001.png", "--latent_mask=8,7", *one_view)
     other_order = images(tmp_path)["90001_mask87_seed3.png"]
-    infer(tmp_path, weights, faces / "90001.png", "--latent_mask=7,8", "--n_outputs_to_generate=1", "--inject_code_seed=3")
+    infer(tmp_path, weights, faces / "90001.png", "--latent_mask=7,8", *one_view)
     np.testing.assert_array_equal(images(tmp_path)["90001_mask78_seed3.png"], other_order)
 
 
