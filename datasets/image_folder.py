@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,13 +27,14 @@ class ImageFolder:
 
     Args:
         keep: side of the central square that is kept, as a share of the image's shorter side.
+        resampling: `nearest` picks pixels, as pi-GAN's published training does; `bilinear` averages them.
 
     Raises:
         UserError: the folder cannot be read, or holds fewer than two images.
     """
 
-    def __init__(self, root: Path, keep: float = 1.0) -> None:
-        self.keep = keep
+    def __init__(self, root: Path, keep: float = 1.0, resampling: Literal["nearest", "bilinear"] = "bilinear") -> None:
+        self.keep, self.resampling = keep, Image.Resampling[resampling.upper()]
         try:
             entries = sorted(root.iterdir(), key=lambda path: (natural_key(path), path.name))
         except OSError as error:
@@ -49,8 +51,8 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, index: int, size: int) -> UInt8[Tensor, "3 size size"]:
-        """One image's central square, resampled.
+    def read(self, index: int, size: int, flip: bool = False) -> UInt8[Tensor, "3 size size"]:
+        """One image's central square, resampled; with `flip` left and right change places.
 
         Raises:
             UserError: the file is no image.
@@ -58,12 +60,14 @@ class ImageFolder:
         path = self.paths[index]
         try:
             with Image.open(path) as file:
-                file.draft("RGB", (round(2 * size / self.keep),) * 2)  # a large JPEG need not be decoded whole
+                if self.resampling == Image.Resampling.BILINEAR:
+                    file.draft("RGB", (round(2 * size / self.keep),) * 2)  # a large JPEG need not be decoded whole
                 side = max(1, round(min(file.size) * self.keep))
                 left, top = ((length - side) // 2 for length in file.size)
-                square = file.convert("RGB").resize((size, size), Image.Resampling.BILINEAR,
+                square = file.convert("RGB").resize((size, size), self.resampling,
                                                     box=(left, top, left + side, top + side))
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{path}: this image cannot be read ({error}); get it again, or take it out of the "
                             "folder") from error
-        return torch.from_numpy(np.asarray(square).transpose(2, 0, 1).copy())
+        pixels = np.asarray(square)[:, ::-1] if flip else np.asarray(square)
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
