@@ -148,6 +148,8 @@ def test_channels_and_sizes_follow():
     assert sizes("--dataset_type=catmask_seg_to_3dface", "--use_merged_labels", "--use_contour", "--label_nc=8",
                  "--input_nc=10")[:2] == (8, 10)
     assert sizes("--output_size=512")[2:] == (640, 512, 512)
+    with pytest.raises(UserError, match=r"`label_nc` 0: .* so it is 19; leave it out"):
+        sizes("--label_nc=0")
     with pytest.raises(UserError, match=r"`label_nc` 8: .* it is 16"):
         resolved("--use_merged_labels", "--label_nc=8")
 

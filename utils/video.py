@@ -35,7 +35,8 @@ def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "height wid
 def _write_mp4(path: Path, frames: Iterable[np.ndarray], size: int) -> int:
     even = size + size % 2
     writer = imageio_ffmpeg.write_frames(
-        str(path), (even, even), fps=FRAMES_PER_SECOND, codec="libx264", pix_fmt_out="yuv420p", macro_block_size=1,
+        str(path), (even, even), fps=FRAMES_PER_SECOND,  # pyright: ignore[reportArgumentType]  (a fraction, too)
+        codec="libx264", pix_fmt_out="yuv420p", macro_block_size=1,
         output_params=["-crf", "14", "-preset", "medium", "-movflags", "+faststart"], quality=None,  # pyright: ignore[reportArgumentType]  (None: -crf decides)
         ffmpeg_log_level="error")
     count = 0
