@@ -16,11 +16,13 @@ from configs.paths_config import PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
 from criteria.perceptual import Perceptual
 from datasets.masks.maps import MaskTransform
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
-from models.checkpoints import latent_avg_of, load_siren, read_swin_weights
+from models.checkpoints import latent_avg_of
 from models.config import ModelConfig
 from models.discriminators.patch_discriminator import PatchDiscriminator
 from models.pigan.siren import FILM_LAYERS, mean_code
 from models.sem2nerf import Sem2NeRF
+from models.start_weights import load_siren, read_swin_weights
+from models.weight_files import unwrapped
 from training.extension import Extension
 from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
@@ -161,9 +163,8 @@ def build_discriminator(
     net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0)
     state = (contents or {}).get("dis_state_dict")
     if state:
-        state = {key.replace("module.", ""): value for key, value in state.items()}
         try:
-            net.load_state_dict(state)
+            net.load_state_dict(unwrapped(state))
         except RuntimeError as error:
             raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol and "
                             "`use_cond_dis` that it was trained with") from error
