@@ -22,6 +22,7 @@ from datasets.masks.mask_input import MaskInput
 from datasets.poses import find_pose_file, image_id, poses_of
 from utils.errors import UserError
 from utils.parallel import prefetch_map
+from utils.progress import progress_bar
 
 KEPT = 200  # masks that `read_all` keeps in memory after its check, a megabyte each at 512 px
 
@@ -101,7 +102,7 @@ class InferenceDataset(Dataset[MaskItem]):
 def read_all(data: InferenceDataset, threads: int = 1, ahead: int = 1) -> Iterator[MaskItem]:
     """All masks in order. Each is read once before this returns, and a small set is not read again.
 
-    So a file that is no mask is found before hours of rendering and not after.
+    So a file that is no mask is found before hours of rendering and not after. How far the check is is shown.
 
     Args:
         threads: how many read at a time; 0: masks are read in the caller's thread.
@@ -113,7 +114,8 @@ def read_all(data: InferenceDataset, threads: int = 1, ahead: int = 1) -> Iterat
     def read(first: int) -> Iterator[MaskItem]:
         return prefetch_map(data.__getitem__, range(first, len(data)), threads, ahead)
 
-    kept = [item for index, item in enumerate(read(0)) if index < KEPT]
+    checked = progress_bar(read(0), "checking masks", len(data))
+    kept = [item for index, item in enumerate(checked) if index < KEPT]
     return chain(kept, read(len(kept)))
 
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ class ImagesDataset3D(Dataset[TrainItem]):
 
     def __init__(self, root: Path, config: DataConfig, masks: list[Path], options: ImagesOptions,
                  extra_data: ExtraData | None = None) -> None:
-        self.config, self.masks, self.options, self.extra_data = config, masks, options, extra_data
+        self.root, self.config, self.masks = root, config, masks
+        self.options, self.extra_data = options, extra_data
         self.images = _find_images(root, masks)
         self.poses = _find_poses(masks, config)
         recipe = (config.label_space, options.merged, options.transform, config.crop)
@@ -111,6 +113,23 @@ class ImagesDataset3D(Dataset[TrainItem]):
         )
         return mirrored(item, self.label_space) if flip else item
 
+    def check(self, mask: Path) -> None:
+        """Read one of the masks, and as much of its photograph as it takes to know that it is whole.
+
+        Raises:
+            UserError: one of the two cannot be used.
+        """
+        self._mask(mask)
+        path = self.images[image_id(mask)]
+        try:
+            with Image.open(path) as file:
+                if file.format == "PNG":
+                    file.verify()  # by its check sums
+                elif file.format != "JPEG" or not _ends_as_jpeg(path):
+                    file.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise _unreadable(path, error) from error
+
     def _mask(self, path: Path) -> PreparedMask:
         options, transform = self.options, self.options.transform
         try:
@@ -134,14 +153,23 @@ class ImagesDataset3D(Dataset[TrainItem]):
             with Image.open(path) as file:
                 image = file.convert("RGB")
         except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{path}: this photograph cannot be read ({error}); get it again, or take its mask off the "
-                            "list") from error
+            raise _unreadable(path, error) from error
         if transform.crop:
             image = image.resize((transform.load_size,) * 2, Image.Resampling.BILINEAR)
             start = round((transform.load_size - transform.crop_size) / 2)
             image = image.crop((start, start, start + transform.crop_size, start + transform.crop_size))
         image = image.resize((size, size), Image.Resampling.BILINEAR)
         return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def _ends_as_jpeg(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-2, os.SEEK_END)
+        return file.read() == b"\xff\xd9"
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: this photograph cannot be read ({error}); get it again, or take its mask off the list")
 
 
 def mirrored(item: TrainItem, space: LabelSpace) -> TrainItem:

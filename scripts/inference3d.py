@@ -22,7 +22,8 @@ RESIZED = 256  # pixels of a saved view with --resize_outputs
 BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} views, {elapsed} gone, {remaining} left"
 
 
-@command(paths_list="infer_paths_conf")
+@command("lower `pigan_infer_max_batch` (points computed at a time, e.g. 20000), then `test_output_size`",
+         paths_list="infer_paths_conf")
 def main(argv: Sequence[str]) -> None:
     opts, given = parse_options(argv)
     for line in warnings_for(given):

@@ -8,22 +8,26 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from utils.caches import choose_writable_caches
 from utils.errors import UserError
+from utils.memory import memory_named
 
 Result = TypeVar("Result")
 
 
-def command(**flags: str) -> Callable[[Callable[[Sequence[str]], Result]], Callable[[Sequence[str]], Result]]:
+def command(memory: str = "give it a machine with more, or end other programs", **flags: str
+            ) -> Callable[[Callable[[Sequence[str]], Result]], Callable[[Sequence[str]], Result]]:
     """Decorates a script's `main(argv)`: errors of the library name the command's flags.
 
     A setting has the flag of its name; `flags` holds those that are called otherwise here, e.g.
-    `@command(paths_list="infer_paths_conf")`.
+    `@command(paths_list="infer_paths_conf")`. `memory` says what to lower where memory runs out.
     """
     def decorate(main: Callable[[Sequence[str]], Result]) -> Callable[[Sequence[str]], Result]:
         @functools.wraps(main)
         def wrapped(argv: Sequence[str]) -> Result:
             try:
-                return main(argv)
+                with memory_named(memory):
+                    return main(argv)
             except UserError as error:
                 raise error.with_settings(lambda name: f"--{flags.get(name, name)}") from error.__cause__
 
@@ -48,6 +52,7 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
             print(f"warning: {text}", file=sys.stderr)
 
     warnings.showwarning = warn_once
+    choose_writable_caches()
     try:
         main(argv)
     except (UserError, KeyboardInterrupt) as error:

@@ -21,6 +21,10 @@ MIN_FACE = 0.02  # smallest share of the image that counts as a face; real ones 
 _SAVE_AS = "save the labels as an 8-bit single-channel PNG"
 
 
+class NoFaceError(UserError):
+    """A mask that shows no head, or hardly any of one."""
+
+
 class MaskWarning(UserWarning):
     """A mask that can be read, but is probably not what its owner thinks."""
 
@@ -88,15 +92,15 @@ def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str =
     """Refuse a mask without a head. `where` says which part of the image the labels are, e.g. ' in the crop'.
 
     Raises:
-        UserError: all pixels are background, or the face part covers less than MIN_FACE of the image.
+        NoFaceError: all pixels are background, or the face part covers less than MIN_FACE of the image.
     """
     if not labels.any():
-        raise UserError(f"{path}: the mask is empty{where} (every pixel is background); paint the parts of a "
+        raise NoFaceError(f"{path}: the mask is empty{where} (every pixel is background); paint the parts of a "
                         f"{'cat' if space.face == 'head' else 'face'} into it")
     face = space.index(space.face)
     if (labels == face).mean() < MIN_FACE:
         found = ", ".join(space.labels[label] for label in np.unique(labels) if label)
-        raise UserError(f"{path}: the mask shows no face{where} (label {face}, {space.face}, is less than "
+        raise NoFaceError(f"{path}: the mask shows no face{where} (label {face}, {space.face}, is less than "
                         f"{MIN_FACE:.0%} of it; found: {found}); choose a mask with one, and check `label_order` and "
                         "`dataset_type`")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,22 @@ class RunLog:
         self._since = time.perf_counter(), step
         self._bar = None
         if active:
-            from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+            with self._curves():
+                from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
-            self._writer = SummaryWriter(str(exp_dir / "logs"), purge_step=step + 1)
+                self._writer = SummaryWriter(str(exp_dir / "logs"), purge_step=step + 1)
             if progress or sys.stderr.isatty():
                 self._bar = tqdm(total=max_steps, initial=step, unit="step", dynamic_ncols=True, smoothing=0.05)
+
+    @contextlib.contextmanager
+    def _curves(self) -> Iterator[None]:
+        """What goes wrong inside ends the curves of this run, and not the run."""
+        try:
+            yield
+        except Exception as error:  # of TensorBoard, protobuf or the disk
+            self._writer = None
+            self.say(f"TensorBoard fails, this run has no curves from here on: {type(error).__name__}: "
+                     + " ".join(str(error).split()))
 
     def say(self, text: str) -> None:
         """One line on the console."""
@@ -53,9 +65,10 @@ class RunLog:
 
     def scalars(self, side: str, step: int, values: Mapping[str, float]) -> None:
         """Add a point to the curves `side/name`."""
-        if self.active:
-            for name, value in values.items():
-                self._writer.add_scalar(f"{side}/{name}", value, step)
+        if self._writer is not None:
+            with self._curves():
+                for name, value in values.items():
+                    self._writer.add_scalar(f"{side}/{name}", value, step)
 
     def losses(self, step: int, means: Mapping[str, float], rate: float) -> None:
         """Add to the curves, and print a line with the speed since the last one.
@@ -80,8 +93,10 @@ class RunLog:
 
     def image(self, side: str, step: int, panel: UInt8[np.ndarray, "height width 3"]) -> None:
         """Write an RGB image for TensorBoard and as `logs/images/<side>/<step>.png`."""
+        if self._writer is not None:
+            with self._curves():
+                self._writer.add_image(f"{side}/panel", panel, step, dataformats="HWC")
         if self.active:
-            self._writer.add_image(f"{side}/panel", panel, step, dataformats="HWC")
             with atomic_path(self.exp_dir / "logs" / "images" / side / f"{step:07d}.png") as path:
                 cv2.imwrite(str(path), panel[..., ::-1])
 
@@ -102,4 +117,5 @@ class RunLog:
         if self._bar is not None:
             self._bar.close()
         if self._writer is not None:
-            self._writer.close()
+            with self._curves():
+                self._writer.close()
