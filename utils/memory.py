@@ -42,8 +42,8 @@ def lack_of_memory(error: BaseException) -> str | None:
     """Which memory ran out, in words; None if the error is of another kind."""
     text = " ".join(str(error).split())
     words = text.lower()
-    asked = re.search(r"tried to allocate ([0-9.]+ ?[A-Za-z]+)|allocate ([0-9.]+ [A-Za-z]+)", text)
-    wanted = f" ({asked[1] or asked[2]} more were asked for)" if asked else ""
+    asked = re.search(r"allocate ([0-9]+(?:\.[0-9]+)?)\.? ?([A-Za-z]+)", text)
+    wanted = f" ({asked[1]} {asked[2]} more were asked for)" if asked else ""
     names = {kind.__name__ for kind in type(error).__mro__}
     if "OutOfMemoryError" in names or any(sign in words for sign in _GPU):
         return f"the GPU is out of memory{wanted}"

@@ -109,5 +109,6 @@ def _on_main(world: World, look: Callable[[], Answer]) -> Answer:
 
 
 def reporter(world: World) -> Callable[[str], None]:
-    """Prints a line, on the main process only."""
-    return print if world.is_main else lambda text: None
+    """Prints a line, settings in it as flags, on the main process only."""
+    return (lambda text: print(UserError(text).with_settings(lambda name: f"--{name}"))) if world.is_main else (
+        lambda text: None)
