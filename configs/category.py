@@ -92,6 +92,8 @@ class DataConfig:
     extreme_yaw: tuple[float, float]          # range of |yaw offset| of an extreme training pose
     extreme_pitch: tuple[float, float]        # range of |pitch offset|
     decoder: Path | None = None               # start weights of a training; None: those of the category
+    old_names: tuple[str, ...] = ()           # by which checkpoints and command lines may call it
+    authors_split: tuple[str, ...] = ()       # SHA-256 of the authors' test lists, see `datasets.split.digest`
 
     @property
     def camera_preset(self) -> str:

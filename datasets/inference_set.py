@@ -96,7 +96,8 @@ class InferenceDataset(Dataset[MaskItem]):
         path = self.paths[index]
         labels = self.reader.labels(path, self.encoding)
         pose = None if self.poses is None else self.poses[image_id(path)]
-        return MaskItem(path, self.reader.prepare(labels, path), pose, self.reader.painted(labels, self.display_size))
+        planes = self.reader.prepare(labels, path)
+        return MaskItem(path, planes, pose, self.reader.painted(planes, self.display_size))
 
 
 def read_all(data: InferenceDataset, threads: int = 1, ahead: int = 1) -> Iterator[MaskItem]:

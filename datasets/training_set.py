@@ -61,6 +61,7 @@ class ImagesOptions:
     use_contour: bool = True
     cache: Path | None = None  # folder of the map cache
     mirror: bool = False  # every sample also mirrored, left for right
+    label_order: str = "celebamask"  # how mask files number the parts, see `configs.label_spaces.order_table`
 
 
 class ImagesDataset3D(Dataset[TrainItem]):
@@ -82,7 +83,7 @@ class ImagesDataset3D(Dataset[TrainItem]):
         self.options, self.extra_data = options, extra_data
         self.images = _find_images(root, masks)
         self.poses = _find_poses(masks, config)
-        recipe = (config.label_space, options.merged, options.transform, config.crop)
+        recipe = (config.label_space, options.merged, options.transform, config.crop, options.label_order)
         self.cache = None
         if options.cache is not None:
             self.cache = MapCache(options.cache, repr(recipe), planes=3 if options.use_contour else 1)
@@ -139,7 +140,7 @@ class ImagesDataset3D(Dataset[TrainItem]):
         kept = self.cache.get(content, transform.input_size) if self.cache else None
         if kept is not None:
             return kept
-        labels = read_mask(path, self.config.label_space)
+        labels = read_mask(path, self.config.label_space, label_order=options.label_order)
         mask = prepare_mask(labels, self.config.label_space, options.merged, transform, options.use_contour)
         check_face(path, mask.label, self.label_space, where=" in the part that the network sees")
         if self.cache:

@@ -9,6 +9,9 @@ from typing import Any
 
 from utils.errors import UserError
 
+LABEL_ORDER = ("how mask files number the parts: celebamask, bisenet, facer, facesynthetics, lapa, makeup, a list of parts "
+               "(background,skin,...: the first is value 0), or a file of one")
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose mistakes are one line, like all of our errors; options are written out in full."""

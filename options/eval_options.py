@@ -8,7 +8,7 @@ from typing import Any
 from configs.data_configs import data_config
 from configs.paths_config import OFFICIAL_CHECKPOINTS
 from options import inference_options
-from options.arguments import HelpFormatter, Parser, add_flag, layer_list, parse, positive, ray_samples
+from options.arguments import LABEL_ORDER, HelpFormatter, Parser, add_flag, layer_list, parse, positive, ray_samples
 from utils.errors import UserError
 
 SEGMENTERS = ("synthheads", "bisenet")
@@ -83,7 +83,7 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
     masks.add_argument("--image_load_size", type=positive, default=320, help="masks are resized to this ...")
     masks.add_argument("--image_crop_size", type=positive, default=256, help="... and cropped to this centre")
     masks.add_argument("--src_input_size", type=positive, default=224, help="pixels of the network input")
-
+    masks.add_argument("--label_order", metavar="ORDER", default="celebamask", help=LABEL_ORDER)
     masks.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera preset of the decoder")
     add_flag(masks, "--encoder_not_zplus", "the encoder predicts one z")
 

@@ -7,7 +7,18 @@ from typing import Any
 
 from configs.data_configs import data_config
 from configs.paths_config import DEMO_CHECKPOINT, OFFICIAL_CHECKPOINTS, OFFICIAL_CHECKPOINTS_PAGE
-from options.arguments import HelpFormatter, Parser, add_flag, layer_list, natural, parse, positive, ray_samples, seed
+from options.arguments import (
+    LABEL_ORDER,
+    HelpFormatter,
+    Parser,
+    add_flag,
+    layer_list,
+    natural,
+    parse,
+    positive,
+    ray_samples,
+    seed,
+)
 from utils.errors import UserError
 
 DESCRIPTION = """One semantic mask -> images and a video of a 3D head.
@@ -119,8 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
     beyond = parser.add_argument_group("beyond the paper")
     beyond.add_argument("--mask_encoding", choices=["auto", "index", "colour"], default="auto",
                         help="whether pixels are label numbers or colours of the label table")
-    beyond.add_argument("--label_order", choices=["celebamask", "bisenet"], default="celebamask",
-                        help="* numbering of the labels; face segmentation networks of the BiSeNet family use another")
+    beyond.add_argument("--label_order", metavar="ORDER", default="celebamask", help="* " + LABEL_ORDER)
     add_flag(beyond, "--stochastic_sampling", "jitter the samples along rays, as the official release does")
     beyond.add_argument("--seed", type=seed, default=0, help="of the jitter and of --use_shuffle")
     beyond.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")

@@ -15,6 +15,7 @@ from configs.data_configs import data_config
 from configs.paths_config import PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
 from criteria.perceptual import Perceptual
 from datasets.masks.maps import MaskTransform
+from datasets.masks.order import read_label_order
 from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
 from models.checkpoints import latent_avg_of
 from models.config import ModelConfig
@@ -73,7 +74,9 @@ def build_data(opts: Namespace, extension: Extension, report: Report) -> Data:
     root = Path(opts.data_root or config.data_root)
     transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
     cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
-    options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache)
+    order = read_label_order(opts.label_order, config.label_space)
+    options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
+                            label_order=order)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
     report(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
