@@ -19,12 +19,12 @@ def fake_loss(logits: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
 
 
 def r1_penalty(
-    logits: Float[Tensor, " batch"], patches: Float[Tensor, "batch channels height width"]
+    logits: Float[Tensor, " batch"], *patches: Float[Tensor, "batch _ height width"]
 ) -> Float[Tensor, " batch"]:
     """Squared norm of the gradient of each logit with respect to its real patch, summed over channels and pixels.
 
-    The result can be differentiated again. `patches` must require gradients and have been given to the discriminator;
-    no logit may depend on another sample's patch.
+    The result can be differentiated again. `patches` (a patch, and what else was shown with it) must require gradients
+    and have been given to the discriminator; no logit may depend on another sample's patch.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), patches, create_graph=True)
-    return gradient.square().flatten(1).sum(1)
+    gradients = torch.autograd.grad(logits.sum(), patches, create_graph=True)
+    return torch.stack([gradient.square().flatten(1).sum(1) for gradient in gradients]).sum(0)

@@ -62,9 +62,8 @@ def ray_samples(text: str) -> int:
 
 
 def layer_list(text: str) -> tuple[int, ...]:
-    """'6,7,8' -> (6, 7, 8); '' -> (). Layers of the field are 0 to 8."""
-    layers = tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))
-    return tuple(sorted(layers))
+    """'6,7,8' -> (6, 7, 8), in the order given, which result files are named by; '' -> (). Layers are 0 to 8."""
+    return tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:

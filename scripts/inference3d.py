@@ -55,7 +55,8 @@ def main(argv: Sequence[str]) -> None:
 
     out = make_folder(opts.exp_dir)
     with (out / "inference.bash").open("a") as file:
-        file.write(f"python {Path(sys.argv[0]).name} {shlex.join(argv)}\n")
+        script = sys.argv[0] if sys.argv[0].endswith("inference3d.py") else "scripts/inference3d.py"
+        file.write(f"python {shlex.join([script, *argv])}\n")
     label = f"iter_{checkpoint.stem.rpartition('_')[2]}_infer"
     images, videos = (out / f"{label}_{kind}_{opts.test_output_size}" for kind in ("results", "videos"))
     renderer, settings = ViewRenderer(net, view_settings(opts), devices), result_settings(opts)

@@ -64,6 +64,9 @@ def _check_world(opts: Namespace, world: World) -> None:
         print("--distributed_train: this is a single process; start several with torchrun (see docs/training.md)")
     if opts.use_multi_nodes and world.nodes == 1 and world.is_main:
         print("--use_multi_nodes: all processes are on one machine; see docs/training.md for several")
+    if world.size == 1 and "," in opts.gpu_ids and world.device.type == "cuda":
+        print(f"--gpu_ids {opts.gpu_ids}: one process trains on one GPU, the first; for all of them: torchrun "
+              "--nproc_per_node=N scripts/train3d.py ...")
     if opts.amp == "bf16" and world.device.type == "cpu":
         raise UserError("--amp bf16: bfloat16 is many times slower than float32 on a CPU; leave it out")
 

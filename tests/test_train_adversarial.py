@@ -98,7 +98,7 @@ def test_what_a_run_writes(finished):
     assert any(not torch.equal(value, end["train_state_dict"][f"decoder.{key}"]) for key, value in state.items()), "EMA"
     rates = [group["lr"] for group in end["optimizer"]["param_groups"]]
     assert rates == pytest.approx([1e-4, 5e-6]), "the mapping network learns at a twentieth"
-    (panel,) = (finished / "logs" / "images" / "val").iterdir()
+    (panel,) = (finished / "logs" / "images" / "test" / "faces").iterdir()
     assert np.asarray(Image.open(panel)).std() > 5
 
 

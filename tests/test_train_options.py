@@ -91,9 +91,10 @@ def test_stages(tmp_path):
     file.write_text("0: {batch_size: 1, img_size: 64, resolution_vol: 32}\n100: {img_size: 128, resolution_vol: 32}\n")
     stages = read_stages(file)
     assert stages == (Stage(0, 64, 32), Stage(100, 128, 32))
+    assert stages[0].others == {"batch_size": 1}
     assert [stage_at(stages, step).img_size for step in (0, 99, 100, 5000)] == [64, 64, 128, 128]
     for content, message in (("", "from step 0"), ("5: {img_size: 64}", "from step 0"), ("0: [", "not YAML"),
-                             ("0: {img_size: x}", "needs img_size")):
+                             ("0: {img_size: x}", "needs img_size"), ("0: {img_size: 8, num_steps: 1}", "at least 3")):
         file.write_text(content)
         with pytest.raises(UserError, match=message):
             read_stages(file)
@@ -105,4 +106,5 @@ def test_stages(tmp_path):
 def test_shipped_stages(name):
     (stage,) = read_stages(ROOT / "configs" / "pigan_steps" / f"{name}.yaml")
     assert stage.resolution_vol in (32, 64, 128)
+    assert stage.num_steps == (28 if name == "sem2nerf" else None)
     assert stage.img_size > stage.resolution_vol

@@ -35,17 +35,21 @@ CONFIG = StepNoiseConfig(seed=1, samples=3, hierarchical=True, patches=PatchConf
 
 
 def parts(draws):
-    return [x for x in (draws.grid, *draws.noise, draws.extreme_poses, draws.drop_paths) if x is not None]
+    return [x for x in (draws.grid, *draws.noise, draws.drop_paths) if x is not None]
 
 
 @pytest.mark.parametrize("shift", ["free", "diagonal"])
 def test_a_sample_draws_the_same_in_any_company(shift):
     config = StepNoiseConfig(**{**vars(CONFIG), "patches": PatchConfig(0.2, shift=shift)})
-    for step in range(4):  # some at extreme poses
-        together = parts(sample_step_noise(config, step, [8, 9, 10, 11], 8, 4, 6, CPU))
-        alone = [parts(sample_step_noise(config, step, [position], 8, 4, 6, CPU)) for position in (8, 9, 10, 11)]
-        for whole, *single in zip(together, *alone, strict=True):
+    for step in range(4):
+        together = sample_step_noise(config, step, [8, 9, 10, 11], 8, 4, 6, CPU)
+        alone = [sample_step_noise(config, step, [position], 8, 4, 6, CPU) for position in (8, 9, 10, 11)]
+        for whole, *single in zip(parts(together), *map(parts, alone), strict=True):
             assert torch.equal(whole, torch.cat(single))
+        far = [index for index, draws in enumerate(alone) if draws.extreme_poses is not None]
+        assert together.own_pose.tolist() == [index for index in range(4) if index not in far]
+        assert 0 < len(far) < 4, "whichever process a sample is in, its own draw decides"
+        assert torch.equal(together.extreme_poses[far], torch.cat([alone[index].extreme_poses for index in far]))
 
 
 def test_draws_differ():
@@ -192,7 +196,7 @@ def objective(files, *flags, report=print):
     return Sem2NeRFObjective(parsed("--pigan_weights=random", *files, *flags), ALONE, report=report)
 
 
-def test_official_training_checkpoint_continues(files, tmp_path):
+def test_official_training_checkpoint_continues(files, tmp_path, capsys):
     """Weights, mean code, step and the moments of both optimisers of an official file."""
     import make_checkpoint
 
@@ -206,7 +210,7 @@ def test_official_training_checkpoint_continues(files, tmp_path):
     for index, parameter in enumerate(optimizer.param_groups[0]["params"]):
         parameter.grad = torch.full_like(parameter, float(index))
     optimizer.step()
-    official["optimizer"], official["global_step"], official["best_val_loss"] = optimizer.state_dict(), 41, None
+    official["optimizer"], official["global_step"], official["best_val_loss"] = optimizer.state_dict(), 41, 0.25
     torch.save(official, tmp_path / "official.pt")
 
     contents = read_checkpoint(tmp_path / "official.pt")
@@ -214,6 +218,7 @@ def test_official_training_checkpoint_continues(files, tmp_path):
                   *files, "--pigan_steps_conf=configs/pigan_steps/sem2nerf.yaml"])
     continued = Sem2NeRFObjective(opts, ALONE, contents, tmp_path / "official.pt", resume=True)
     loop, net = TrainingLoop(continued, ALONE, contents), continued.net
+    assert "0.25, was measured in another way" in capsys.readouterr().out
     assert (loop.global_step, loop.samples_seen, loop.best_val_loss) == (42, 42 * 16, math.inf)
     moments = continued.optimizers["optimizer"].state
     for name, parameter in net.encoder.named_parameters():
@@ -243,9 +248,14 @@ def test_optimiser_of_another_kind_starts_anew(files):
 def test_schedule_follows_from_the_step(files):
     started = objective(files, "--scheduler_name=cosine", "--max_steps=100", "--learning_rate=1.0")
     loop = TrainingLoop(started, ALONE, {"samples_seen": 100, "global_step": 50})
-    assert loop.learning_rate == pytest.approx(0.505), "half way from 1 to .01"
-    started.schedule(100)
-    assert loop.learning_rate == pytest.approx(0.01)
+    rate = 0.505 + 0.495 * math.cos(math.pi * 0.49)  # as released: that of the step before, half way from 1 to .01
+    assert loop.learning_rates["lr"] == pytest.approx(rate)
+    started.schedule(0)
+    assert loop.learning_rates == pytest.approx({"lr": 1.0, "lr_dis": 2e-5})
+    started.schedule(1)
+    assert loop.learning_rates == pytest.approx({"lr": 1.0, "lr_dis": 2e-5})
+    started.schedule(101)
+    assert loop.learning_rates == pytest.approx({"lr": 0.01, "lr_dis": 0.01}), "the discriminator's rate has that floor"
 
 
 def test_nan_weights_are_not_saved(files):

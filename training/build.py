@@ -56,6 +56,20 @@ def resolve_options(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
     return Namespace(**{**vars(opts), **derived, **sizes})
 
 
+def report_steps_file(opts: Namespace, stages: tuple[Stage, ...], report: Report) -> None:
+    """Say what of the file of sizes counts against the command line, and what does not."""
+    samples = sorted({stage.num_steps for stage in stages} - {None, opts.pigan_infer_ray_step})
+    if samples:
+        report(f"{opts.pigan_steps_conf}: training takes {', '.join(map(str, samples))} samples per ray (num_steps), "
+               f"validation {opts.pigan_infer_ray_step}")
+    for name, value in {key: value for stage in stages for key, value in stage.others.items()}.items():
+        if name != "batch_size":
+            report(f"{opts.pigan_steps_conf}: {name} {value} has no effect")
+        elif value != opts.batch_size:
+            report(f"{opts.pigan_steps_conf}: batch_size {value} has no effect, each process takes {opts.batch_size} "
+                   "samples per step as the command line says")
+
+
 @dataclass(frozen=True)
 class Data:
     """Both sides of a data set."""
@@ -150,12 +164,14 @@ def _start_encoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
 
 
 def build_discriminator(
-    opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None
+    opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None, resume: bool = False,
+    report: Report = print,
 ) -> nn.Module | None:
-    """The discriminator for the stages' patches, or None without an adversarial term.
+    """The discriminator for the stages' patches, or None without an adversarial term. It starts from a checkpoint's, as
+    released; one that does not fit starts anew, unless a run is resumed.
 
     Raises:
-        UserError: there is none of that size, or the sizes change.
+        UserError: there is none of that size, the sizes change, or a resumed run's does not fit.
     """
     if not opts.dis_lambda:
         return None
@@ -163,14 +179,18 @@ def build_discriminator(
     if len(sizes) > 1:
         raise UserError(f"`pigan_steps_conf` {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
                         "takes patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
-    net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0)
+    size, channels = sizes.pop(), opts.input_nc if opts.use_cond_dis else 0
+    net = PatchDiscriminator(size, channels)
     state = (contents or {}).get("dis_state_dict")
     if state:
         try:
             net.load_state_dict(unwrapped(state))
         except RuntimeError as error:
-            raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol and "
-                            "`use_cond_dis` that it was trained with") from error
+            if resume:
+                raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol "
+                                "and `use_cond_dis` that it was trained with") from error
+            report("the checkpoint's discriminator is of another size: it starts anew")
+            return PatchDiscriminator(size, channels).train()
     return net.train()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
@@ -46,7 +46,7 @@ class LossWeights:
 class Rendering:
     """How training renders."""
 
-    samples: int = 28  # per ray
+    samples: int = 28  # per ray, where the noise does not say it
     hierarchical: bool = False  # a second pass with as many samples, near the surfaces that the first one found
     lock_view_dependence: bool = False
     chunk: int = 0  # points evaluated at a time, and once more in the backward pass; 0: all at once, once
@@ -69,6 +69,7 @@ class StepNoise:
     grid: Float[Tensor, "batch rows columns 2"]  # which rays of the image are rendered
     noise: RayNoise  # (batch, rows * columns, samples) each
     extreme_poses: Float[Tensor, "batch 2"] | None = None  # in place of the photographs' poses; None: their own
+    own_pose: Int[Tensor, " own"] | None = None  # which samples keep their photograph's pose though others do not
     drop_paths: Float[Tensor, "batch layers"] | None = None  # for stochastic depth; None: nothing is dropped
 
 
@@ -79,8 +80,9 @@ class StepOutput:
     batch: Batch
     encoder_output: Float[Tensor, "batch out"]  # of the encoder's head
     codes: Codes  # what that stands for
-    rendered: Float[Tensor, "batch 3 rows columns"] | None  # [-1, 1]; None if nothing is rendered that `target` shows
-    target: Float[Tensor, "batch 3 rows columns"] | None  # the same patches of the photographs
+    # patches in [-1, 1] of the samples at their photographs' poses, and of the photographs; None: no such sample
+    rendered: Float[Tensor, "own 3 rows columns"] | None
+    target: Float[Tensor, "own 3 rows columns"] | None
 
 
 # name -> weight and value: the loss is the weighted sum, the values are logged as `loss_<name>`
@@ -136,7 +138,8 @@ class PatchGenerator(nn.Module):
         settings, preset = self.rendering, self.net.config.camera
         return render_rays(
             self.net.siren, codes, origins, directions,
-            near=preset.ray_start, far=preset.ray_end, samples=settings.samples,
+            near=preset.ray_start, far=preset.ray_end,
+            samples=settings.samples if noise.perturbation is None else noise.perturbation.shape[-1],
             hierarchical=settings.hierarchical, lock_view_dependence=settings.lock_view_dependence,
             last_back=preset.last_back, clamp=preset.clamp_mode, noise=noise,
             sample_chunk=max(1, settings.chunk // len(codes)) if settings.chunk > 0 else None,
@@ -153,10 +156,10 @@ class DiscriminatorLoss(nn.Module):
     def forward(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-        """Loss on photographs, weighted R1 penalty on them, loss on renderings."""
-        real = real.detach().requires_grad_()
-        logits = self.discriminator(real, condition)
-        penalty = R1_WEIGHT * r1_penalty(logits, real).mean()
+        """Loss on photographs, weighted R1 penalty on them (and on their condition), loss on renderings."""
+        inputs = [part.detach().requires_grad_() for part in (real, condition) if part is not None]
+        logits = self.discriminator(*inputs)
+        penalty = R1_WEIGHT * r1_penalty(logits, *inputs).mean()
         return real_loss(logits), penalty, fake_loss(self.discriminator(fake, condition))
 
 
@@ -191,14 +194,16 @@ class TrainStep:
     def generator_losses(self, batch: Batch, noise: StepNoise, image_size: int) -> GeneratorLosses:
         """Losses of encoder (and decoder).
 
-        No photograph shows an extreme pose: such a step has only the adversarial term, the norm of the codes, and those
-        extra losses that do without images.
+        No photograph shows an extreme pose: such a sample has only the adversarial term, the norm of its codes, and
+        those extra losses that do without images. Its part of the terms of images is 0, as in the 2022 release: they
+        are means over the other samples, weighted by their share of the batch.
 
         Args:
             image_size: side of the whole image that the patch is a part of, in pixels.
         """
-        at_photograph = noise.extreme_poses is None
-        poses = batch.poses if noise.extreme_poses is None else noise.extreme_poses
+        poses, own = batch.poses, noise.own_pose
+        if noise.extreme_poses is not None:
+            poses = noise.extreme_poses if own is None else noise.extreme_poses.index_copy(0, own, batch.poses[own])
         origins, directions = None, None
         if self.weights.needs_rendering:
             origins, directions = patch_rays(poses, noise.grid, image_size, self.net.config.camera.fov_deg)
@@ -206,12 +211,16 @@ class TrainStep:
                                                              noise.drop_paths)
         rendered = None if rgb is None else (rgb * 2 - 1).transpose(1, 2).unflatten(2, noise.grid.shape[1:3])
         target = sample_image(batch.images, noise.grid)
-        condition = sample_image(batch.masks, noise.grid) if self.conditional else None
-        output = StepOutput(batch, out, Codes(frequencies, phase_shifts), rendered if at_photograph else None, target)
+        # the whole mask, whichever part of the image the patch is: as in the 2022 release
+        condition = F.interpolate(batch.masks, noise.grid.shape[1:3], mode="nearest") if self.conditional else None
+        pair = None if rendered is None else (rendered, target)  # of the samples that a photograph shows
+        if noise.extreme_poses is not None and pair is not None:
+            pair = None if own is None else (pair[0][own], pair[1][own])
+        output = StepOutput(batch, out, Codes(frequencies, phase_shifts), *(pair or (None, None)))
 
         terms: dict[str, tuple[float, Tensor]] = {}
-        if at_photograph and rendered is not None:
-            terms.update(self._image_terms(rendered, target))
+        if pair is not None:
+            terms.update(self._image_terms(*pair, share=len(pair[0]) / len(target)))
         for extra_loss in self.extra_losses:
             terms.update(extra_loss(output))
         if self.weights.w_norm:
@@ -224,15 +233,15 @@ class TrainStep:
         shown = None if rendered is None else rendered.detach()
         return GeneratorLosses(total, {**named, "loss": total.detach()}, shown, target, condition)
 
-    def _image_terms(self, rendered: Tensor, target: Tensor) -> Terms:
+    def _image_terms(self, rendered: Tensor, target: Tensor, share: float) -> Terms:
         weights, terms = self.weights, {}
         if weights.l2:
-            terms["l2"] = weights.l2, F.mse_loss(rendered, target)
+            terms["l2"] = share * weights.l2, F.mse_loss(rendered, target)
         if weights.l1:
-            terms["l1"] = weights.l1, F.l1_loss(rendered, target)
+            terms["l1"] = share * weights.l1, F.l1_loss(rendered, target)
         if weights.lpips:
             assert self.perceptual is not None
-            terms["lpips"] = weights.lpips, self.perceptual(rendered, target)
+            terms["lpips"] = share * weights.lpips, self.perceptual(rendered, target)
         return terms
 
     def discriminator_losses(self, generated: GeneratorLosses) -> Losses:

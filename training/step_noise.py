@@ -1,8 +1,9 @@
 """Everything random in a training step, as a function of the seed and of where in the run the step stands.
 
-A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on), a step's
-on the seed and the step. So they do not depend on how many processes share the work, and a resumed run draws what an
-uninterrupted one would have. All numbers are drawn on the CPU: a seed means the same on every device.
+A sample's numbers depend on the seed and on its position in the run (0 for the very first sample, and so on); the patch
+scale that a whole step shares (`patch_shift` diagonal) on the seed and the step. So they do not depend on how many
+processes share the work, and a resumed run draws what an uninterrupted one would have. All numbers are drawn on the
+CPU: a seed means the same on every device.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from training.patches import PatchConfig, draw_patches, patch_grid
 from training.step import StepNoise
 
 # independent streams of random numbers
-SAMPLE, STEP, PATCH, POSE, FAKE = range(5)
+SAMPLE, EXTREME, PATCH, POSE, FAKE = range(5)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class StepNoiseConfig:
     hierarchical: bool
     patches: PatchConfig | None  # None: always the whole image
     extreme_poses: ExtremePoseRanges
-    extreme_probability: float  # of a step at an extreme pose
+    extreme_probability: float  # of a sample at an extreme pose
     drop_paths: int = 0  # stochastic-depth layers of the encoder
 
 
@@ -47,8 +48,9 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
             processes and micro-batches.
         resolution: rays along each side of the patch.
     """
-    extreme = np.random.default_rng(_seed(config, STEP, step)).random() < config.extreme_probability
     grids, perturbations, importances, drops, poses = [], [], [], [], []
+    extreme = [np.random.default_rng(_seed(config, EXTREME, position)).random() < config.extreme_probability
+               for position in positions]
     for position in positions:
         generator = _generator(config, SAMPLE, position)
         if config.patches is not None and config.patches.shift == "free":
@@ -58,7 +60,7 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
         drops.append(torch.rand(1, config.drop_paths, generator=generator))
         if config.hierarchical:
             importances.append(torch.rand(shape, generator=generator))
-        if extreme:
+        if any(extreme):
             rng = np.random.default_rng(_seed(config, POSE, position))
             poses.append(draw_extreme_poses(config.extreme_poses, 1, rng))
     if config.patches is None:
@@ -76,6 +78,8 @@ def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[in
         grid=joined(grids),
         noise=RayNoise(joined(perturbations), joined(importances) if importances else None),
         extreme_poses=joined([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
+        own_pose=joined([torch.tensor([index for index, far in enumerate(extreme) if not far])])
+        if any(extreme) and not all(extreme) else None,
         drop_paths=joined(drops) if config.drop_paths else None,
     )
 

@@ -63,7 +63,7 @@ class PatchDiscriminator(nn.Module):
 
         Args:
             patch: RGB in [-1, 1].
-            condition: the network input (mask channels) at the same rays as the patch; needed exactly if the
+            condition: the whole network input (mask channels) at the patch's size; needed exactly if the
                 discriminator was made with `condition_channels`.
         """
         given = 0 if condition is None else condition.shape[1]

@@ -109,7 +109,7 @@ class SegmenterTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.net = SmallFaceSegmenter(settings.network).to(device, memory_format=torch.channels_last)
-        self.optimizer = build_optimizer("adamw", self.net.parameters(), settings.learning_rate)
+        self.optimizer = build_optimizer("adamw", self.net.parameters(), settings.learning_rate, weight_decay=0.01)
         self.average = WeightAverage(self.net, settings.ema)
         self.step = 0
         if earlier:

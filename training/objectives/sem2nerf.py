@@ -41,7 +41,7 @@ class Sem2NeRFObjective(Objective):
     Args:
         opts: all options, checked (see options/train_options.py).
         world: this process among all.
-        contents: a checkpoint to start from: its weights, and with `resume` its discriminator too.
+        contents: a checkpoint to start from: its weights, and its discriminator where it fits.
         source: where that comes from.
         extension: what is added to the paper's training.
         report: prints a line.
@@ -54,6 +54,7 @@ class Sem2NeRFObjective(Objective):
                  source: Path | None = None, resume: bool = False, report: build.Report = print,
                  extension: Extension | None = None) -> None:
         self.stages = read_stages(opts.pigan_steps_conf)
+        build.report_steps_file(opts, self.stages, report)
         self.opts = opts = build.resolve_options(opts, self.stages)
         self.world, self.report, self.extension = world, report, extension or Extension()
         self.validation_settings = build.validation_settings(opts)
@@ -64,14 +65,16 @@ class Sem2NeRFObjective(Objective):
         torch.manual_seed(opts.seed)
         self.model = self.net = build.build_net(opts, contents, source, report, resume).to(world.device)
         self.perceptual = build.build_perceptual(opts, world.device)
-        self.discriminator = build.build_discriminator(opts, self.stages, contents if resume else None)
+        self.discriminator = build.build_discriminator(opts, self.stages, contents, resume, report)
         self.modules: dict[str, nn.Module] = {}
         trained = [*self.net.encoder.parameters(), *(self.net.decoder.parameters() if opts.train_decoder else ())]
         self.optimizers = {"optimizer": self._optimizer(trained, opts.learning_rate)}
         if self.discriminator is not None:
             self.modules["dis_state_dict"] = self.discriminator.to(world.device)
             self.optimizers["dis_optimizer"] = self._optimizer(self.discriminator.parameters(), opts.learning_rate_dis)
-        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps)
+        floor = opts.learning_rate / 100  # of the discriminator's rate too, as released
+        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps,
+                                            final_fraction=floor / optimizer.param_groups[0]["initial_lr"])
                             for optimizer in self.optimizers.values()]
         self.train_step = self._build_step()
         self._batches: Generator[dict[str, Any], None, None] | None = None
@@ -105,7 +108,13 @@ class Sem2NeRFObjective(Objective):
     def schedule(self, step: int) -> None:
         for scheduler in self._schedulers:
             if scheduler is not None:
-                scheduler.step_update(step)
+                scheduler.step_update(max(0, step - 1))  # the first two steps have the first rate, as released
+
+    @property
+    def measure(self) -> dict[str, Any]:
+        weights, settings = self.train_step.weights, self.validation_settings
+        return {"l2": weights.l2, "l1": weights.l1, "lpips": weights.lpips, "w_norm": weights.w_norm,
+                "size": settings.size, "samples": settings.samples, "masks": len(self.data.val or ())}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -165,7 +174,8 @@ class Sem2NeRFObjective(Objective):
         batch = to_device(loaded, self.opts.label_nc, self.world.device)
         positions = [self.extension.noise_position(position)
                      for position in self.shard.positions(samples_seen, micro_batch)]
-        noise = sample_step_noise(self.noise_config, step, positions, samples_seen, self.shard.step_samples,
+        config = replace(self.noise_config, samples=stage.num_steps or self.noise_config.samples)
+        noise = sample_step_noise(config, step, positions, samples_seen, self.shard.step_samples,
                                   stage.resolution_vol, self.world.device)
         size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small image
         if batch.images.shape[-1] != size and not (self.opts.patch_train and len(self.stages) == 1):
@@ -194,7 +204,8 @@ class Sem2NeRFObjective(Objective):
     def _panel(self, loaded: dict[str, Any], batch: Batch, noise: StepNoise, target: torch.Tensor,
                rendered: torch.Tensor) -> Image:
         """The first samples. At an extreme pose the target is a patch of another view."""
-        captions = (*CAPTIONS, "rendered patch" if noise.extreme_poses is None else "at an extreme pose")
+        several = "at an extreme pose" if noise.own_pose is None else "some at extreme poses"
+        captions = (*CAPTIONS, "rendered patch" if noise.extreme_poses is None else several)
         rows = []
         for index in range(min(PANEL_ROWS, len(batch.images))):
             photograph = photo_image(batch.images[index])

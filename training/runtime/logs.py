@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 import time
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from training.runtime.processes import World
 from utils.files import atomic_path
 
 
@@ -70,19 +72,19 @@ class RunLog:
                 for name, value in values.items():
                     self._writer.add_scalar(f"{side}/{name}", value, step)
 
-    def losses(self, step: int, means: Mapping[str, float], rate: float) -> None:
+    def losses(self, step: int, means: Mapping[str, float], rates: Mapping[str, float]) -> None:
         """Add to the curves, and print a line with the speed since the last one.
 
         Args:
             means: each loss, averaged over the steps since the last call.
-            rate: learning rate.
+            rates: learning rates.
         """
         now = time.perf_counter()
         seconds = (now - self._since[0]) / max(1, step - self._since[1])
         self._since = now, step
         if not self.active:
             return
-        self.scalars("train", step, {**means, "learning_rate": rate, "seconds_per_step": seconds})
+        self.scalars("train", step, {**means, **rates, "seconds_per_step": seconds})
         shown = "  ".join(f"{name.removeprefix('loss_')} {means[name]:.4g}" for name in sorted(means))
         left = tqdm.format_interval(seconds * (self.max_steps - step))
         self.say(f"step {step}/{self.max_steps}  {shown}  {seconds:.3g} s/step  left {left}")
@@ -92,12 +94,13 @@ class RunLog:
         self._since = time.perf_counter(), self._since[1]
 
     def image(self, side: str, step: int, panel: UInt8[np.ndarray, "height width 3"]) -> None:
-        """Write an RGB image for TensorBoard and as `logs/images/<side>/<step>.png`."""
+        """Write an RGB image for TensorBoard and, where the 2022 release has it, as
+        `logs/images/<side>/faces/<step>.jpg`."""
         if self._writer is not None:
             with self._curves():
                 self._writer.add_image(f"{side}/panel", panel, step, dataformats="HWC")
         if self.active:
-            with atomic_path(self.exp_dir / "logs" / "images" / side / f"{step:07d}.png") as path:
+            with atomic_path(self.exp_dir / "logs" / "images" / side / "faces" / f"{step:04d}.jpg") as path:
                 cv2.imwrite(str(path), panel[..., ::-1])
 
     def stamp(self, text: str) -> None:
@@ -106,11 +109,12 @@ class RunLog:
             with (self.exp_dir / "timestamp.txt").open("a", encoding="utf-8") as file:
                 file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
-    def command(self, argv: Sequence[str], script: str = "scripts/train3d.py") -> None:
-        """Add the command line to train.bash."""
+    def command(self, argv: Sequence[str], script: str, world: World) -> None:
+        """Add the command line, with its launcher, to train.bash."""
         if self.active:
+            argv = [part for part in argv if not part.startswith(("--local-rank=", "--local_rank="))]  # the launcher's
             with (self.exp_dir / "train.bash").open("a", encoding="utf-8") as file:
-                file.write(f"python {script} {shlex.join(argv)}\n")
+                file.write(f"{launcher(world, os.environ)} {script} {shlex.join(argv)}\n")
 
     def close(self) -> None:
         """Write out what is still in memory."""
@@ -119,3 +123,15 @@ class RunLog:
         if self._writer is not None:
             with self._curves():
                 self._writer.close()
+
+
+def launcher(world: World, environment: Mapping[str, str]) -> str:
+    """What a command line that starts all processes of a run begins with."""
+    if world.size == 1:
+        return "python"
+    if "RANK" not in environment and "SLURM_STEP_NUM_TASKS" in environment:
+        return f"srun --nodes={world.nodes} --ntasks={world.size} python"
+    if "RANK" not in environment:
+        return f"mpirun -n {world.size} python"
+    machines = f"--nnodes={world.nodes} " if world.nodes > 1 else ""
+    return f"torchrun {machines}--nproc_per_node={world.size // world.nodes}"
