@@ -32,6 +32,7 @@ LOCAL_PATH_OPTIONS = frozenset({
     "exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache", "checkpoint_path",
     "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf", "dist_url"})
 STATE_DICTS = ("state_dict", "train_state_dict")  # the second one where the first is an average of the weights
+NEEDED_BY_THE_RELEASE = ("encoder_type", "input_nc", "label_nc", "start_from_latent_avg", "distributed_train")
 ANCHOR = "encoder.patch_embed.proj.weight"  # a weight that every Sem2NeRF has
 
 
@@ -163,6 +164,20 @@ def to_official(contents: Mapping[str, Any]) -> dict[str, Any]:
     if config.input == MaskInput.from_opts(out["opts"]):
         out.pop("input", None)
     return out
+
+
+def release_obstacles(contents: Mapping[str, Any]) -> list[str]:
+    """Why the code of the 2022 release cannot load a model, in its official layout either; none for its own kind."""
+    config, opts = ModelConfig.from_contents(contents), contents["opts"]
+    found = [f"its {what} is {value}, there it is always {fixed}" for what, value, fixed in (
+        ("encoder", config.encoder_type, "SwinEncoder"), ("field's width", config.width, 256),
+        ("length of z", config.z_dim, 256), ("network input", config.input_size, 224)) if value != fixed]
+    if config.encoder_predicts_z:
+        found.append("its encoder predicts z, there it predicts codes")
+    if config.camera_preset not in ("CelebAMask_HQ", "CatMask"):
+        found.append(f"its camera preset {config.camera_preset} is not known there")
+    lacking = [name for name in NEEDED_BY_THE_RELEASE if name not in opts]
+    return found + [f"its options lack {', '.join(lacking)}"] * bool(lacking)
 
 
 def latent_avg_of(contents: Mapping[str, Any], source: str | Path, length: int | None = None) -> Codes | None:

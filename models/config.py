@@ -75,6 +75,14 @@ class ModelConfig:
                             "the published models use 224")
         return config
 
+    def to_opts(self) -> dict[str, Any]:
+        """Training options that say the same; sizes of images and of the crop are the training's own."""
+        return {"encoder_type": self.encoder_type, "pigan_hidden_dim": self.width, "pigan_zdim": self.z_dim,
+                "pigan_curriculum_type": self.camera_preset, "encoder_not_zplus": self.encoder_predicts_z,
+                "start_from_latent_avg": self.start_from_latent_avg, "use_merged_labels": self.input.merged,
+                "use_contour": self.input.use_contour, "src_input_size": self.input_size,
+                "label_order": self.input.label_order}
+
     @property
     def input_nc(self) -> int:
         """Channels of the network input."""

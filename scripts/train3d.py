@@ -49,12 +49,16 @@ def train_command(argv: Sequence[str], script: str, command_line: CommandLine,
 
         report = reporter(world)
         with memory_named(MEMORY), alone_in(opts.exp_dir, world, report):
-            from training import loop
+            from training import build, loop
             from training.objectives.sem2nerf import Sem2NeRFObjective
 
             contents, source, resume = find_start(opts, world, report)
             if contents is not None and resume:
                 opts = command_line.inherit(contents["opts"], argv)
+            elif contents is not None and source is not None:
+                of_weights = build.options_of_weights(contents, source)
+                opts = command_line.inherit(of_weights, argv)
+                build.check_weights_fit(opts, of_weights, source)
             objective = Sem2NeRFObjective(opts, world, contents, source, resume, report, extension and extension(opts))
             loop.run(objective, world, contents if resume else None, argv, script)
 

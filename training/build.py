@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from configs.data_configs import data_config
+from configs.data_configs import config_of_opts, data_config
 from configs.paths_config import PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
 from criteria.perceptual import Perceptual
 from datasets.masks.maps import MaskTransform
@@ -36,8 +36,41 @@ from utils.errors import UserError
 Report = Callable[[str], None]  # prints a line
 
 
-def resolve_options(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
+# what the weights of a checkpoint decide: a command line cannot say otherwise
+OF_THE_WEIGHTS = ("encoder_type", "pigan_hidden_dim", "pigan_zdim", "encoder_not_zplus", "start_from_latent_avg",
+                  "use_contour", "use_merged_labels", "dataset_type")
+
+
+def options_of_weights(contents: Mapping[str, Any], source: str | Path) -> dict[str, Any]:
+    """What a training that starts from a checkpoint's weights takes from it, where the command line is silent.
+
+    Raises:
+        UserError: the checkpoint's options do not describe a model.
+    """
+    try:
+        return {**ModelConfig.from_contents(contents).to_opts(), "dataset_type": config_of_opts(contents["opts"]).name}
+    except UserError as error:
+        raise UserError(f"{source}: its options do not describe a model: {error}") from error
+
+
+def check_weights_fit(opts: Namespace, of_weights: Mapping[str, Any], source: str | Path) -> None:
+    """
+    Raises:
+        UserError: the command line names another architecture or label table than the checkpoint's.
+    """
+    for name in OF_THE_WEIGHTS:
+        asked, own = getattr(opts, name), of_weights[name]
+        if asked != own and not (name == "dataset_type" and data_config(asked).label_space is
+                                 data_config(own).label_space):
+            raise UserError(f"`{name}` {asked}: the weights of {source} are for {own}; leave it out, or start from "
+                            "other weights")
+
+
+def resolve_options(opts: Namespace, stages: tuple[Stage, ...], framing: MaskTransform | None = None) -> Namespace:
     """The options with what follows from others filled in: label_nc, input_nc and the image sizes.
+
+    Args:
+        framing: of the weights that training starts from; the published one otherwise.
 
     Raises:
         UserError: label_nc or input_nc were given and contradict the data.
@@ -49,9 +82,11 @@ def resolve_options(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
         if getattr(opts, name) not in (value, {"label_nc": 16, "input_nc": 18}[name]):
             raise UserError(f"`{name}` {getattr(opts, name)}: {opts.dataset_type} has {len(merged)} labels with the "
                             f"given `use_merged_labels` and `use_contour`, so it is {value}; leave it out")
+    framing = framing or MaskTransform()
     output = opts.output_size if opts.output_size != -1 else max(stage.img_size for stage in stages)
     crop = opts.image_crop_size if opts.image_crop_size != -1 else max(256, output)
-    load = opts.image_load_size if opts.image_load_size != -1 else round(crop * 320 / 256)
+    load = opts.image_load_size if opts.image_load_size != -1 else round(
+        crop * framing.load_size / framing.crop_size)
     sizes = {"output_size": output, "image_crop_size": crop, "image_load_size": load}
     return Namespace(**{**vars(opts), **derived, **sizes})
 
