@@ -4,7 +4,7 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from options.inference_options import complete, find_checkpoint, model_answers, 
 from utils.cli import command, run
 
 if TYPE_CHECKING:  # heavy modules are imported once the options are known to be right
+    from datasets.inference_set import MaskItem
     from inference.results import ResultSettings
     from inference.view_renderer import ViewSettings
 
+MANY = 200  # masks from which on their reading shows its progress
 RESIZED = 256  # pixels of a saved view with --resize_outputs
 BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} views, {elapsed} gone, {remaining} left"
 
@@ -40,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     from models.config import with_options
     from models.sem2nerf import Sem2NeRF
     from utils.device import pick_devices
-    from utils.files import make_folder
+    from utils.files import append_text, make_folder
 
     devices = pick_devices(opts.device, opts.gpu_ids)
     contents = with_options(read_checkpoint(checkpoint), model_answers(opts, given), checkpoint)
@@ -49,12 +51,11 @@ def main(argv: Sequence[str]) -> None:
         opts.data_path, data_config(opts.dataset_type), MaskInput.of_checkpoint(contents), encoding=opts.mask_encoding,
         display_size=RESIZED if opts.resize_outputs else opts.test_output_size, paths_list=opts.infer_paths_conf,
         use_original_pose=opts.use_original_pose, n_images=opts.n_images, use_shuffle=opts.use_shuffle, seed=opts.seed)
-    masks = read_all(data, opts.test_workers, opts.test_batch_size)
+    masks = read_all(data, opts.test_workers, opts.test_batch_size, lambda items: reading_bar(items, len(data)))
     net = Sem2NeRF.from_contents(contents, checkpoint).to(devices[0])
 
     out = make_folder(opts.exp_dir)
-    with (out / "inference.bash").open("a") as file:
-        file.write(f"python {Path(sys.argv[0]).name} {shlex.join(argv)}\n")
+    append_text(out / "inference.bash", f"python scripts/inference3d.py {shlex.join(argv)}\n")
     label = f"iter_{checkpoint.stem.rpartition('_')[2]}_infer"
     images, videos = (out / f"{label}_{kind}_{opts.test_output_size}" for kind in ("results", "videos"))
     renderer, settings = ViewRenderer(net, view_settings(opts), devices), result_settings(opts)
@@ -73,6 +74,16 @@ def main(argv: Sequence[str]) -> None:
         print(f"wrote {count} file{'s' * (count > 1)} to {folder}/")
     print(f"{total} view{'s' * (total > 1)} of {opts.test_output_size} px in {seconds:.1f} s: "
           f"{seconds / total:.2f} s per view on {', '.join(map(str, devices))}")
+
+
+def reading_bar(items: Iterator["MaskItem"], total: int) -> Iterable["MaskItem"]:
+    """The masks, with a bar while many of them are checked; a line a minute where there is no terminal."""
+    from tqdm import tqdm
+
+    seconds = 0.1 if sys.stderr.isatty() else 60
+    if total >= MANY:
+        print(f"reading {total} masks once, so that bad ones are found before anything is rendered", flush=True)
+    return tqdm(items, "masks read", total, unit="mask", delay=2, mininterval=seconds, disable=total < MANY)
 
 
 def view_settings(opts: argparse.Namespace) -> "ViewSettings":

@@ -27,6 +27,10 @@ class MaskWarning(UserWarning):
     """A mask that can be read, but is probably not what its owner thinks."""
 
 
+class NoFaceError(UserError):
+    """A mask that shows no head, or hardly any."""
+
+
 def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", label_order: str = "celebamask",
               require_face: bool = True) -> Labels:
     """Read one mask.
@@ -59,8 +63,8 @@ def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", 
     if encoding == "colour" or (encoding == "auto" and pixels.ndim == 3):
         values = decode_colours(path, pixels, palette, space)
         if pixels.ndim == 3 and exchanged_red_and_blue(pixels, values, space):
-            _warn(path, "the hair lies above the skin only if red and blue are exchanged, as OpenCV stores them; if so, "
-                        "save the mask with the two exchanged")
+            _warn(path, "the hair lies above the skin only if red and blue are exchanged, as OpenCV stores them; if "
+                        "so, save the mask with the two exchanged")
     elif pixels.ndim == 3:
         raise UserError(f"{path}: an RGB image holds colours, not label numbers; leave out `mask_encoding` index, or "
                         f"{_SAVE_AS}")
@@ -92,12 +96,12 @@ def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str =
         UserError: all pixels are background, or the face part covers less than MIN_FACE of the image.
     """
     if not labels.any():
-        raise UserError(f"{path}: the mask is empty{where} (every pixel is background); paint the parts of a "
-                        f"{'cat' if space.face == 'head' else 'face'} into it")
+        raise NoFaceError(f"{path}: the mask is empty{where} (every pixel is background); paint the parts of a "
+                          f"{'cat' if space.face == 'head' else 'face'} into it")
     face = space.index(space.face)
     if (labels == face).mean() < MIN_FACE:
         found = ", ".join(space.labels[label] for label in np.unique(labels) if label)
-        raise UserError(f"{path}: the mask shows no face{where} (label {face}, {space.face}, is less than "
+        raise NoFaceError(f"{path}: the mask shows no face{where} (label {face}, {space.face}, is less than "
                         f"{MIN_FACE:.0%} of it; found: {found}); choose a mask with one, and check `label_order` and "
                         "`dataset_type`")
 
@@ -117,7 +121,8 @@ def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.
             if bits == 16:
                 raise UserError(f"{path}: this image has 16 bits per channel; {_SAVE_AS}")
             if mode not in ("1", "L", "P", "RGB"):
-                raise UserError(f"{path}: this image is {mode}, with an alpha channel; {_SAVE_AS}, without transparency")
+                raise UserError(f"{path}: this image is {mode}, with an alpha channel; {_SAVE_AS}, without "
+                                "transparency")
             pixels = np.asarray(image).astype(np.uint8)
             palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3) if mode == "P" else None
     except FileNotFoundError as error:

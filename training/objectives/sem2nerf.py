@@ -56,7 +56,7 @@ class Sem2NeRFObjective(Objective):
         self.opts = opts = build.resolve_options(opts, self.stages)
         self.world, self.report, self.extension = world, report, extension or Extension()
         self.validation_settings = build.validation_settings(opts)
-        self.data = build.build_data(opts, self.extension, report)
+        self.data = build.build_data(opts, self.extension, report, world)
         self.shard = BatchShard(opts.batch_size, world.rank, world.size, opts.grad_accum)
         self.step_samples = self.shard.step_samples
         torch.manual_seed(opts.seed)

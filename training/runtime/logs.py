@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from utils.files import atomic_path
+from utils.files import append_text
+from utils.images import save_png
 
 
 class RunLog:
@@ -82,20 +82,17 @@ class RunLog:
         """Write an RGB image for TensorBoard and as `logs/images/<side>/<step>.png`."""
         if self.active:
             self._writer.add_image(f"{side}/panel", panel, step, dataformats="HWC")
-            with atomic_path(self.exp_dir / "logs" / "images" / side / f"{step:07d}.png") as path:
-                cv2.imwrite(str(path), panel[..., ::-1])
+            save_png(self.exp_dir / "logs" / "images" / side / f"{step:07d}.png", panel)
 
     def stamp(self, text: str) -> None:
         """Add a line with date and time to timestamp.txt."""
         if self.active:
-            with (self.exp_dir / "timestamp.txt").open("a", encoding="utf-8") as file:
-                file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+            append_text(self.exp_dir / "timestamp.txt", f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
     def command(self, argv: Sequence[str], script: str = "scripts/train3d.py") -> None:
         """Add the command line to train.bash."""
         if self.active:
-            with (self.exp_dir / "train.bash").open("a", encoding="utf-8") as file:
-                file.write(f"python {script} {shlex.join(argv)}\n")
+            append_text(self.exp_dir / "train.bash", f"python {script} {shlex.join(argv)}\n")
 
     def close(self) -> None:
         """Write out what is still in memory."""
