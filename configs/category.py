@@ -93,7 +93,8 @@ class DataConfig:
     extreme_pitch: tuple[float, float]        # range of |pitch offset|
     decoder: Path | None = None               # start weights of a training; None: those of the category
     old_names: tuple[str, ...] = ()           # by which checkpoints and command lines may call it
-    authors_split: tuple[str, ...] = ()       # SHA-256 of the authors' test lists, see `datasets.split.digest`
+    # (side, SHA-256) of the lists that the authors of Sem2NeRF published, see `datasets.split.digest`
+    authors_lists: tuple[tuple[str, str], ...] = ()
 
     @property
     def camera_preset(self) -> str:

@@ -61,6 +61,6 @@ def order_table(label_order: str, space: LabelSpace) -> tuple[int, ...]:
     names = {**{str(label): label for label in range(len(space))}, **{part: i for i, part in enumerate(space.labels)}}
     entries = [entry.strip() for entry in label_order.split(",")]
     if unknown := [entry for entry in entries if entry not in names]:
-        raise UserError(f"`label_order`: {unknown[0]!r} is no part of {space.name}, which has {', '.join(space.labels)} "
-                        f"(0 to {len(space) - 1}); mend the list")
+        raise UserError(f"`label_order`: {unknown[0]!r} is no part of {space.name}, which has "
+                        f"{', '.join(space.labels)} (0 to {len(space) - 1}); mend the list")
     return tuple(names[entry] for entry in entries)

@@ -20,6 +20,7 @@ from options.arguments import (
     seed,
 )
 from utils.errors import UserError
+from utils.files import PROJECT, in_project
 
 DESCRIPTION = """One semantic mask -> images and a video of a 3D head.
 
@@ -166,14 +167,14 @@ def find_checkpoint(opts: argparse.Namespace, given: set[str]) -> tuple[Path, st
     Raises:
         UserError: a file was asked for that is not there.
     """
-    path = Path(opts.checkpoint_path)
+    path = Path(opts.checkpoint_path) if "checkpoint_path" in given else in_project(opts.checkpoint_path)
     if path.is_file():
         return path, str(path)
     if "checkpoint_path" in given:
         what = f"{opts.checkpoint_path or repr('')}: this is no file" if path.is_dir() else f"{path}: no such file"
         raise UserError(f"`checkpoint_path` {what}; give a checkpoint (.pt; the official ones are at "
                         f"{OFFICIAL_CHECKPOINTS_PAGE}), or leave the option out for the demo weights")
-    demo = Path(__file__).resolve().parents[1] / DEMO_CHECKPOINT
+    demo = PROJECT / DEMO_CHECKPOINT
     if not demo.is_file():
         raise UserError(f"{demo}: the bundled demo weights are missing; check out the repository again")
     return demo, f"{DEMO_CHECKPOINT} (bundled demo weights; the official ones are not in {path.parent}/)"
@@ -197,7 +198,7 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
             setattr(out, name, trained[name])
     out.dataset_type = trained["dataset_type"]
     if "data_path" not in given:
-        out.data_path = str(data_config(out.dataset_type).data_root / "mask_samples")
+        out.data_path = str(in_project(data_config(out.dataset_type).data_root / "mask_samples"))
     return out
 
 

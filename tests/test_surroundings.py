@@ -66,7 +66,7 @@ def test_a_long_wait_shows_how_far_it_is(monkeypatch, capsys, faces):
     assert re.fullmatch(r"checking masks: \d+ of 20 masks, about \d s left", lines[0])
     monkeypatch.setattr(progress, "FIRST", 0.0)
     list(read_all(InferenceDataset(faces, data_config("celebahq_seg_to_3dface"))))
-    assert "checking masks: 1 of 3 masks" in capsys.readouterr().err
+    assert "masks read: 1 of 3 masks" in capsys.readouterr().err
     monkeypatch.setattr(progress, "FIRST", 60.0)
     list(progress.progress_bar(range(3), "checking masks", 3))
     assert not capsys.readouterr().err

@@ -16,7 +16,8 @@ from configs.paths_config import PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
 from criteria.perceptual import Perceptual
 from datasets.masks.maps import MaskTransform
 from datasets.masks.order import read_label_order
-from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
+from datasets.split import find_masks
+from datasets.training_set import ImagesDataset3D, ImagesOptions
 from models.checkpoints import latent_avg_of
 from models.config import ModelConfig
 from models.discriminators.patch_discriminator import PatchDiscriminator
@@ -24,14 +25,17 @@ from models.pigan.siren import FILM_LAYERS, mean_code
 from models.sem2nerf import Sem2NeRF
 from models.start_weights import load_siren, read_swin_weights
 from models.weight_files import unwrapped
+from training.data_check import check_masks
 from training.extension import Extension
 from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
+from training.runtime.processes import World
 from training.size_schedule import Stage
 from training.step import LossWeights, Rendering
 from training.step_noise import StepNoiseConfig
 from training.validation import ValidationSettings
 from utils.errors import UserError
+from utils.files import in_project
 
 Report = Callable[[str], None]  # prints a line
 
@@ -113,14 +117,14 @@ class Data:
     val: ImagesDataset3D | None
 
 
-def build_data(opts: Namespace, extension: Extension, report: Report) -> Data:
-    """Both sides of the data set that resolved options name.
+def build_data(opts: Namespace, extension: Extension, report: Report, world: World) -> Data:
+    """Both sides of the data set that resolved options name, without masks that cannot be trained on.
 
     Raises:
         UserError: something of the data set is missing.
     """
     config = data_config(opts.dataset_type)
-    root = Path(opts.data_root or config.data_root)
+    root = Path(opts.data_root) if opts.data_root else in_project(config.data_root)
     transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
     cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
     order = read_label_order(opts.label_order, config.label_space)
@@ -134,6 +138,9 @@ def build_data(opts: Namespace, extension: Extension, report: Report) -> Data:
     def side(masks: list[Path], mirror: bool) -> ImagesDataset3D:
         return ImagesDataset3D(root, config, masks, replace(options, mirror=mirror), extra_data)
 
+    both = list(dict.fromkeys([*train, *val]))
+    usable = set(check_masks(side(both, False), both, world, report))
+    train, val = ([path for path in masks if path in usable] for masks in (train, val))
     data = Data(side(train, opts.mirror), side(val, False) if val else None)
     extension.check(data.train)
     return data
@@ -170,7 +177,7 @@ def _start_decoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
         report("decoder: random weights, as asked for")
         return
     default = data_config(opts.dataset_type).decoder or PIGAN_CHECKPOINTS[net.config.camera_preset]
-    path = Path(opts.pigan_weights or default)
+    path = Path(opts.pigan_weights or in_project(default))
     if not opts.pigan_weights and not path.is_file():
         if opts.train_decoder:
             report(f"decoder: random weights, since there is no {path} and it is trained too")
@@ -184,11 +191,11 @@ def _start_decoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
 
 def _start_encoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
     fits = opts.encoder_type == "SwinEncoder"
-    if opts.swin_weights == "none" or (not opts.swin_weights and not (fits and SWIN_CHECKPOINT.is_file())):
+    if opts.swin_weights == "none" or (not opts.swin_weights and not (fits and in_project(SWIN_CHECKPOINT).is_file())):
         hint = f" (ImageNet weights in {SWIN_CHECKPOINT} would speed up the start)" if fits else ""
         report(f"encoder: {opts.encoder_type}, random weights{hint}")
         return
-    path = Path(opts.swin_weights or SWIN_CHECKPOINT)
+    path = Path(opts.swin_weights or in_project(SWIN_CHECKPOINT))
     state, own = read_swin_weights(path), net.encoder.state_dict()
     for key, value in state.items():
         if key not in own or own[key].shape != value.shape:

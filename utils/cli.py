@@ -1,6 +1,7 @@
 """How every script of the project starts and ends."""
 
 import functools
+import io
 import os
 import sys
 import traceback
@@ -43,6 +44,9 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
     warning is one line too, and the same words are said once, however often a file is read.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the console lacks is shown escaped
+            stream.reconfigure(errors="backslashreplace")
     said: set[str] = set()
 
     def warn_once(message: Warning | str, *_: object, **__: object) -> None:

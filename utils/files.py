@@ -9,6 +9,19 @@ from pathlib import Path
 
 from utils.errors import UserError
 
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def in_project(path: str | Path) -> Path:
+    """A default path: from the folder one is in if it is there, else from the project's own folder if it is there."""
+    path = Path(path)
+    return PROJECT / path if not path.exists() and (PROJECT / path).exists() else path
+
+
+def here(path: str | Path) -> str:
+    """Words for a message about a path that is not there, if it starts at the folder one is in."""
+    return "" if Path(path).is_absolute() else f" (paths start at the folder you are in, {Path.cwd()})"
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:

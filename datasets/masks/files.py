@@ -23,12 +23,12 @@ _LOSSLESS = ("PNG", "BMP", "TIFF", "PPM")
 _SAVE_AS = "save the labels as an 8-bit single-channel PNG"
 
 
-class NoFaceError(UserError):
-    """A mask that shows no head, or hardly any of one."""
-
-
 class MaskWarning(UserWarning):
     """A mask that can be read, but is probably not what its owner thinks."""
+
+
+class NoFaceError(UserError):
+    """A mask that shows no head, or hardly any."""
 
 
 def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", label_order: str = "celebamask",
@@ -63,8 +63,8 @@ def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", 
     if encoding == "colour" or (encoding == "auto" and pixels.ndim == 3):
         values = decode_colours(path, pixels, palette, space)
         if pixels.ndim == 3 and exchanged_red_and_blue(pixels, values, space):
-            _warn(path, "the hair lies above the skin only if red and blue are exchanged, as OpenCV stores them; if so, "
-                        "save the mask with the two exchanged")
+            _warn(path, "the hair lies above the skin only if red and blue are exchanged, as OpenCV stores them; if "
+                        "so, save the mask with the two exchanged")
     elif pixels.ndim == 3:
         raise UserError(f"{path}: an RGB image holds colours, not label numbers; leave out `mask_encoding` index, or "
                         f"{_SAVE_AS}")
@@ -93,11 +93,11 @@ def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str =
     """Refuse a mask without a head. `where` says which part of the image the labels are, e.g. ' in the crop'.
 
     Raises:
-        NoFaceError: all pixels are background, or the face part covers less than MIN_FACE of the image.
+        UserError: all pixels are background, or the face part covers less than MIN_FACE of the image.
     """
     if not labels.any():
         raise NoFaceError(f"{path}: the mask is empty{where} (every pixel is background); paint the parts of a "
-                        f"{'cat' if space.face == 'head' else 'face'} into it")
+                          f"{'cat' if space.face == 'head' else 'face'} into it")
     face = space.index(space.face)
     if (labels == face).mean() < MIN_FACE:
         found = ", ".join(space.labels[label] for label in np.unique(labels) if label)
@@ -121,7 +121,8 @@ def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.
             if bits == 16:
                 raise UserError(f"{path}: this image has 16 bits per channel; {_SAVE_AS}")
             if mode not in ("1", "L", "P", "RGB"):
-                raise UserError(f"{path}: this image is {mode}, with an alpha channel; {_SAVE_AS}, without transparency")
+                raise UserError(f"{path}: this image is {mode}, with an alpha channel; {_SAVE_AS}, without "
+                                "transparency")
             pixels = np.asarray(image).astype(np.uint8)
             palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3) if mode == "P" else None
     except FileNotFoundError as error:

@@ -24,6 +24,7 @@ from configs.label_spaces import LABEL_SPACES, LabelSpace, order_table
 from datasets.masks import oddities
 from datasets.masks.files import Encoding, MaskWarning, check_face, check_labels, read_mask
 from datasets.masks.maps import MaskTransform, PreparedMask, prepare_mask, unfold
+from datasets.masks.order import suspicious_order
 from utils.errors import UserError
 from utils.images import colour_labels
 
@@ -142,7 +143,9 @@ class MaskInput:
         planes = prepare_mask(labels, self.space, self.network_space is not self.space, self.transform,
                               self.use_contour)
         check_face(name, planes.label, self.network_space, where=" in the part that the network sees")
-        _warn(name, oddities.framing(planes.label, self.network_space))
+        oddity = oddities.framing(planes.label, self.network_space)
+        if oddity and suspicious_order(labels, "celebamask", self.space) is None:  # else it says nothing of the framing
+            _warn(name, oddity)
         return planes
 
     def tensor(self, planes: PreparedMask, device: str | torch.device = "cpu"

@@ -106,9 +106,9 @@ def suspicious_order(values: UInt8[np.ndarray, "height width"], label_order: str
         return (f"the parts lie as if the labels were in {order} order ({best:.0%} of them as on a head, against "
                 f"{known} in {_called(label_order)} order); if so, use `label_order` {order}")
     if mine is not None and mine < _DOUBTFUL:
-        return (f"the parts do not lie as on a head ({mine:.0%} of them do) in {_called(label_order)} order, nor in any "
-                f"other that is known ({', '.join(name for name in orders if name != label_order)}); look up how its "
-                "maker numbers the parts: `label_order` takes a list of them, or a file")
+        return (f"the parts do not lie as on a head ({mine:.0%} of them do) in {_called(label_order)} order, nor in "
+                f"any other that is known ({', '.join(name for name in orders if name != label_order)}); look up "
+                "how its maker numbers the parts: `label_order` takes a list of them, or a file")
     return None
 
 

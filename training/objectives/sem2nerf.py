@@ -20,7 +20,6 @@ from datasets.masks.mask_input import MaskInput
 from datasets.sample_stream import BatchShard
 from models.pigan.codes import Codes
 from training import build
-from training.data_check import check_samples
 from training.extension import Extension
 from training.loading import checked, to_device, training_loader, validation_loader
 from training.objectives.objective import Objective, StepResult
@@ -60,8 +59,7 @@ class Sem2NeRFObjective(Objective):
         self.opts = opts = build.resolve_options(opts, self.stages, framing)
         self.world, self.report, self.extension = world, report, extension or Extension()
         self.validation_settings = build.validation_settings(opts)
-        self.data = build.build_data(opts, self.extension, report)
-        check_samples([side for side in (self.data.train, self.data.val) if side], world, max(1, opts.workers), report)
+        self.data = build.build_data(opts, self.extension, report, world)
         self.shard = BatchShard(opts.batch_size, world.rank, world.size, opts.grad_accum)
         self.step_samples = self.shard.step_samples
         torch.manual_seed(opts.seed)

@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 from tqdm import tqdm
 
 from training.runtime.processes import World
-from utils.files import atomic_path
+from utils.files import append_text, atomic_path
 
 
 class RunLog:
@@ -101,20 +101,18 @@ class RunLog:
                 self._writer.add_image(f"{side}/panel", panel, step, dataformats="HWC")
         if self.active:
             with atomic_path(self.exp_dir / "logs" / "images" / side / "faces" / f"{step:04d}.jpg") as path:
-                cv2.imwrite(str(path), panel[..., ::-1])
+                Image.fromarray(panel).save(path, format="JPEG", quality=95)
 
     def stamp(self, text: str) -> None:
         """Add a line with date and time to timestamp.txt."""
         if self.active:
-            with (self.exp_dir / "timestamp.txt").open("a", encoding="utf-8") as file:
-                file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+            append_text(self.exp_dir / "timestamp.txt", f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
     def command(self, argv: Sequence[str], script: str, world: World) -> None:
         """Add the command line, with its launcher, to train.bash."""
         if self.active:
             argv = [part for part in argv if not part.startswith(("--local-rank=", "--local_rank="))]  # the launcher's
-            with (self.exp_dir / "train.bash").open("a", encoding="utf-8") as file:
-                file.write(f"{launcher(world, os.environ)} {script} {shlex.join(argv)}\n")
+            append_text(self.exp_dir / "train.bash", f"{launcher(world, os.environ)} {script} {shlex.join(argv)}\n")
 
     def close(self) -> None:
         """Write out what is still in memory."""
