@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,13 +26,14 @@ class ImageFolder:
 
     Args:
         keep: side of the central square that is kept, as a share of the image's shorter side.
+        resampling: `nearest` picks pixels, as pi-GAN's published training does; `bilinear` averages them.
 
     Raises:
         UserError: the folder cannot be read, or holds fewer than two images.
     """
 
-    def __init__(self, root: Path, keep: float = 1.0) -> None:
-        self.keep = keep
+    def __init__(self, root: Path, keep: float = 1.0, resampling: Literal["nearest", "bilinear"] = "bilinear") -> None:
+        self.keep, self.resampling = keep, Image.Resampling[resampling.upper()]
         try:
             self.paths = list_photographs(root)
         except OSError as error:
@@ -44,14 +46,15 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, index: int, size: int) -> UInt8[Tensor, "3 size size"]:
-        """One image's central square, upright, resampled.
+    def read(self, index: int, size: int, flip: bool = False) -> UInt8[Tensor, "3 size size"]:
+        """One image's central square, upright, resampled; with `flip` left and right change places.
 
         Raises:
             UserError: the file is no image.
         """
-        image = open_photograph(self.paths[index], least=round(2 * size / self.keep))
+        least = round(2 * size / self.keep) if self.resampling == Image.Resampling.BILINEAR else None
+        image = open_photograph(self.paths[index], least)
         side = max(1, round(min(image.size) * self.keep))
         left, top = ((length - side) // 2 for length in image.size)
-        square = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
-        return torch.from_numpy(np.asarray(square).transpose(2, 0, 1).copy())
+        square = np.asarray(image.resize((size, size), self.resampling, box=(left, top, left + side, top + side)))
+        return torch.from_numpy((square[:, ::-1] if flip else square).transpose(2, 0, 1).copy())

@@ -32,6 +32,18 @@ def test_the_central_square_is_kept(tmp_path):
     assert folder.read(0, 4).shape == (3, 4, 4)
 
 
+def test_pixels_are_picked_and_mirrored(tmp_path):
+    """A grating of single pixels: picked it keeps its contrast, averaged it is grey."""
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, ::3] = 255
+    for name in ("1.png", "2.png"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    picked = ImageFolder(tmp_path, resampling="nearest")
+    assert set(picked.read(0, 8).unique().tolist()) == {0, 255}
+    assert len(ImageFolder(tmp_path).read(0, 8).unique()) > 2
+    assert np.array_equal(picked.read(0, 8, flip=True), picked.read(0, 8).flip(-1))
+
+
 def test_images_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match=r"`data_root` .*nowhere: this folder cannot be read"):
         ImageFolder(tmp_path / "nowhere")

@@ -121,7 +121,7 @@ def fails(capsys, tmp_path, weights, masks, *options, names=None):
     (["--n_images=0"], "--n_images"), (["--mask_overlay_weight=2"], "--mask_overlay_weight"),
     (["--mix_alpha=-1"], "--mix_alpha"), (["--inject_code_seed=-4"], "--inject_code_seed"),
     (["--device=gpu"], "--device"), (["--device=cuda:99"], "--device"),
-    (["--gpu_ids=x"], "--gpu_ids"),
+    (["--gpu_ids=x"], "--gpu_ids"), (["--trajectory=spiral", "--render_videos"], "--trajectory"),
     (["--pigan_curriculum_type=Dogs"], "--pigan_curriculum_type"), (["--dataset_type=dogs"], "--dataset_type"),
     (["--dataset_type=catmask_seg_to_3dface"], "--dataset_type"),
     (["--pigan_curriculum_type=PseudoCats"], "leave out --pigan_curriculum_type"),

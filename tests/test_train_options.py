@@ -44,6 +44,8 @@ def test_launchers_spelling():
     (["--exp_dir=x", "--ema=1"], "--ema 1.0: give a decay below 1"),
     (["--exp_dir=x", "--train_rand_pose_prob=2"], "--train_rand_pose_prob 2.0"),
     (["--exp_dir=x", "--pigan_infer_ray_step=2"], "--pigan_infer_ray_step 2: give at least 3"),
+    (["--exp_dir=x", "--optim_name=rangre"], "--optim_name"),
+    (["--exp_dir=x", "--scheduler_name=step"], "--scheduler_name"),
     (["--exp_dir=x", "--l2_lambda=0", "--lpips_lambda=0", "--dis_lambda=0"], "nothing would be learnt"),
 ])
 def test_impossible_values(flags, message):

@@ -97,7 +97,7 @@ def resolve_options(opts: Namespace, stages: tuple[Stage, ...], framing: MaskTra
 
 def report_steps_file(opts: Namespace, stages: tuple[Stage, ...], report: Report) -> None:
     """Say what of the file of sizes counts against the command line, and what does not."""
-    samples = sorted({stage.num_steps for stage in stages} - {None, opts.pigan_infer_ray_step})
+    samples = sorted({stage.num_steps for stage in stages if stage.num_steps} - {opts.pigan_infer_ray_step})
     if samples:
         report(f"{opts.pigan_steps_conf}: training takes {', '.join(map(str, samples))} samples per ray (num_steps), "
                f"validation {opts.pigan_infer_ray_step}")

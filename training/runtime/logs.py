@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 import time
@@ -111,7 +112,7 @@ class RunLog:
     def command(self, argv: Sequence[str], script: str, world: World) -> None:
         """Add the command line, with its launcher, to train.bash."""
         if self.active:
-            argv = [part for part in argv if not part.startswith(("--local-rank=", "--local_rank="))]  # the launcher's
+            argv = [part for part in argv if not re.match(r"-{2}local[-_]rank=", part)]  # the launcher's
             append_text(self.exp_dir / "train.bash", f"{launcher(world, os.environ)} {script} {shlex.join(argv)}\n")
 
     def close(self) -> None:

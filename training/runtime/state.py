@@ -25,8 +25,7 @@ def counters(contents: Mapping[str, Any] | None, step_samples: int, measure: Map
     if contents is None:
         return 0, 0, math.inf
     best = contents.get("best_val_loss")
-    comparable = best is not None and contents.get("measure", {}) == dict(measure or {})
-    best = float(best) if comparable else math.inf
+    best = math.inf if best is None or contents.get("measure", {}) != dict(measure or {}) else float(best)
     if "samples_seen" in contents:
         return int(contents["global_step"]), int(contents["samples_seen"]), best
     done = int(contents.get("global_step", -1)) + 1
