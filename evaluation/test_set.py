@@ -87,14 +87,16 @@ class EvaluationSet:
         masks = tuple(TestMask(mask, poses[image_id(mask)], novel.get(mask, ())) for mask in found.paths)
         return EvaluationSet(root, config, masks, Path(paths_list).name if paths_list else f"all of {folder.name}/")
 
-    def truth(self, transform: MaskTransform, size: int, merged: bool = True, novel: bool = False) -> ImagesDataset3D:
+    def truth(self, transform: MaskTransform, size: int, merged: bool = True, novel: bool = False,
+              label_order: str = "celebamask") -> ImagesDataset3D:
         """Labels, photographs and poses of all masks (or of their other views), framed as the model's camera does.
 
         Raises:
             UserError: a photograph is missing.
         """
         paths = [mask.novel[0].path if novel else mask.path for mask in self.masks]
-        options = ImagesOptions(replace(transform, crop=self.config.crop).at(size), size, merged, use_contour=False)
+        options = ImagesOptions(replace(transform, crop=self.config.crop).at(size), size, merged, use_contour=False,
+                                label_order=label_order)
         return ImagesDataset3D(self.root, self.config, paths, options)
 
     @property

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from options.arguments import CommandLine, Parser, add_flag
+from options.arguments import LABEL_ORDER, CommandLine, Parser, add_flag
 from utils.errors import UserError
 
 EXAMPLES = """examples:
@@ -86,6 +86,7 @@ def _paper_options(option: Option) -> None:
     option("--test_paths_conf", None, "the same for validation")
     option("--use_merged_labels", False, "give left and right parts (eyes, brows, ears) one label")
     option("--use_contour", False, "show the encoder where labels meet, too: a contour and a distance map")
+    option("--label_order", "celebamask", LABEL_ORDER)
     option("--image_load_size", -1, "pixels that images are resized to before the centre crop; -1: automatic")
     option("--image_crop_size", -1, "pixels of the centre crop; -1: automatic")
     option("--output_size", -1, "pixels of the target images; -1: img_size of --pigan_steps_conf")

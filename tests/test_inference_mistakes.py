@@ -76,18 +76,20 @@ def folder_named_like_a_mask(bad):
     (bad.folder / "90001.png").mkdir()
 
 
-def one_level_too_high(bad):
-    (bad.folder / "mask").mkdir()
-    bad.save(bad.mask, "mask/90001.png")
-
-
 def same_name_twice(bad):
     bad.save(bad.mask)
     bad.save(bad.mask, "90001.bmp")
 
 
+def same_name_in_two_folders(bad):
+    (bad.folder / "more").mkdir()
+    bad.save(bad.mask)
+    bad.save(bad.mask, "more/90001.png")
+
+
 BAD_MASKS = [truncated, photo, jpeg, out_of_range, sixteen_bit, rgba, empty_mask, no_face, no_masks, text_file,
-             dangling_link, folder_named_like_a_mask, one_level_too_high, same_name_twice]
+             dangling_link, folder_named_like_a_mask, same_name_twice,
+             same_name_in_two_folders]
 
 
 @pytest.mark.parametrize("make", BAD_MASKS, ids=lambda make: make.__name__)

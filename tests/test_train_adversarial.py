@@ -10,8 +10,8 @@ from decoder_runs import assert_same_run, assert_same_way, contents, paint_image
 from launching import train_together
 from PIL import Image
 
-from models.checkpoints import read_pigan_weights
 from models.pigan.siren import FilmSiren
+from models.start_weights import read_pigan_weights
 from options.pigan_options import parse
 from scripts.train_pigan import main
 from training.objectives.pigan_adversarial import AdversarialObjective

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from training.runtime.checkpoints import CheckpointFolder
 from training.runtime.logs import RunLog
 from training.runtime.loss_record import LossRecord
 from training.runtime.processes import StopRequest, World
+from training.runtime.start import reporter
 from training.runtime.state import counters, random_state, restore_random_state
 from training.runtime.weight_average import WeightAverage
 from utils.errors import UserError
@@ -61,9 +62,17 @@ class TrainingLoop:
             UserError: a loss or a weight became NaN or infinite, the data cannot be used, or the disk is full.
         """
         opts = self.opts
+        start = self.global_step
         with StopRequest(self.world) as stop, contextlib.closing(self.objective):
             while self.global_step < opts.max_steps:
-                self._step(log)
+                try:
+                    self._step(log)
+                except UserError as error:  # a file that was readable at the start is not any more
+                    if self.global_step == start or not self.world.is_main:
+                        raise
+                    self.files.save(self.contents(alone=True))
+                    raise UserError(f"{error}; what was trained up to step {self.global_step} is saved, mend this and "
+                                    "go on with `auto_resume`") from error
                 step, last = self.global_step, self.global_step >= opts.max_steps
                 stopping = stop.agreed() and not last
                 milestone = last or bool(opts.save_interval and step % opts.save_interval == 0)
@@ -129,16 +138,20 @@ class TrainingLoop:
             self.files.save(contents, milestone)
             self.objective.export(self.files.folder, contents)
 
-    def contents(self) -> dict[str, Any]:
+    def contents(self, alone: bool = False) -> dict[str, Any]:
         """A checkpoint (call it on every process). With an average of the weights, `state_dict` is the average, for
         use, and `train_state_dict` what training goes on from.
+
+        Args:
+            alone: the other processes do not call it; their random states, which training does not need, are missing.
 
         Raises:
             UserError: a weight is NaN or infinite.
         """
         objective = self.objective
         self._check_weights()
-        random_states = self.world.gather(random_state(self.world))
+        own_state = random_state(self.world)
+        random_states = [own_state] if alone else self.world.gather(own_state)
         contents: dict[str, Any] = {} if self.average is None else {"train_state_dict": objective.model.state_dict()}
         with self._averaged():
             state, mean = objective.model.state_dict(), objective.mean_code()
@@ -189,8 +202,3 @@ def run(objective: Objective, world: World, contents: Mapping[str, Any] | None, 
                                  "no step was left to train, so no checkpoint was written; give a larger number"))
     finally:
         log.close()
-
-
-def reporter(world: World) -> Callable[[str], None]:
-    """Prints a line, on the main process only."""
-    return print if world.is_main else lambda text: None

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from utils.errors import UserError
+from utils.files import in_project, read_text
 
 SIZES = ("img_size", "resolution_vol", "num_steps")
 
@@ -66,7 +67,7 @@ def read_steps(path: str | Path, form: str) -> tuple[dict[str, Any], dict[int, d
         UserError: the file cannot be read, or does not begin at step 0.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(in_project(path)))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UserError(f"`pigan_steps_conf` {path}: cannot be read ({reason}); choose a file of configs/pigan_steps/"

@@ -17,7 +17,7 @@ from torch import Tensor
 from datasets.training_set import ImagesDataset3D
 from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from evaluation.metrics.segmentation import SegmentationScore, confusion_matrix, segmentation_score
-from models.checkpoints import read_file
+from models.weight_files import read_file
 from synth_heads.segmentation.augmentation import Augmentation, augment
 from training.optimizers import build_optimizer, build_scheduler
 from training.runtime.weight_average import WeightAverage

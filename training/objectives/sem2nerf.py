@@ -16,6 +16,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from datasets.masks.mask_input import MaskInput
 from datasets.sample_stream import BatchShard
 from models.pigan.codes import Codes
 from training import build
@@ -54,10 +55,11 @@ class Sem2NeRFObjective(Objective):
                  extension: Extension | None = None) -> None:
         self.stages = read_stages(opts.pigan_steps_conf)
         build.report_steps_file(opts, self.stages, report)
-        self.opts = opts = build.resolve_options(opts, self.stages)
+        framing = None if contents is None or resume else MaskInput.of_checkpoint(contents).transform
+        self.opts = opts = build.resolve_options(opts, self.stages, framing)
         self.world, self.report, self.extension = world, report, extension or Extension()
         self.validation_settings = build.validation_settings(opts)
-        self.data = build.build_data(opts, self.extension, report)
+        self.data = build.build_data(opts, self.extension, report, world)
         self.shard = BatchShard(opts.batch_size, world.rank, world.size, opts.grad_accum)
         self.step_samples = self.shard.step_samples
         torch.manual_seed(opts.seed)
