@@ -75,7 +75,10 @@ def precisions(device: torch.device) -> list[str]:
 
 
 def on_device(args: argparse.Namespace, device: torch.device) -> Subject:
+    """The weights of --checkpoint_path, or a random model of whose field the share --empty of space has no density."""
     subject = load(args)
+    if args.width:
+        make_empty(subject.net, subject.codes, args.empty)
     return Subject(subject.net.to(device), subject.mask.to(device), subject.codes.to(device))
 
 
@@ -105,7 +108,8 @@ def render_figures(args: argparse.Namespace, device: torch.device) -> dict[str, 
     shown: dict[str, Tensor] = {}
     scenes = {name: subject.net.scene_of(subject.codes, precision=name) for name in precisions(device)}
     figures: dict[str, Any] = {
-        "card": card(device), "view": f"{size} px, {samples} + {samples} samples, width {subject.net.siren.width}",
+        "card": card(device), "view": f"{size} px, {samples} + {samples} samples, width {subject.net.siren.width}"
+        + (f", empty {args.empty}" if args.width else ""),
         "fused kernel": all(isinstance(scene.field, FusedField) for scene in scenes.values())}
 
     for name in scenes:  # the first grid pays for what is compiled
@@ -209,6 +213,14 @@ class OfficialGenerator(PatchGenerator):
         return reference_training_rays(self.net, codes, origins, directions, noise.perturbation)
 
 
+@torch.no_grad()
+def make_empty(net: Sem2NeRF, codes: Any, empty: float) -> None:
+    """Shift the density so that this share of space has none; with 0, all of it has some."""
+    points = (torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.24
+    density = net.siren(points[None].to(net.siren.final_layer.weight.device), codes)[1]
+    net.siren.final_layer.bias.sub_(density.quantile(empty) if empty else density.min() - 0.1)
+
+
 def random_net(args: argparse.Namespace, device: torch.device) -> Sem2NeRF:
     """A model of random weights in whose field the share `empty` of space has no density."""
     torch.manual_seed(0)
@@ -216,9 +228,7 @@ def random_net(args: argparse.Namespace, device: torch.device) -> Sem2NeRF:
     net.requires_grad_(False).to(device)
     net.set_latent_avg(mean_code(net.siren))
     net.siren.final_layer.weight.mul_(3000)
-    points = (torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5).to(device) * 0.24
-    density = net.siren(points[None], net.latent_avg)[1]
-    net.siren.final_layer.bias.sub_(density.quantile(args.empty) if args.empty else density.min() - 0.1)
+    make_empty(net, net.latent_avg, args.empty)
     net.encoder.requires_grad_()
     return net.train()
 
