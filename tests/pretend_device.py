@@ -19,13 +19,12 @@ It needs the Python hooks of PyTorch 2.9 (`torch.utils.backend_registration`), a
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
 
 NAME = "pretend"
 # CUDA, too, takes indices on the CPU and copies between devices
@@ -54,6 +53,15 @@ class PretendTensor(torch.Tensor):
     def __init__(self, value: torch.Tensor) -> None:
         self.value = value
 
+    @property
+    def data(self) -> torch.Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, other: "PretendTensor") -> None:
+        torch.Tensor.data.__set__(self, other)
+        self.value = other.value
+
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
@@ -62,6 +70,10 @@ class PretendTensor(torch.Tensor):
 
     def __repr__(self, **_: Any) -> str:
         return f"{self.value!r} on the {NAME} device"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """In a file it is a tensor of the CPU, as everything is when a checkpoint is read."""
+        return self.value.__reduce_ex__(protocol)
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -127,9 +139,19 @@ def entered() -> Iterator[PretendDevice]:
         torch._C._set_only_lift_cpu_tensors(False)
 
 
+def _mapped(function: Callable[[torch.Tensor], Any], values: Any) -> Any:
+    """`function` of every tensor in nested lists, tuples and dictionaries."""
+    if isinstance(values, torch.Tensor):
+        return function(values)
+    if isinstance(values, (list, tuple)):
+        return type(values)([_mapped(function, value) for value in values])
+    return {key: _mapped(function, value) for key, value in values.items()} if isinstance(values, dict) else values
+
+
 def _run(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     name, device = func._schema.name, kwargs.get("device")
-    given = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
+    given: list[torch.Tensor] = []
+    _mapped(given.append, (args, kwargs))
     inside = [x for x in given if isinstance(x, PretendTensor)]
     if inside and name not in MAY_MIX:
         for x in given:  # a single number of the CPU is passed along with the operation, on CUDA too
@@ -144,7 +166,7 @@ def _run(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
         _count(counted, name, args, kwargs, bool(inside), stays)
     if device is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}
-    args, kwargs = tree_map_only(PretendTensor, lambda x: x.value, (args, kwargs))
+    args, kwargs = _mapped(lambda x: getattr(x, "value", x), (args, kwargs))
     if func is torch.ops.aten.mm.dtype:  # with float32 sums; only CUDA has it
         out = (args[0].float() @ args[1].float()).to(args[2])
     else:
@@ -156,7 +178,7 @@ def _run(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
             return known[id(x)]
         return PretendTensor(x) if stays else x
 
-    return tree_map_only(torch.Tensor, seen, out)
+    return _mapped(seen, out)
 
 
 def _count(counted: Counter[str], name: str, args: tuple, kwargs: dict[str, Any], inside: bool, stays: bool) -> None:

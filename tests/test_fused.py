@@ -81,7 +81,7 @@ def test_a_kernel_that_does_not_run_costs_a_line(monkeypatch):
     """Here it is the compiler that finds no GPU."""
     net = tiny_model()
     siren = net.siren
-    monkeypatch.setattr(fused, "FoldedField", lambda siren, codes, kind=torch.float32: FakeOnAGpu(siren, codes, kind))
+    monkeypatch.setattr(fused, "FoldedField", FakeOnAGpu)
     monkeypatch.setattr(fused, "multiplies", lambda device, kind: kind != torch.bfloat16)
     monkeypatch.setattr(fused, "_kernel_runs", lambda device, width, kind: False)
     with warnings.catch_warnings():

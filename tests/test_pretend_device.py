@@ -25,6 +25,16 @@ def test_values_and_gradients_are_those_of_the_cpu(pretend):
         torch.testing.assert_close(parameter.grad.cpu(), gradient)
 
 
+def test_a_weight_can_be_exchanged(pretend):
+    net = nn.Linear(2, 1, bias=False).to(pretend.device)
+    before, other = net.weight.detach().clone(), torch.ones(1, 2, device=pretend.device)
+    net.weight.data, other = other, net.weight.data
+    assert net.weight.cpu().tolist() == [[1, 1]]
+    assert torch.equal(other, before)
+    net(torch.ones(1, 2, device=pretend.device)).backward()
+    assert net.weight.grad.cpu().tolist() == [[1, 1]]
+
+
 def test_devices_do_not_mix(pretend):
     x = torch.ones(3, device=pretend.device)
     with pytest.raises(RuntimeError, match="a CPU tensor of shape"):

@@ -46,7 +46,7 @@ class LossWeights:
 class Rendering:
     """How training renders."""
 
-    samples: int = 28  # per ray
+    samples: int = 28  # per ray, where the noise does not say it
     hierarchical: bool = False  # a second pass with as many samples, near the surfaces that the first one found
     lock_view_dependence: bool = False
     precision: str = "fp32"  # of the frozen field's products: fp32, tf32 or bf16
@@ -139,7 +139,8 @@ class PatchGenerator(nn.Module):
         settings, preset = self.rendering, self.net.config.camera
         return render_rays(
             self.net.siren, codes, origins, directions,
-            near=preset.ray_start, far=preset.ray_end, samples=settings.samples,
+            near=preset.ray_start, far=preset.ray_end,
+            samples=settings.samples if noise.perturbation is None else noise.perturbation.shape[-1],
             hierarchical=settings.hierarchical, lock_view_dependence=settings.lock_view_dependence,
             last_back=preset.last_back, clamp=preset.clamp_mode, noise=noise,
             sample_chunk=max(1, settings.chunk // len(codes)) if settings.chunk > 0 else None,

@@ -16,6 +16,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from datasets.masks.mask_input import MaskInput
 from datasets.sample_stream import BatchShard
 from models.pigan.codes import Codes
 from training import build
@@ -41,7 +42,7 @@ class Sem2NeRFObjective(Objective):
     Args:
         opts: all options, checked (see options/train_options.py).
         world: this process among all.
-        contents: a checkpoint to start from: its weights, and with `resume` its discriminator too.
+        contents: a checkpoint to start from: its weights, and its discriminator where it fits.
         source: where that comes from.
         extension: what is added to the paper's training.
         report: prints a line.
@@ -54,23 +55,27 @@ class Sem2NeRFObjective(Objective):
                  source: Path | None = None, resume: bool = False, report: build.Report = print,
                  extension: Extension | None = None) -> None:
         self.stages = read_stages(opts.pigan_steps_conf)
-        self.opts = opts = build.resolve_options(opts, self.stages)
+        build.report_steps_file(opts, self.stages, report)
+        framing = None if contents is None or resume else MaskInput.of_checkpoint(contents).transform
+        self.opts = opts = build.resolve_options(opts, self.stages, framing)
         self.world, self.report, self.extension = world, report, extension or Extension()
         self.validation_settings = build.validation_settings(opts)
-        self.data = build.build_data(opts, self.extension, report)
+        self.data = build.build_data(opts, self.extension, report, world)
         self.shard = BatchShard(opts.batch_size, world.rank, world.size, opts.grad_accum)
         self.step_samples = self.shard.step_samples
         torch.manual_seed(opts.seed)
         self.model = self.net = build.build_net(opts, contents, source, report, resume).to(world.device)
         self.perceptual = build.build_perceptual(opts, world.device)
-        self.discriminator = build.build_discriminator(opts, self.stages, contents if resume else None)
+        self.discriminator = build.build_discriminator(opts, self.stages, contents, resume, report)
         self.modules: dict[str, nn.Module] = {}
         trained = [*self.net.encoder.parameters(), *(self.net.decoder.parameters() if opts.train_decoder else ())]
         self.optimizers = {"optimizer": self._optimizer(trained, opts.learning_rate)}
         if self.discriminator is not None:
             self.modules["dis_state_dict"] = self.discriminator.to(world.device)
             self.optimizers["dis_optimizer"] = self._optimizer(self.discriminator.parameters(), opts.learning_rate_dis)
-        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps)
+        floor = opts.learning_rate / 100  # of the discriminator's rate too, as released
+        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps,
+                                            final_fraction=floor / optimizer.param_groups[0]["initial_lr"])
                             for optimizer in self.optimizers.values()]
         self.train_step = self._build_step()
         self._batches: Generator[dict[str, Any], None, None] | None = None
@@ -108,7 +113,13 @@ class Sem2NeRFObjective(Objective):
     def schedule(self, step: int) -> None:
         for scheduler in self._schedulers:
             if scheduler is not None:
-                scheduler.step_update(step)
+                scheduler.step_update(max(0, step - 1))  # the first two steps have the first rate, as released
+
+    @property
+    def measure(self) -> dict[str, Any]:
+        weights, settings = self.train_step.weights, self.validation_settings
+        return {"l2": weights.l2, "l1": weights.l1, "lpips": weights.lpips, "w_norm": weights.w_norm,
+                "size": settings.size, "samples": settings.samples, "masks": len(self.data.val or ())}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -170,7 +181,8 @@ class Sem2NeRFObjective(Objective):
         loaded, stage = next(self._batches), stage_at(self.stages, place.step)
         positions = [self.extension.noise_position(position)
                      for position in self.shard.positions(place.samples_seen, place.micro_batch)]
-        noise = draw_step_noise(self.noise_config, place.step, positions, place.samples_seen, self.step_samples,
+        config = replace(self.noise_config, samples=stage.num_steps or self.noise_config.samples)
+        noise = draw_step_noise(config, place.step, positions, place.samples_seen, self.step_samples,
                                 stage.resolution_vol, pin)
         return loaded, noise, stage
 

@@ -14,6 +14,7 @@ import copy
 import functools
 import math
 import warnings
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -32,7 +33,18 @@ MAX_POINTS = 256
 
 
 def inference_field(siren: FilmSiren, codes: Codes, precision: str = "fp32") -> "FoldedField | FusedField":
-    """The fastest form of the field of one scene on the device that `siren` is on.
+    """`inference_fields` of one scene.
+
+    Raises:
+        ValueError: codes of more than one scene, or an unknown precision.
+    """
+    if len(codes) != 1:
+        raise ValueError(f"a field holds one scene, got codes of {len(codes)}")
+    return inference_fields(siren, codes, precision)[0]
+
+
+def inference_fields(siren: FilmSiren, codes: Codes, precision: str = "fp32") -> "Sequence[FoldedField | FusedField]":
+    """The fastest form of the fields of a batch of scenes on the device that `siren` is on.
 
     A GPU that cannot do what is asked, and a kernel that does not run, cost a warning of one line, not the image.
 
@@ -40,21 +52,21 @@ def inference_field(siren: FilmSiren, codes: Codes, precision: str = "fp32") -> 
         precision: a key of PRECISIONS.
 
     Raises:
-        ValueError: codes of more than one scene, or an unknown precision.
+        ValueError: an unknown precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    field = FoldedField(siren, codes)
-    device, kind = field.device, PRECISIONS[precision]
-    if device.type == "cpu" or field.layers[0][0].dtype != torch.float32:
-        return field
+    fields = FoldedField.of_each(siren, codes)
+    device, kind = fields[0].device, PRECISIONS[precision]
+    if device.type == "cpu" or fields[0].layers[0][0].dtype != torch.float32:
+        return fields
     if not multiplies(device, kind):
         warnings.warn(f"`precision` {precision}: this GPU, or this version of PyTorch, cannot multiply in it; fp32 is "
                       "used instead", stacklevel=2)
         kind = torch.float32
-    if _kernel_runs(device, field.width, kind):
-        return FusedField(field, kind)
-    return field if kind == torch.float32 else FoldedField(siren, codes, kind)
+    if _kernel_runs(device, siren.width, kind):
+        return [FusedField(field, kind) for field in fields]
+    return fields if kind == torch.float32 else FoldedField.of_each(siren, codes, kind)
 
 
 class FusedField:
