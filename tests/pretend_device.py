@@ -37,6 +37,10 @@ WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "a
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}  # by a mask: by nonzero
 COPIES = {"aten::copy_", "aten::_to_copy"}
 DOWNLOAD, UPLOAD = "download", "upload"  # a copy to the CPU, and one from it that is not `non_blocking`
+# what `torch.autocast` casts on CUDA
+LOWER_PRECISION = ("linear", "matmul", "mm", "addmm", "bmm", "baddbmm", "conv2d", "scaled_dot_product_attention")
+FULL_PRECISION = ("layer_norm", "group_norm", "softmax.int", "log_softmax.int", "mse_loss", "l1_loss", "softplus",
+                  "exp", "log", "pow.Tensor_Scalar")
 
 
 class PretendTensor(torch.Tensor):
@@ -101,6 +105,7 @@ class PretendDevice(TorchDispatchMode):
             _counters.remove(counted)
 
 
+_libraries: list[torch.library.Library] = []
 _counters: list[Counter[str]] = []
 
 
@@ -123,6 +128,34 @@ def enable() -> None:
             return [torch.bfloat16]
 
     backend_registration._setup_privateuseone_for_python_backend(NAME, Module())
+    _enable_autocast()
+
+
+def _enable_autocast() -> None:
+    """`torch.autocast` as on CUDA, for the operations that matter here: products in half precision, norms and sums of
+    exponentials in float32."""
+    key = "AutocastPrivateUse1"
+    others, aten = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
+    others.fallback(torch.library.fallthrough_kernel, key)
+    keys = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
+
+    def register(name: str, dtype: torch.dtype | None) -> None:
+        packet, _, overload = name.partition(".")
+        operation = getattr(getattr(torch.ops.aten, packet), overload or "default")
+
+        def cast(*args: Any, **kwargs: Any) -> Any:
+            wanted = dtype or torch.get_autocast_dtype(NAME)
+            with torch._C._ExcludeDispatchKeyGuard(keys):
+                args, kwargs = _mapped(lambda x: x.to(wanted) if x.is_floating_point() else x, (args, kwargs))
+                return operation(*args, **kwargs)
+
+        aten.impl(name, cast, key)
+
+    for name in LOWER_PRECISION:
+        register(name, None)
+    for name in FULL_PRECISION:
+        register(name, torch.float32)
+    _libraries.extend((others, aten))  # what they register goes with them
 
 
 @contextlib.contextmanager

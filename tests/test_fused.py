@@ -83,7 +83,7 @@ def test_a_kernel_that_does_not_run_costs_a_line(monkeypatch):
     siren = net.siren
     monkeypatch.setattr(fused, "FoldedField", FakeOnAGpu)
     monkeypatch.setattr(fused, "multiplies", lambda device, kind: kind != torch.bfloat16)
-    monkeypatch.setattr(fused, "_kernel_runs", lambda device, width, kind: False)
+    monkeypatch.setattr(fused, "_shape_that_runs", lambda device, width, kind: None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         field = inference_field(siren, style_code(siren, 1), "tf32")
@@ -102,11 +102,21 @@ class FakeOnAGpu(FoldedField):
         return torch.device("cuda", 0)
 
 
-def test_the_kernel_is_tried_before_it_is_used():
-    """Without a GPU the trial fails, and says why in one line."""
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
-    assert not fused._kernel_runs.__wrapped__(torch.device("cpu"), 32, torch.float16)
+def test_the_next_shape_is_tried_where_one_does_not_run(monkeypatch):
+    """Chips differ in their room; that none runs costs a line with the first reason."""
+    rooms = iter(["out of shared memory\nmore lines", None])
+
+    def trial(device, width, kind, shape):
+        problem = next(rooms, "no compiler")
+        if problem:
+            raise RuntimeError(problem)
+        return 1e-3
+
+    monkeypatch.setattr(fused, "_trial", trial)
+    assert fused._shape_that_runs.__wrapped__(torch.device("cuda", 0), 32, torch.float16) == fused.SHAPES[False][1]
+    with pytest.warns(UserWarning, match=r"does not run on cuda:0 \(no compiler\); PyTorch's operations"):
+        assert fused._shape_that_runs.__wrapped__(torch.device("cuda", 0), 32, torch.float16) is None
+    assert fused._shape_that_runs.__wrapped__(torch.device("cpu"), 32, torch.float16) is None
 
 
 def test_unknown_precision():

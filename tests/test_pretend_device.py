@@ -25,6 +25,16 @@ def test_values_and_gradients_are_those_of_the_cpu(pretend):
         torch.testing.assert_close(parameter.grad.cpu(), gradient)
 
 
+def test_autocast(pretend):
+    net, x = nn.Linear(2, 2).to(pretend.device), torch.rand(3, 2, device=pretend.device)
+    with torch.autocast(pretend.device.type, torch.bfloat16):
+        half = net(x)
+        assert (half.dtype, half.softmax(1).dtype, (x + 1).dtype) == (torch.bfloat16, torch.float32, torch.float32)
+        half.sum().backward()
+    assert 0 < (half - net(x)).abs().max() < 0.02
+    assert net.weight.grad.dtype == torch.float32
+
+
 def test_a_weight_can_be_exchanged(pretend):
     net = nn.Linear(2, 1, bias=False).to(pretend.device)
     before, other = net.weight.detach().clone(), torch.ones(1, 2, device=pretend.device)

@@ -15,6 +15,7 @@ import functools
 import math
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -26,9 +27,21 @@ from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.kernels import multiplies
 from models.pigan.siren import FilmSiren
 
+
+class Shape(NamedTuple):
+    """How the kernel computes a block of points."""
+
+    features: int  # points times width
+    warps: int
+    stages: int  # halves of layers whose weights are on the chip at a time
+
+
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float16, "bf16": torch.bfloat16}
 MIN_WIDTH, MAX_WIDTH = 32, 256  # of the kernel: narrower fields are padded, wider ones do not fit on the chip
-POINTS_TIMES_WIDTH = 16384  # features of a block: with 4 warps, as many as fit into registers
+# By whether numbers are split into two: how a block of points is computed, the fastest first. The others are for chips
+# with less room.
+SHAPES = {False: (Shape(32768, 8, 2), Shape(32768, 8, 1), Shape(16384, 4, 1)),
+          True: (Shape(16384, 4, 1), Shape(8192, 4, 1))}
 MAX_POINTS = 256
 
 
@@ -64,8 +77,9 @@ def inference_fields(siren: FilmSiren, codes: Codes, precision: str = "fp32") ->
         warnings.warn(f"`precision` {precision}: this GPU, or this version of PyTorch, cannot multiply in it; fp32 is "
                       "used instead", stacklevel=2)
         kind = torch.float32
-    if _kernel_runs(device, siren.width, kind):
-        return [FusedField(field, kind) for field in fields]
+    shape = _shape_that_runs(device, siren.width, kind)
+    if shape is not None:
+        return [FusedField(field, kind, shape) for field in fields]
     return fields if kind == torch.float32 else FoldedField.of_each(siren, codes, kind)
 
 
@@ -75,12 +89,14 @@ class FusedField:
     Args:
         field: in float32; its width must be at most MAX_WIDTH.
         kind: type of the products, a value of PRECISIONS.
+        shape: one of SHAPES; by default the first.
     """
 
     @torch.no_grad()
-    def __init__(self, field: FoldedField, kind: torch.dtype = torch.float32) -> None:
+    def __init__(self, field: FoldedField, kind: torch.dtype = torch.float32, shape: Shape | None = None) -> None:
         self.width = field.width
         self.split = kind == torch.float32
+        self.shape = shape or SHAPES[self.split][0]
         padded = max(MIN_WIDTH, 1 << (field.width - 1).bit_length())
         if padded > MAX_WIDTH:
             raise ValueError(f"the kernel takes a width of at most {MAX_WIDTH}, got {field.width}")
@@ -126,36 +142,44 @@ class FusedField:
 
         density = points.new_empty(len(points))
         if len(points):
-            block = min(POINTS_TIMES_WIDTH // self.first.shape[1], MAX_POINTS)
+            features, warps, stages = self.shape
             launch(points.contiguous(), density, colour, (self.first, self.weights, self.biases, self.outputs,
-                                                          self.output_biases), split=self.split, block=block)
+                                                          self.output_biases),
+                   split=self.split, block=min(features // self.first.shape[1], MAX_POINTS), warps=warps, stages=stages)
         return density
 
 
 @functools.cache
-def _kernel_runs(device: torch.device, width: int, kind: torch.dtype) -> bool:
+def _shape_that_runs(device: torch.device, width: int, kind: torch.dtype) -> Shape | None:
     """Tried once per device: Triton may be missing, without a C compiler, or the chip too small for the kernel."""
     if device.type != "cuda" or width > MAX_WIDTH:
-        return False
+        return None
     try:
         import triton  # noqa: F401 - comes with PyTorch for CUDA
     except ImportError:
-        return False
-    with torch.random.fork_rng([]):
-        siren = FilmSiren(width, 8).to(device)
-    codes = siren.mapping_network(torch.ones(1, 8, device=device))
-    plain = FoldedField(siren, codes)
-    points = torch.linspace(-0.1, 0.1, 192, device=device).reshape(64, 3)
-    try:
-        fused = FusedField(plain, kind)
-        difference = max((a - b).abs().max().item() for a, b in zip(fused(points), plain(points)))
-        fused.density_at(points)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    else:
-        if difference < 0.05:
-            return True
-        reason = f"its colours are off by {difference:.2g}"
+        return None
+    reason = ""
+    for shape in SHAPES[kind == torch.float32]:
+        try:
+            difference = _trial(device, width, kind, shape)
+        except Exception as error:
+            reason = reason or (str(error).strip() or type(error).__name__).splitlines()[0]
+        else:
+            if difference < 0.05:
+                return shape
+            reason = reason or f"its colours are off by {difference:.2g}"
     warnings.warn(f"the fused kernel of the field does not run on {device} ({reason}); PyTorch's operations are used "
                   "instead", stacklevel=2)
-    return False
+    return None
+
+
+@torch.no_grad()
+def _trial(device: torch.device, width: int, kind: torch.dtype, shape: Shape) -> float:
+    """The greatest difference of colours from those of the folded field."""
+    with torch.random.fork_rng([]):
+        siren = FilmSiren(width, 8).to(device)
+    plain = FoldedField(siren, siren.mapping_network(torch.ones(1, 8, device=device)))
+    points = torch.linspace(-0.1, 0.1, 192, device=device).reshape(64, 3)
+    fused = FusedField(plain, kind, shape)
+    fused.density_at(points)
+    return (fused(points)[0] - plain(points)[0]).abs().max().item()

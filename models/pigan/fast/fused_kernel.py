@@ -58,25 +58,6 @@ def _products(left, right, at, HALF: tl.constexpr, HARDWARE: tl.constexpr, turns
 
 @triton.jit
 @no_type_check
-def _layer(left, right, left_rest, right_rest, weights, biases, layer, out, LAYERS: tl.constexpr, WIDTH: tl.constexpr,
-           HALF: tl.constexpr, SPLIT: tl.constexpr, HARDWARE: tl.constexpr, BLOCK: tl.constexpr):
-    """Half of a hidden layer's sines. Products of half precision, sums and sines in float32.
-
-    With SPLIT a number is the sum of two of half precision, together of 21 bits, and a product that of three.
-    """
-    line = tl.arange(0, HALF)
-    at = weights + layer * WIDTH * WIDTH + (out * HALF + line)[None, :] * WIDTH + line[:, None]
-    turns = tl.zeros([BLOCK, HALF], tl.float32)
-    if SPLIT:
-        turns = _products(left_rest, right_rest, at, HALF, HARDWARE, turns)
-        turns = _products(left, right, at + LAYERS * WIDTH * WIDTH, HALF, HARDWARE, turns)
-    turns = _products(left, right, at, HALF, HARDWARE, turns)
-    turns += tl.load(biases + layer * WIDTH + out * HALF + line)[None, :]
-    return _sine(turns, HARDWARE)
-
-
-@triton.jit
-@no_type_check
 def _parts(value, kind: tl.constexpr, SPLIT: tl.constexpr):
     """A float32 number in half precision, and what is left of it."""
     part = value.to(kind)
@@ -89,10 +70,62 @@ def _parts(value, kind: tl.constexpr, SPLIT: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def _output(left, right, weights, HALF: tl.constexpr):
-    """One output of a point: float32 features times a row of weights."""
+def _half(left, right, left_rest, right_rest, weights, biases, half, LAYERS: tl.constexpr, WIDTH: tl.constexpr,
+          BLOCK: tl.constexpr, SPLIT: tl.constexpr, HARDWARE: tl.constexpr):
+    """Half of a hidden layer's outputs. Products of half precision, sums and sines in float32.
+
+    With SPLIT a number is the sum of two of half precision, together of 21 bits, and a product that of three.
+
+    Args:
+        half: twice the number of the layer, and one more for the upper half.
+    """
+    HALF: tl.constexpr = WIDTH // 2
+    line = tl.arange(0, HALF)
+    row = half * HALF + line
+    at = weights + row[None, :] * WIDTH + line[:, None]
+    turns = tl.zeros([BLOCK, HALF], tl.float32) + tl.load(biases + row)[None, :]
+    if SPLIT:
+        turns = _products(left_rest, right_rest, at, HALF, HARDWARE, turns)
+        turns = _products(left, right, at + LAYERS * WIDTH * WIDTH, HALF, HARDWARE, turns)
+    turns = _products(left, right, at, HALF, HARDWARE, turns)
+    return _parts(_sine(turns, HARDWARE), weights.dtype.element_ty, SPLIT)
+
+
+@triton.jit
+@no_type_check
+def _layers(left, right, left_rest, right_rest, weights, biases, FROM: tl.constexpr, TO: tl.constexpr,
+            LAYERS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, SPLIT: tl.constexpr,
+            HARDWARE: tl.constexpr, STAGES: tl.constexpr):
+    """The hidden layers FROM to TO - 1."""
+    if SPLIT:
+        for layer in tl.range(FROM, TO, num_stages=1):
+            first, first_rest = _half(left, right, left_rest, right_rest, weights, biases, 2 * layer, LAYERS, WIDTH,
+                                      BLOCK, SPLIT, HARDWARE)
+            right, right_rest = _half(left, right, left_rest, right_rest, weights, biases, 2 * layer + 1, LAYERS, WIDTH,
+                                      BLOCK, SPLIT, HARDWARE)
+            left, left_rest = first, first_rest
+    else:  # half a layer at a time: the weights of the next half are on their way while one is computed
+        first = left
+        for half in tl.range(2 * FROM, 2 * TO, num_stages=STAGES):
+            part, _ = _half(left, right, left, right, weights, biases, half, LAYERS, WIDTH, BLOCK, SPLIT, HARDWARE)
+            second = half % 2 == 1
+            left = tl.where(second, first, left)
+            right = tl.where(second, part, right)
+            first = part
+    return left, right, left_rest, right_rest
+
+
+@triton.jit
+@no_type_check
+def _output(left, right, left_rest, right_rest, weights, HALF: tl.constexpr, SPLIT: tl.constexpr):
+    """One output of a point: features times a row of weights, in float32."""
+    upper = left.to(tl.float32)
+    lower = right.to(tl.float32)
+    if SPLIT:
+        upper += left_rest.to(tl.float32)
+        lower += right_rest.to(tl.float32)
     at = weights + tl.arange(0, HALF)
-    return tl.sum(left * tl.load(at)[None, :], 1) + tl.sum(right * tl.load(at + HALF)[None, :], 1)
+    return tl.sum(upper * tl.load(at)[None, :], 1) + tl.sum(lower * tl.load(at + HALF)[None, :], 1)
 
 
 @triton.jit
@@ -100,7 +133,7 @@ def _output(left, right, weights, HALF: tl.constexpr):
 def field_kernel(
     points, density, colour, count, first, weights, biases, outputs, output_biases,
     LAYERS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, COLOUR: tl.constexpr, SPLIT: tl.constexpr,
-    HARDWARE: tl.constexpr,
+    HARDWARE: tl.constexpr, STAGES: tl.constexpr,
 ):
     """Density before its clamp, and colour in (0, 1) with COLOUR, of one block of points.
 
@@ -109,8 +142,9 @@ def field_kernel(
         first: (4, WIDTH), see `_first`; weights (LAYERS, WIDTH outputs, WIDTH inputs) and biases (LAYERS, WIDTH) of the
             hidden layers, the last of which is the colour layer. All of them give angles in turns.
         outputs: (4, WIDTH), density and three colours; output_biases (4).
-        SPLIT: behind the weights lies what rounding them to half precision left over, see `_layer`.
+        SPLIT: behind the weights lies what rounding them to half precision left over, see `_layers`.
         HARDWARE: sines by the GPU's special function unit; without (in Triton's interpreter), those of the host.
+        STAGES: how many halves of layers have their weights on the chip at a time.
     """
     HALF: tl.constexpr = WIDTH // 2
     kind: tl.constexpr = weights.dtype.element_ty
@@ -121,35 +155,22 @@ def field_kernel(
     z = tl.load(points + at * 3 + 2, inside, 0.0)
     left, left_rest = _parts(_first(x, y, z, first, 0, WIDTH, HALF, HARDWARE), kind, SPLIT)
     right, right_rest = _parts(_first(x, y, z, first, 1, WIDTH, HALF, HARDWARE), kind, SPLIT)
-    for layer in range(LAYERS - 2):
-        left_sine = _layer(left, right, left_rest, right_rest, weights, biases, layer, 0, LAYERS, WIDTH, HALF, SPLIT,
-                           HARDWARE, BLOCK)
-        right_sine = _layer(left, right, left_rest, right_rest, weights, biases, layer, 1, LAYERS, WIDTH, HALF, SPLIT,
-                            HARDWARE, BLOCK)
-        left, left_rest = _parts(left_sine, kind, SPLIT)
-        right, right_rest = _parts(right_sine, kind, SPLIT)
-    left_sine = _layer(left, right, left_rest, right_rest, weights, biases, LAYERS - 2, 0, LAYERS, WIDTH, HALF, SPLIT,
-                       HARDWARE, BLOCK)
-    right_sine = _layer(left, right, left_rest, right_rest, weights, biases, LAYERS - 2, 1, LAYERS, WIDTH, HALF, SPLIT,
-                        HARDWARE, BLOCK)
-    value = _output(left_sine, right_sine, outputs, HALF) + tl.load(output_biases)
+    left, right, left_rest, right_rest = _layers(left, right, left_rest, right_rest, weights, biases, 0, LAYERS - 1,
+                                                 LAYERS, WIDTH, BLOCK, SPLIT, HARDWARE, STAGES)
+    value = _output(left, right, left_rest, right_rest, outputs, HALF, SPLIT) + tl.load(output_biases)
     tl.store(density + at, value, inside)
     if COLOUR:
-        left, left_rest = _parts(left_sine, kind, SPLIT)
-        right, right_rest = _parts(right_sine, kind, SPLIT)
-        left_sine = _layer(left, right, left_rest, right_rest, weights, biases, LAYERS - 1, 0, LAYERS, WIDTH, HALF,
-                           SPLIT, HARDWARE, BLOCK)
-        right_sine = _layer(left, right, left_rest, right_rest, weights, biases, LAYERS - 1, 1, LAYERS, WIDTH, HALF,
-                            SPLIT, HARDWARE, BLOCK)
+        left, right, left_rest, right_rest = _layers(left, right, left_rest, right_rest, weights, biases, LAYERS - 1,
+                                                     LAYERS, LAYERS, WIDTH, BLOCK, SPLIT, HARDWARE, STAGES)
         for channel in tl.static_range(3):
-            value = _output(left_sine, right_sine, outputs + (channel + 1) * WIDTH, HALF)
+            value = _output(left, right, left_rest, right_rest, outputs + (channel + 1) * WIDTH, HALF, SPLIT)
             value += tl.load(output_biases + channel + 1)
             tl.store(colour + at * 3 + channel, 1 / (1 + tl.exp(-value)), inside)
 
 
 def launch(
     points: Tensor, density: Tensor, colour: Tensor | None, weights: tuple[Tensor, ...], *, split: bool, block: int,
-    warps: int = 4,
+    warps: int = 8, stages: int = 2,
 ) -> None:
     """Write the density, and with `colour` that too, of all points. `weights`: see `field_kernel`, in its order."""
     first, hidden = weights[:2]
@@ -157,4 +178,4 @@ def launch(
     with torch.cuda.device(points.device if points.is_cuda else -1):  # Triton launches on the current one
         kernel(points, density, density if colour is None else colour, len(points), *weights, LAYERS=hidden.shape[-3],
                WIDTH=first.shape[1], BLOCK=block, COLOUR=colour is not None, SPLIT=split, HARDWARE=points.is_cuda,
-               num_warps=warps, num_stages=1)
+               STAGES=stages, num_warps=warps)
