@@ -49,9 +49,9 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
-def add_flag(parser: argparse._ActionsContainer, name: str, help: str, *aliases: str) -> None:
+def add_flag(parser: argparse._ActionsContainer, name: str, help: str, *aliases: str, default: bool = False) -> None:
     """A flag that can be given bare (`--flag`) or with a value (`--flag False`)."""
-    parser.add_argument(name, *aliases, type=boolean, nargs="?", const=True, default=False, metavar="BOOL", help=help)
+    parser.add_argument(name, *aliases, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=help)
 
 
 def positive(text: str) -> int:

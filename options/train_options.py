@@ -53,7 +53,7 @@ def option_group(parser: argparse.ArgumentParser, title: str) -> Option:
     def option(name: str, default: Any, help: str | None, alias: str | None = None, **settings: Any) -> None:
         names = [name] if alias is None else [name, alias]
         if isinstance(default, bool):
-            add_flag(group, name, help or argparse.SUPPRESS, *names[1:])
+            add_flag(group, name, help or argparse.SUPPRESS, *names[1:], default=default)
             return
         kind = settings.pop("type", str if default is None else type(default))
         if "choices" not in settings:
@@ -161,6 +161,8 @@ def _speed_options(option: Option) -> None:
            "(faster; codes, sines and sums stay in float32)", choices=("fp32", "tf32", "bf16"))
     option("--compile", False, "compile encoder and discriminator (torch.compile): a slow first step, faster ones "
            "after it")
+    option("--cuda_graphs", True, "on a GPU, record encoder, LPIPS and discriminator as CUDA graphs: faster where "
+           "batches are small; only in a single process, without --grad_accum and --compile (false turns it off)")
     option("--workers", 2, "loader processes of each training process; 0: none")
     option("--test_workers", 1, "the same for validation")
     option("--test_batch_size", 1, "masks encoded together in validation")

@@ -248,7 +248,7 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
     metric.to(memory_format=torch.channels_last)
 
     def distance(image: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             return metric(*(x.contiguous(memory_format=torch.channels_last) for x in (image, target))).float()
 
     return distance

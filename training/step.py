@@ -129,11 +129,16 @@ class PatchGenerator(nn.Module):
                Float[Tensor, "batch out"]]:
         """Colours in [0, 1] (of rays, if there are any), frequencies and phase shifts, and the output of the encoder's
         head that they are made of."""
-        with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
-            out = self.net.encoder(masks, drop_paths)
+        out = self.encode(masks, drop_paths)
         codes = self.net.codes_of(out)  # not under autocast: the field multiplies frequencies by 15
         rgb = None if origins is None or directions is None else self._render(codes, origins, directions, noise)
         return rgb, codes.frequencies, codes.phase_shifts, out
+
+    def encode(self, masks: Float[Tensor, "batch channels size size"],
+               drop_paths: Float[Tensor, "batch layers"] | None = None) -> Float[Tensor, "batch out"]:
+        """Output of the encoder's head."""
+        with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp, cache_enabled=False):
+            return self.net.encoder(masks, drop_paths)
 
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
         settings, preset = self.rendering, self.net.config.camera
@@ -183,8 +188,8 @@ class TrainStep:
         net: Sem2NeRF,
         weights: LossWeights,
         *,
-        discriminator: nn.Module | None = None,
-        discriminator_pass: nn.Module | None = None,
+        discriminator: Callable[..., Tensor] | None = None,
+        discriminator_pass: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None,
         perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
         conditional: bool = False,
         extra_losses: Sequence[ExtraLoss] = (),

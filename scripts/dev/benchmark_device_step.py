@@ -14,7 +14,7 @@ from models.config import ModelConfig
 from models.discriminators.patch_discriminator import CHANNELS, PatchDiscriminator
 from models.pigan.siren import mean_code
 from models.sem2nerf import Sem2NeRF
-from scripts.dev.benchmark_device import card, in_turn, precisions
+from scripts.dev.benchmark_device import card, in_turn, make_empty, precisions
 from scripts.dev.benchmark_reference import reference_training_rays
 from scripts.dev.benchmark_train import disc
 from training.extreme_poses import ExtremePoseRanges
@@ -41,9 +41,7 @@ def random_net(args: argparse.Namespace, device: torch.device) -> Sem2NeRF:
     net.requires_grad_(False).to(device)
     net.set_latent_avg(mean_code(net.siren))
     net.siren.final_layer.weight.mul_(3000)
-    points = (torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5).to(device) * 0.24
-    density = net.siren(points[None], net.latent_avg)[1]
-    net.siren.final_layer.bias.sub_(density.quantile(args.empty) if args.empty else density.min() - 0.1)
+    make_empty(net, net.latent_avg, args.empty)
     net.encoder.requires_grad_()
     return net.train()
 

@@ -22,6 +22,7 @@ from models.pigan.codes import Codes
 from training import build
 from training.extension import Extension
 from training.feed import Feed, Place
+from training.graphs import use_graphs
 from training.loading import checked, to_device, training_loader, validation_loader
 from training.objectives.objective import Objective, StepResult
 from training.optimizers import build_optimizer, build_scheduler, restore_optimizer
@@ -98,11 +99,15 @@ class Sem2NeRFObjective(Objective):
         self.noise_config = build.noise_config(opts, self.net.encoder.drop_path_layers)
         static = opts.grad_accum == 1  # DDP cannot both accumulate and rely on a static graph
         loss = None if self.discriminator is None else DiscriminatorLoss(self.discriminator)
-        return TrainStep(
+        step = TrainStep(
             self.world.parallel(generator, static), self.net, build.loss_weights(opts), perceptual=self.perceptual,
             discriminator=self.discriminator, discriminator_pass=loss and self.world.parallel(loss, static),
             conditional=opts.use_cond_dis, extra_losses=self.extension.losses(self.net),
         )
+        if opts.cuda_graphs and static and self.world.size == 1 and self.world.device.type == "cuda" \
+                and not opts.compile:
+            use_graphs(step, opts.batch_size, {stage.resolution_vol for stage in self.stages})
+        return step
 
     def restore(self, contents: Mapping[str, Any]) -> None:
         """The optimisers, where they fit: the weights are those that the objective was made with."""
