@@ -92,6 +92,10 @@ class DataConfig:
     extreme_yaw: tuple[float, float]          # range of |yaw offset| of an extreme training pose
     extreme_pitch: tuple[float, float]        # range of |pitch offset|
     decoder: Path | None = None               # start weights of a training; None: those of the category
+    old_names: tuple[str, ...] = ()           # by which checkpoints and command lines may call it
+    # (side, SHA-256) of the lists that the authors of Sem2NeRF published, see `datasets.split.digest`
+    authors_lists: tuple[tuple[str, str], ...] = ()
+    authors_page: str = ""                    # where these lists are
 
     @property
     def camera_preset(self) -> str:

@@ -38,14 +38,15 @@ def canonical_preset(name: str) -> str:
 
 
 def data_config(dataset_type: str) -> DataConfig:
-    """The entry of `dataset_type`.
+    """The entry of `dataset_type`, by its name or an old one ('pseudocats_seg_to_3dface' is 'catmask_seg_to_3dface').
 
     Raises:
         UserError: there is no such dataset type.
     """
-    if dataset_type not in DATA_CONFIGS:
-        raise UserError(f"`dataset_type` {dataset_type}: not known; choose one of {', '.join(DATA_CONFIGS)}")
-    return DATA_CONFIGS[dataset_type]
+    for config in DATA_CONFIGS.values():
+        if dataset_type in (config.name, *config.old_names):
+            return config
+    raise UserError(f"`dataset_type` {dataset_type}: not known; choose one of {', '.join(DATA_CONFIGS)}")
 
 
 def config_of_preset(camera_preset: str) -> DataConfig:

@@ -5,7 +5,7 @@ Parts lie at `<0..14>/<id, five digits>_<part>.png`, white on black. No torch he
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,11 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from configs.label_spaces import LABEL_SPACES
+from datasets.split import FULL_SET
 from utils.errors import UserError
-from utils.files import atomic_path, write_text
+from utils.files import atomic_path
 
-HELD_OUT = 2_000     # of the 30,000 faces; smaller sets hold out the same share
-FULL_SET = 30_000
-VIS = 16             # masks in vis_paths.txt
+FOLDERS = 15     # of the download, with 2,000 faces each
 
 _SPACE = LABEL_SPACES["CelebAMask_HQ"]
 PART_LABELS: dict[str, int] = {part: label for label, part in enumerate(_SPACE.labels) if label}
@@ -54,6 +53,22 @@ def find_parts(folder: Path) -> dict[int, dict[int, Path]]:
     return dict(sorted(parts.items()))
 
 
+def what_is_missing(folder: Path, faces: int) -> str | None:
+    """What of the whole data set is not there, in words."""
+    missing = [str(number) for number in range(FOLDERS) if not (folder / str(number)).is_dir()]
+    if faces >= FULL_SET:
+        return None
+    return (f"{faces} of CelebAMask-HQ's {FULL_SET} faces are in {folder}"
+            + (f" (there are no folders {', '.join(missing)})" if missing else "")
+            + ": the set is not whole; run this again when the others are there")
+
+
+def is_stale(parts: Mapping[int, Path], mask: Path) -> bool:
+    """Whether a part came to the disk after the mask was made."""
+    made = mask.stat().st_mtime
+    return any(path.stat().st_ctime > made for path in parts.values())
+
+
 def combine_parts(parts: Mapping[int, Path]) -> UInt8[np.ndarray, "height width"]:
     """One label mask from part images {label: file}; where parts overlap, the largest label wins.
 
@@ -80,31 +95,6 @@ def build_mask(job: tuple[Mapping[int, Path], Path]) -> None:
     labels = combine_parts(parts)
     with atomic_path(path) as temporary:
         Image.fromarray(labels).save(temporary)  # mode L: every reader gets the labels, none a palette's colours
-
-
-def split_ids(ids: Sequence[int]) -> dict[str, list[int]]:
-    """Sorted ids -> {'train', 'val', 'test', 'vis'}: by number, so that every machine has the same split.
-
-    The first 28,000 of the 30,000 faces train; the last 2,000 are held out, as validation and as test set (the data set
-    has no third part). A smaller set holds out the same share, at least one face. `vis` is 16 of the held-out faces,
-    evenly spread. A single face is in every list.
-    """
-    ids = sorted(ids)
-    held_out = max(1, round(len(ids) * HELD_OUT / FULL_SET))
-    train, test = ids[:-held_out] or ids, ids[-held_out:]
-    vis = [test[i * len(test) // VIS] for i in range(VIS)] if len(test) > VIS else test
-    return {"train": train, "val": test, "test": test, "vis": vis}
-
-
-def write_lists(folder: Path, ids: Sequence[int]) -> list[Path]:
-    """Write `<split>_paths.txt` (one `<id>.png` per line) where it is missing; returns what was written."""
-    written = []
-    for name, members in split_ids(ids).items():
-        path = folder / f"{name}_paths.txt"
-        if not path.exists():
-            write_text(path, "".join(f"{number}.png\n" for number in members))
-            written.append(path)
-    return written
 
 
 def _read_part(path: Path) -> Bool[np.ndarray, "height width"]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,56 +15,46 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from datasets.masks.lists import natural_key
+from datasets.photographs import SUFFIXES, list_photographs, open_photograph
 from utils.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 FEWEST = 2
 
 
 class ImageFolder:
-    """The images of a folder (not of those in it), in natural order of their names; read when they are asked for.
+    """The images of a folder and of those in it, in the order of their paths; read when they are asked for.
 
     Args:
         keep: side of the central square that is kept, as a share of the image's shorter side.
+        resampling: `nearest` picks pixels, as pi-GAN's published training does; `bilinear` averages them.
 
     Raises:
         UserError: the folder cannot be read, or holds fewer than two images.
     """
 
-    def __init__(self, root: Path, keep: float = 1.0) -> None:
-        self.keep = keep
+    def __init__(self, root: Path, keep: float = 1.0, resampling: Literal["nearest", "bilinear"] = "bilinear") -> None:
+        self.keep, self.resampling = keep, Image.Resampling[resampling.upper()]
         try:
-            entries = sorted(root.iterdir(), key=lambda path: (natural_key(path), path.name))
+            self.paths = list_photographs(root)
         except OSError as error:
-            raise UserError(f"`data_root` {root}: this folder cannot be read ({error.strerror}); give a folder of "
-                            "images") from error
-        self.paths = [path for path in entries
-                      if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()]
+            raise UserError(f"`data_root` {error.filename or root}: this folder cannot be read ({error.strerror}); "
+                            "give a folder of images") from error
         if len(self.paths) < FEWEST:
-            inside = next((path for path in entries if path.is_dir()), None)
-            hint = f" (it has folders: did you mean {inside}?)" if inside else ""
-            raise UserError(f"`data_root` {root}: {len(self.paths)} images ({', '.join(SUFFIXES)}) in this folder"
-                            f"{hint}; give a folder of at least {FEWEST}")
+            raise UserError(f"`data_root` {root}: {len(self.paths)} images ({', '.join(SUFFIXES)}) in this folder and "
+                            f"those inside; give a folder of at least {FEWEST}")
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def read(self, index: int, size: int) -> UInt8[Tensor, "3 size size"]:
-        """One image's central square, resampled.
+    def read(self, index: int, size: int, flip: bool = False) -> UInt8[Tensor, "3 size size"]:
+        """One image's central square, upright, resampled; with `flip` left and right change places.
 
         Raises:
             UserError: the file is no image.
         """
-        path = self.paths[index]
-        try:
-            with Image.open(path) as file:
-                file.draft("RGB", (round(2 * size / self.keep),) * 2)  # a large JPEG need not be decoded whole
-                side = max(1, round(min(file.size) * self.keep))
-                left, top = ((length - side) // 2 for length in file.size)
-                square = file.convert("RGB").resize((size, size), Image.Resampling.BILINEAR,
-                                                    box=(left, top, left + side, top + side))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{path}: this image cannot be read ({error}); get it again, or take it out of the "
-                            "folder") from error
-        return torch.from_numpy(np.asarray(square).transpose(2, 0, 1).copy())
+        least = round(2 * size / self.keep) if self.resampling == Image.Resampling.BILINEAR else None
+        image = open_photograph(self.paths[index], least)
+        side = max(1, round(min(image.size) * self.keep))
+        left, top = ((length - side) // 2 for length in image.size)
+        square = np.asarray(image.resize((size, size), self.resampling, box=(left, top, left + side, top + side)))
+        return torch.from_numpy((square[:, ::-1] if flip else square).transpose(2, 0, 1).copy())

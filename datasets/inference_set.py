@@ -19,9 +19,10 @@ from datasets.masks.files import Encoding
 from datasets.masks.lists import list_folder, list_names, resolve_mask_folder
 from datasets.masks.maps import PreparedMask
 from datasets.masks.mask_input import MaskInput
-from datasets.poses import find_pose_file, image_id, poses_of
+from datasets.poses import image_id, poses_of
 from utils.errors import UserError
 from utils.parallel import prefetch_map
+from utils.progress import progress_bar
 
 KEPT = 200  # masks that `read_all` keeps in memory after its check, a megabyte each at 512 px
 
@@ -42,7 +43,7 @@ class MaskItem:
 
 
 class InferenceDataset(Dataset[MaskItem]):
-    """Masks in natural order of their names (2 before 10), or shuffled; looked up at once, read when asked for.
+    """Masks in the order of their paths as text (10 before 2), or shuffled; looked up at once, read when asked for.
 
     `paths` and `poses` may be read.
     """
@@ -59,6 +60,7 @@ class InferenceDataset(Dataset[MaskItem]):
             encoding: of the files, see `datasets.masks.files.read_mask`.
             display_size: pixels along each side of `MaskItem.painted`.
             paths_list: a text file with one mask of the folder per line (a name or an id): only these, in this order.
+                Names that are not there are looked for in mask_samples/ beside it.
             use_original_pose: every mask needs a pose in the data set's pose file.
             n_images: at most this many (the first ones, after shuffling).
             use_shuffle, seed: a random order that depends on the seed alone.
@@ -71,15 +73,14 @@ class InferenceDataset(Dataset[MaskItem]):
         self.reader = reader or MaskInput.of_data(config)
         self.encoding: Encoding = encoding
         self.display_size = display_size
-        folder, self.paths = _find_masks(Path(data_path), config, paths_list)
+        self.paths = _find_masks(Path(data_path), config, paths_list)
         if use_shuffle:
             order = np.random.default_rng(seed).permutation(len(self.paths))
             self.paths = [self.paths[i] for i in order]
         self.paths = self.paths[:n_images]
         self.poses = None
         if use_original_pose:
-            file = find_pose_file(folder, config)
-            self.poses = poses_of(self.paths, file, config.pose_format, otherwise="leave out `use_original_pose`")
+            self.poses = poses_of(self.paths, config, otherwise="leave out `use_original_pose`")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -95,13 +96,14 @@ class InferenceDataset(Dataset[MaskItem]):
         path = self.paths[index]
         labels = self.reader.labels(path, self.encoding)
         pose = None if self.poses is None else self.poses[image_id(path)]
-        return MaskItem(path, self.reader.prepare(labels, path), pose, self.reader.painted(labels, self.display_size))
+        planes = self.reader.prepare(labels, path)
+        return MaskItem(path, planes, pose, self.reader.painted(planes, self.display_size))
 
 
 def read_all(data: InferenceDataset, threads: int = 1, ahead: int = 1) -> Iterator[MaskItem]:
     """All masks in order. Each is read once before this returns, and a small set is not read again.
 
-    So a file that is no mask is found before hours of rendering and not after.
+    So a file that is no mask is found before hours of rendering and not after; how far that is is shown.
 
     Args:
         threads: how many read at a time; 0: masks are read in the caller's thread.
@@ -113,16 +115,16 @@ def read_all(data: InferenceDataset, threads: int = 1, ahead: int = 1) -> Iterat
     def read(first: int) -> Iterator[MaskItem]:
         return prefetch_map(data.__getitem__, range(first, len(data)), threads, ahead)
 
-    kept = [item for index, item in enumerate(read(0)) if index < KEPT]
+    kept = [item for index, item in enumerate(progress_bar(read(0), "masks read", len(data))) if index < KEPT]
     return chain(kept, read(len(kept)))
 
 
-def _find_masks(data_path: Path, config: DataConfig, paths_list: str | Path | None) -> tuple[Path, list[Path]]:
-    """The mask folder and the masks to read, each of which exists."""
+def _find_masks(data_path: Path, config: DataConfig, paths_list: str | Path | None) -> list[Path]:
+    """The masks to read, each of which exists."""
     if data_path.is_file():
         if paths_list is not None:
             raise UserError(f"`data_path` {data_path}: `paths_list` needs a folder here, not a file")
-        return data_path.parent, [data_path]
+        return [data_path]
     folder = resolve_mask_folder(data_path, config)
     paths = list_folder(folder)
-    return folder, paths if paths_list is None else list_names(paths_list, folder, paths)
+    return paths if paths_list is None else list_names(paths_list, folder, paths)

@@ -1,9 +1,9 @@
 """Photographs with their masks and poses, for training: the CelebAMask-HQ and CatMask layouts.
 
     <data_root>/mask/ID.png (or masks/)    label PNGs; an edited mask ID_anything.png shares ID's photograph and pose
-    <data_root>/CelebA-HQ-img/ID.jpg       photographs (also images/ or image/; .jpg, .jpeg or .png)
+    <data_root>/CelebA-HQ-img/ID.jpg       photographs (also images/ or image/, and folders in these; .jpg, .png ...)
     <data_root>/<pose file>                see `datasets.poses`
-    <data_root>/train_paths.txt, val_paths.txt   lists of masks (optional)
+    <data_root>/train_paths.txt ...        lists of masks (optional), see `datasets.split`
 """
 
 from __future__ import annotations
@@ -24,15 +24,12 @@ from configs.data_configs import DataConfig
 from configs.label_spaces import LabelSpace
 from datasets.masks.cache import MapCache
 from datasets.masks.files import check_face, read_mask
-from datasets.masks.lists import list_folder, list_names
 from datasets.masks.maps import MaskTransform, PreparedMask, prepare_mask
+from datasets.photographs import list_photographs, open_photograph
 from datasets.poses import find_pose_file, image_id, poses_of
-from utils.errors import UserError, settings_named
+from utils.errors import UserError
 
 IMAGE_FOLDERS = ("CelebA-HQ-img", "images", "image")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-LISTS = {"train": "train_paths.txt", "val": "val_paths.txt"}
-HELD_OUT = 50  # one mask in 50 is held out for validation where there are no lists
 
 # image id, and whether the sample is mirrored -> tensors of that sample, by name
 ExtraData = Callable[[int, bool], dict[str, Tensor]]
@@ -60,6 +57,7 @@ class ImagesOptions:
     use_contour: bool = True
     cache: Path | None = None  # folder of the map cache
     mirror: bool = False  # every sample also mirrored, left for right
+    label_order: str = "celebamask"  # how mask files number the parts, see `configs.label_spaces.order_table`
 
 
 class ImagesDataset3D(Dataset[TrainItem]):
@@ -68,7 +66,7 @@ class ImagesDataset3D(Dataset[TrainItem]):
 
     Args:
         root: the data root.
-        masks: mask files inside it, see `find_masks`.
+        masks: mask files inside it, see `datasets.split.find_masks`.
         extra_data: called for every item.
 
     Raises:
@@ -79,8 +77,8 @@ class ImagesDataset3D(Dataset[TrainItem]):
                  extra_data: ExtraData | None = None) -> None:
         self.config, self.masks, self.options, self.extra_data = config, masks, options, extra_data
         self.images = _find_images(root, masks)
-        self.poses = _find_poses(masks, config)
-        recipe = (config.label_space, options.merged, options.transform, config.crop)
+        self.poses = _find_poses(root, masks, config)
+        recipe = (config.label_space, options.merged, options.transform, config.crop, options.label_order)
         self.cache = None
         if options.cache is not None:
             self.cache = MapCache(options.cache, repr(recipe), planes=3 if options.use_contour else 1)
@@ -100,7 +98,7 @@ class ImagesDataset3D(Dataset[TrainItem]):
             UserError: the mask or the photograph cannot be used.
         """
         path, flip = self.masks[index % len(self.masks)], index >= len(self.masks)
-        mask, image = self._mask(path), image_id(path)
+        mask, image = self.read_planes(path), image_id(path)
         contour, distance = (None if plane is None else torch.from_numpy(plane.copy())
                              for plane in (mask.contour, mask.distance))
         item = TrainItem(
@@ -111,7 +109,12 @@ class ImagesDataset3D(Dataset[TrainItem]):
         )
         return mirrored(item, self.label_space) if flip else item
 
-    def _mask(self, path: Path) -> PreparedMask:
+    def read_planes(self, path: Path) -> PreparedMask:
+        """One mask, from the cache if it is there.
+
+        Raises:
+            UserError: it cannot be read, or shows no face (NoFaceError).
+        """
         options, transform = self.options, self.options.transform
         try:
             content = path.read_bytes()
@@ -120,7 +123,7 @@ class ImagesDataset3D(Dataset[TrainItem]):
         kept = self.cache.get(content, transform.input_size) if self.cache else None
         if kept is not None:
             return kept
-        labels = read_mask(path, self.config.label_space)
+        labels = read_mask(path, self.config.label_space, label_order=options.label_order)
         mask = prepare_mask(labels, self.config.label_space, options.merged, transform, options.use_contour)
         check_face(path, mask.label, self.label_space, where=" in the part that the network sees")
         if self.cache:
@@ -130,14 +133,9 @@ class ImagesDataset3D(Dataset[TrainItem]):
     def _image(self, path: Path) -> UInt8[np.ndarray, "3 output output"]:
         """Bilinear resize and centre crop, framed as the mask is."""
         transform, size = self.options.transform, self.options.output_size
-        try:
-            with Image.open(path) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{path}: this photograph cannot be read ({error}); get it again, or take its mask off the "
-                            "list") from error
+        image = open_photograph(path)
         if transform.crop:
-            image = image.resize((transform.load_size,) * 2, Image.Resampling.BILINEAR)
+            image = image.resize((transform.load_size, transform.load_size), Image.Resampling.BILINEAR)
             start = round((transform.load_size - transform.crop_size) / 2)
             image = image.crop((start, start, start + transform.crop_size, start + transform.crop_size))
         image = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -155,73 +153,36 @@ def mirrored(item: TrainItem, space: LabelSpace) -> TrainItem:
     )
 
 
-def find_masks(
-    root: Path, config: DataConfig, train_list: str | None = None, val_list: str | None = None
-) -> tuple[list[Path], list[Path], str]:
-    """Masks for training, masks for validation, and where they come from in words.
-
-    Lists given win over the data root's own. Where there is no list at all, every 50th mask (at least one, if there
-    are two) is held out for validation; where only one list is given, the other side takes the remaining masks.
-
-    Raises:
-        UserError: a folder or list is missing or empty, or names a mask that is not there.
-    """
-    if not root.is_dir():
-        raise UserError(f"`data_root` {root}: there is no such folder; docs/training.md says how data sets are laid "
-                        "out and how to get or make one")
-    folder = next((root / name for name in config.mask_folders if (root / name).is_dir()), None)
-    if folder is None:
-        raise UserError(f"`data_root` {root}: it has no folder {config.mask_folders[0]}/ of label PNGs; make it with "
-                        "scripts/build_celeba_mask.py, or give the data set's folder")
-    with settings_named(data_path="data_root"):
-        paths = list_folder(folder)
-    given = {"train": train_list, "val": val_list}
-    settings = {"train": "train_paths_conf", "val": "test_paths_conf"}
-    if not any(given.values()):
-        given = {side: str(root / name) if (root / name).is_file() else None for side, name in LISTS.items()}
-    chosen: dict[str, list[Path]] = {}
-    for side, file in given.items():
-        if file:
-            with settings_named(paths_list=settings[side], data_path="data_root"):
-                chosen[side] = list_names(file, folder, paths)
-    if len(chosen) == 2:
-        return chosen["train"], chosen["val"], "from lists"
-    if chosen:
-        side, = chosen
-        other = "val" if side == "train" else "train"
-        taken = {image_id(path) for path in chosen[side]}
-        chosen[other] = [path for path in paths if image_id(path) not in taken]
-        if not chosen["train"]:
-            raise UserError(f"{given[side]}: this list takes all masks of {folder}; give `{settings['train']}` as well")
-        return chosen["train"], chosen["val"], f"{given[side]} and the remaining masks"
-    ids = sorted({image_id(path) for path in paths})
-    held_out = set(ids[::HELD_OUT]) if len(ids) > 1 else set()
-    train = [path for path in paths if image_id(path) not in held_out]
-    return train, [path for path in paths if image_id(path) in held_out], f"no lists: every {HELD_OUT}th is held out"
-
-
 def _find_images(root: Path, masks: list[Path]) -> dict[int, Path]:
+    """Image id -> photograph, for all photographs of the data root."""
     folder = next((root / name for name in IMAGE_FOLDERS if (root / name).is_dir()), None)
     if folder is None:
         raise UserError(f"`data_root` {root}: it has no folder of photographs ({'/, '.join(IMAGE_FOLDERS)}/); put the "
                         "data set's photographs there, named ID.jpg or ID.png")
-    images = {int(path.stem): path for path in folder.iterdir()
-              if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.isascii() and path.stem.isdigit()}
+    images: dict[int, Path] = {}
+    wanted = {image_id(path) for path in masks}
+    for path in list_photographs(folder):
+        if not (path.stem.isascii() and path.stem.isdigit()):
+            continue
+        number = int(path.stem)
+        other = images.setdefault(number, path)
+        if other is not path and number in wanted:
+            raise UserError(f"{folder}: {other.relative_to(folder)} and {path.relative_to(folder)} are both photograph "
+                            f"{number}; keep the one that the mask was made of")
     missing = [path for path in masks if image_id(path) not in images]
     if missing:
-        more = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
+        more = f" (and for {len(missing) - 1} more of {len(masks)} masks)" if len(missing) > 1 else ""
         first = missing[0]
         raise UserError(f"{folder}: no photograph {image_id(first)}.jpg or .png for mask {first.name}{more}; add "
                         "it, or leave the mask out with `train_paths_conf` and `test_paths_conf`")
     return images
 
 
-def _find_poses(masks: list[Path], config: DataConfig) -> dict[int, tuple[float, float]]:
-    folder = masks[0].parent
+def _find_poses(root: Path, masks: list[Path], config: DataConfig) -> dict[int, tuple[float, float]]:
     try:
-        file = find_pose_file(folder, config)
+        find_pose_file(masks[0].parent, config)
     except UserError as error:
-        raise UserError(f"`data_root` {folder.parent}: it has no {config.pose_file}, which training needs; put the "
+        raise UserError(f"`data_root` {root}: it has no {config.pose_file}, which training needs; put the "
                         "data set's pose file there") from error
-    return poses_of(masks, file, config.pose_format, kind="mask ",
+    return poses_of(masks, config, kind="mask ",
                     otherwise="leave the mask out with `train_paths_conf` and `test_paths_conf`")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,10 +89,11 @@ class Networks:
 
 
 def find_inception(weights: str | Path | None) -> Path:
-    """The Inception weights' file, proved to hold nothing but tensors.
+    """The Inception weights' file, proved to hold the tensors of the network that FID is defined with, and no more.
 
     Raises:
-        UserError: it is not given or not there (the message says what to get), or it is something else.
+        UserError: it is not given or not there (the message says what to get), or it is something else; or there is no
+            torch-fidelity.
     """
     if weights is None or not Path(weights).is_file():
         was = "needs a file" if weights is None else f"{weights}: there is no such file"
@@ -103,4 +105,28 @@ def find_inception(weights: str | Path | None) -> Path:
     except Exception as error:
         raise UserError(f"`inception_weights` {weights}: this is not a file of weights ({type(error).__name__}); get "
                         f"{INCEPTION_URL} again") from error
+    import_fidelity()
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    try:
+        with torch.device("meta"), warnings.catch_warnings():  # names and shapes alone are compared
+            warnings.simplefilter("ignore")
+            FeatureExtractorInceptionV3("inception", ["2048"], str(weights))
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(f"`inception_weights` {weights}: these are not the weights of the Inception network that "
+                        f"FID is defined with; get {INCEPTION_URL}") from error
     return Path(weights)
+
+
+def import_fidelity():
+    """torch-fidelity.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import torch_fidelity
+    except ModuleNotFoundError as error:
+        raise UserError("`metrics` fid,kid,is,prc need torch-fidelity: pip install torch-fidelity, or leave them out"
+                        ) from error
+    return torch_fidelity

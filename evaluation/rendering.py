@@ -24,7 +24,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from datasets.layout import DEPTH_UNIT
-from datasets.masks.maps import MaskTransform
+from datasets.masks.maps import MASK_SIZE, MaskTransform
 from evaluation.test_set import EvaluationSet, TestMask
 from models.checkpoints import read_checkpoint
 from models.config import ModelConfig
@@ -69,11 +69,13 @@ class RenderSettings:
 
     def facts(self) -> dict[str, Any]:
         """In words for the record of a folder and for the protocol."""
+        order = self.model.input.label_order
         return {
             "checkpoint": self.checkpoint.name, "checkpoint_sha256": file_sha256(self.checkpoint),
             "dataset_type": self.dataset_type, "merged_labels": self.merged,
             "mask_framing": f"resize {self.transform.load_size}, crop {self.transform.crop_size}, "
-                            f"network input {self.transform.input_size}",
+                            f"network input {self.transform.input_size}, outlines drawn at {MASK_SIZE}"
+                            + (f", labels in {order} order" if order != "celebamask" else ""),
             "image_size": self.size, "samples": f"{self.samples} + {self.samples}", "sampler": self.sampler,
             "near_yaw": NEAR_YAW, "style_layers": list(self.style_layers),
             "style_seeds": list(range(FIRST_STYLE, FIRST_STYLE + self.styles)),

@@ -83,7 +83,7 @@ class TestViews:
         mask, space, settings = self.data.masks[index], self.data.config.label_space, self.renders.settings
         frame, out = settings.transform.at(settings.size), []
         for path in [other.path for other in mask.novel] if kind == "novel" else [mask.path]:
-            labels = read_mask(path, space)
+            labels = read_mask(path, space, label_order=settings.model.input.label_order)
             out.append(torch.from_numpy(frame.apply(merge_labels(labels, space) if merged else labels)))
         return torch.stack(out)
 
@@ -96,7 +96,7 @@ class TestViews:
         if kind not in self._photographs:
             settings = self.renders.settings
             self._photographs[kind] = self.data.truth(settings.transform, settings.size, settings.merged,
-                                                      novel=kind == "novel")
+                                                      kind == "novel", settings.model.input.label_order)
         return self._photographs[kind]
 
     def truth(self, kind: str, index: int) -> list[TrueView]:

@@ -8,14 +8,11 @@ The names of the weights and everything else in a file (opts, latent_avg, global
 same in both. Earlier native files name the encoder's weights as timm does; they are read as well.
 """
 
-import pickle
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +22,7 @@ from models.encoders import swin_keys
 from models.encoders.swin import WINDOW
 from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
 from models.pigan.codes import Codes
-from models.pigan.siren import FilmSiren
+from models.weight_files import described, find_weights, read_file, unwrapped
 from utils.errors import UserError
 from utils.files import atomic_path
 
@@ -34,36 +31,9 @@ FORMAT = "sem2nerf"
 LOCAL_PATH_OPTIONS = frozenset({
     "exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache", "checkpoint_path",
     "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf", "dist_url"})
-# numpy scalars (a validation loss, say) are harmless and do occur in published files; numpy 1 and 2 name differently
-# what rebuilds them
-_NUMPY_SCALARS: list[Any] = [
-    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-    np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType,
-]
 STATE_DICTS = ("state_dict", "train_state_dict")  # the second one where the first is an average of the weights
-
-
-def read_file(path: str | Path) -> Any:
-    """Load a file that holds tensors and plain values only; nothing in it is executed.
-
-    Raises:
-        UserError: missing, truncated, not a PyTorch file, or it holds code or foreign objects.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint file; see pretrained_models/README.md for where to get weights")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_SCALARS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols: whether the file can be read is said below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):  # the file names a class or function
-            raise UserError(f"{path}: refused, since loading it would run code stored in the file; a checkpoint must "
-                            "hold only tensors and plain values. Get it again from its source") from error
-        raise UserError(f"{path}: not a PyTorch checkpoint; get the file again") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: damaged or incomplete, it cannot be read as a PyTorch checkpoint; "
-                        "get the file again") from error
+NEEDED_BY_THE_RELEASE = ("encoder_type", "input_nc", "label_nc", "start_from_latent_avg", "distributed_train")
+ANCHOR = "encoder.patch_embed.proj.weight"  # a weight that every Sem2NeRF has
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -86,13 +56,36 @@ def read_contents(path: str | Path) -> dict[str, Any]:
     """
     contents = read_file(path)
     if not isinstance(contents, dict) or not isinstance(contents.get("state_dict"), dict):
-        raise UserError(f"{path}: holds no 'state_dict', so it is not a Sem2NeRF checkpoint; if it is a pi-GAN or Swin "
-                        "weight file, give it to train3d.py with `pigan_weights` or `swin_weights`")
+        contents = _with_state_dict(path, contents)
     if not isinstance(contents.get("opts"), dict):
         raise UserError(f"{path}: holds no 'opts', so its architecture is unknown; save it again with train3d.py")
     for name in STATE_DICTS:
         _check_weights(contents.get(name, {}), f"{path}: '{name}'")
     return contents
+
+
+def _with_state_dict(path: str | Path, contents: Any) -> dict[str, Any]:
+    """Contents that keep their weights under another name.
+
+    Raises:
+        UserError: there are none, or they are all that there is.
+
+    Warns:
+        UserWarning: which weights are taken.
+    """
+    found = find_weights(contents, ANCHOR)
+    if found is None:
+        raise UserError(f"{path}: holds no 'state_dict', so it is not a Sem2NeRF checkpoint (it holds "
+                        f"{described(contents)}); if it is a pi-GAN or Swin weight file, give it to train3d.py with "
+                        "`pigan_weights` or `swin_weights`")
+    name, state = found
+    if not name or not isinstance(contents.get("opts"), dict):
+        what = f"the weights of a Sem2NeRF under '{name}'" if name else "the bare weights of a Sem2NeRF"
+        raise UserError(f"{path}: holds {what}, and no 'opts', so how it was built and trained is unknown; save both "
+                        "in one file: torch.save({'state_dict': weights, 'opts': options}, FILE), the options as in "
+                        "the opt.json of the run")
+    warnings.warn(f"{path}: has no 'state_dict'; its weights are those under '{name}'", stacklevel=3)
+    return {**contents, "state_dict": state}
 
 
 def save_checkpoint(path: str | Path, contents: Mapping[str, Any]) -> None:
@@ -139,8 +132,10 @@ def to_native(contents: Mapping[str, Any]) -> dict[str, Any]:
         out["input"] = MaskInput.of_checkpoint(contents).to_dict()
     for name in STATE_DICTS:
         if name in out:
-            out[name] = swin_keys.to_native_names(_plain(out[name]))
-    if "optimizer" in out and swin_keys.has_timm_names(contents["state_dict"]):
+            state = unwrapped(out[name])
+            before = next((key.removesuffix(ANCHOR) for key in state if key.endswith(f".{ANCHOR}")), "")
+            out[name] = swin_keys.to_native_names({key.removeprefix(before): value for key, value in state.items()})
+    if "optimizer" in out and swin_keys.has_timm_names(unwrapped(contents["state_dict"])):
         out["optimizer"] = swin_keys.reorder_timm_optimizer(out["optimizer"], contents["state_dict"])
     return out
 
@@ -171,6 +166,20 @@ def to_official(contents: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def release_obstacles(contents: Mapping[str, Any]) -> list[str]:
+    """Why the code of the 2022 release cannot load a model, in its official layout either; none for its own kind."""
+    config, opts = ModelConfig.from_contents(contents), contents["opts"]
+    found = [f"its {what} is {value}, there it is always {fixed}" for what, value, fixed in (
+        ("encoder", config.encoder_type, "SwinEncoder"), ("field's width", config.width, 256),
+        ("length of z", config.z_dim, 256), ("network input", config.input_size, 224)) if value != fixed]
+    if config.encoder_predicts_z:
+        found.append("its encoder predicts z, there it predicts codes")
+    if config.camera_preset not in ("CelebAMask_HQ", "CatMask"):
+        found.append(f"its camera preset {config.camera_preset} is not known there")
+    lacking = [name for name in NEEDED_BY_THE_RELEASE if name not in opts]
+    return found + [f"its options lack {', '.join(lacking)}"] * bool(lacking)
+
+
 def latent_avg_of(contents: Mapping[str, Any], source: str | Path, length: int | None = None) -> Codes | None:
     """The mean code of a checkpoint: a list or tuple of two tensors, or None where the file has none.
 
@@ -192,56 +201,6 @@ def latent_avg_of(contents: Mapping[str, Any], source: str | Path, length: int |
     return Codes(frequencies, phase_shifts)
 
 
-def read_pigan_weights(path: str | Path) -> dict[str, Tensor]:
-    """A pretrained pi-GAN generator -> state dict with `siren.*` names.
-
-    Raises:
-        UserError: see `read_file`; or it holds no field.
-    """
-    state = read_file(path)
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    _check_weights(state, path)
-    state = {key.removeprefix("module.").removeprefix("decoder."): value for key, value in state.items()}
-    state = {key: value for key, value in state.items() if key.startswith("siren.")}
-    if not state:
-        raise UserError(f"{path}: holds no `siren.*` weights; expected a pi-GAN generator's state dict such as "
-                        "pigan-celeba-pretrained.pth (see pretrained_models/README.md)")
-    return state
-
-
-def load_siren(siren: FilmSiren, path: str | Path) -> None:
-    """Give a field the weights of a pretrained one (`pigan_weights`).
-
-    Raises:
-        UserError: see `read_pigan_weights`; or the sizes are others.
-    """
-    state = {key.removeprefix("siren."): value.float() for key, value in read_pigan_weights(path).items()}
-    own = siren.state_dict()
-    for key, value in own.items():
-        if key not in state or state[key].shape != value.shape:
-            there = f"shape {tuple(state[key].shape)}" if key in state else "missing"
-            raise UserError(f"`pigan_weights` {path}: weight {key} is {there}, but `pigan_hidden_dim` {siren.width} "
-                            f"and a z of length {siren.z_dim} call for {tuple(value.shape)}; give the "
-                            "sizes of this file")
-    siren.load_state_dict({key: state[key] for key in own})
-
-
-def read_swin_weights(path: str | Path) -> dict[str, Tensor]:
-    """A Swin classifier, without patch embedding and head (mask channels and codes differ).
-
-    Raises:
-        UserError: see `read_file`; or it holds no Swin.
-    """
-    state = read_file(path)
-    state = state.get("model", state) if isinstance(state, dict) else {}
-    if "layers.0.blocks.0.attn.qkv.weight" not in state:
-        raise UserError(f"{path}: holds no Swin transformer; expected swin_tiny_patch4_window7_224.pth "
-                        "(see pretrained_models/README.md)")
-    _check_weights(state, path)
-    state = swin_keys.to_native_names(state)
-    return {key: value for key, value in state.items() if not key.startswith(("patch_embed.", "head."))}
-
-
 def _check_weights(state: Any, source: str | Path) -> None:
     """
     Raises:
@@ -249,8 +208,3 @@ def _check_weights(state: Any, source: str | Path) -> None:
     """
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise UserError(f"{source} should hold tensors by name, and nothing else; get the file again")
-
-
-def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the `module.` that DDP puts behind encoder and decoder."""
-    return {re.sub(r"^([^.]*\.)module\.", r"\1", key): value for key, value in state.items()}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from configs.data_configs import CameraPreset, config_of_opts, get_camera_preset
+from configs.data_configs import CameraPreset, config_of_opts, data_config, get_camera_preset
 from datasets.masks.mask_input import MaskInput
+from datasets.masks.order import read_label_order
 from models.encoders.swin_encoder import SWIN_SIZES
 from models.pigan.siren import FILM_LAYERS
 from utils.errors import UserError
@@ -74,6 +75,14 @@ class ModelConfig:
                             "the published models use 224")
         return config
 
+    def to_opts(self) -> dict[str, Any]:
+        """Training options that say the same; sizes of images and of the crop are the training's own."""
+        return {"encoder_type": self.encoder_type, "pigan_hidden_dim": self.width, "pigan_zdim": self.z_dim,
+                "pigan_curriculum_type": self.camera_preset, "encoder_not_zplus": self.encoder_predicts_z,
+                "start_from_latent_avg": self.start_from_latent_avg, "use_merged_labels": self.input.merged,
+                "use_contour": self.input.use_contour, "src_input_size": self.input_size,
+                "label_order": self.input.label_order}
+
     @property
     def input_nc(self) -> int:
         """Channels of the network input."""
@@ -126,10 +135,11 @@ def with_options(contents: Mapping[str, Any], answers: Mapping[str, Any], source
             raise UserError(f"{source}: its own options do not work here: {error}") from error
         names = " and ".join(f"`{name}`" for name in sorted(tables))
         raise UserError(f"{error}; leave out {names} to take this from the checkpoint") from error
-    if answers.get("dataset_type", config.name) != config.name:
+    if data_config(answers.get("dataset_type", config.name)) is not config:
         raise UserError(f"`dataset_type` {answers['dataset_type']} does not go with the camera preset "
                         f"{config.camera_preset}; leave it out, or give a checkpoint for this data set")
     sizes = {field: answers[name] for name, field in FRAMING_OPTIONS.items() if name in answers}
-    reader = replace(reader, label_order=answers.get("label_order", reader.label_order),
+    label_order = read_label_order(answers.get("label_order", reader.label_order), reader.space)
+    reader = replace(reader, label_order=label_order,
                      transform=replace(reader.transform, **sizes))
     return {**asked, "opts": {**asked["opts"], "dataset_type": config.name}, "input": reader.to_dict()}

@@ -1,6 +1,7 @@
 """Argument types and helpers that the command lines share."""
 
 import argparse
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -9,15 +10,30 @@ from typing import Any
 
 from utils.errors import UserError
 
+LABEL_ORDER = ("how mask files number the parts: celebamask, bisenet, facer, facesynthetics, lapa, makeup, a list of "
+               "parts (background,skin,...: the first is value 0), or a file of one")
+
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose mistakes are one line, like all of our errors; options are written out in full."""
+    """An ArgumentParser whose mistakes are one line, like all of our errors; options are written out in full. A value
+    that begins with ~ is a path in the home folder: shells leave it alone in --option=~/path.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        return super()._get_values(action, [_expanded(text) for text in arg_strings])
+
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError(f"{message}; see --help")
+
+
+def _expanded(text: str) -> str:
+    if text.startswith("~"):
+        with contextlib.suppress(RuntimeError):  # of an unknown user, or no home folder
+            return str(Path(text).expanduser())
+    return text
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -33,9 +49,9 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
-def add_flag(parser: argparse._ActionsContainer, name: str, help: str, *aliases: str) -> None:
+def add_flag(parser: argparse._ActionsContainer, name: str, help: str, *aliases: str, default: bool = False) -> None:
     """A flag that can be given bare (`--flag`) or with a value (`--flag False`)."""
-    parser.add_argument(name, *aliases, type=boolean, nargs="?", const=True, default=False, metavar="BOOL", help=help)
+    parser.add_argument(name, *aliases, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=help)
 
 
 def positive(text: str) -> int:
@@ -59,9 +75,8 @@ def ray_samples(text: str) -> int:
 
 
 def layer_list(text: str) -> tuple[int, ...]:
-    """'6,7,8' -> (6, 7, 8); '' -> (). Layers of the field are 0 to 8."""
-    layers = tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))
-    return tuple(sorted(layers))
+    """'8,6,7' -> (8, 6, 7): files are named by them; '' -> (). Layers of the field are 0 to 8."""
+    return tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:

@@ -8,8 +8,9 @@ from typing import Any
 from configs.data_configs import data_config
 from configs.paths_config import OFFICIAL_CHECKPOINTS
 from options import inference_options
-from options.arguments import HelpFormatter, Parser, add_flag, layer_list, parse, positive, ray_samples
+from options.arguments import LABEL_ORDER, HelpFormatter, Parser, add_flag, layer_list, parse, positive, ray_samples
 from utils.errors import UserError
+from utils.files import here, in_project
 
 SEGMENTERS = ("synthheads", "bisenet")
 DESCRIPTION = """A checkpoint and a data set -> numbers: results.json, results.md and sheet.png in --exp_dir.
@@ -83,7 +84,7 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
     masks.add_argument("--image_load_size", type=positive, default=320, help="masks are resized to this ...")
     masks.add_argument("--image_crop_size", type=positive, default=256, help="... and cropped to this centre")
     masks.add_argument("--src_input_size", type=positive, default=224, help="pixels of the network input")
-
+    masks.add_argument("--label_order", metavar="ORDER", default="celebamask", help=LABEL_ORDER)
     masks.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera preset of the decoder")
     add_flag(masks, "--encoder_not_zplus", "the encoder predicts one z")
 
@@ -144,8 +145,8 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
     """
     out = inference_options.complete(opts, given | {"data_path"}, trained)
     if out.data_path is None:
-        out.data_path = str(data_config(out.dataset_type).data_root)
+        out.data_path = str(in_project(data_config(out.dataset_type).data_root))
     if not Path(out.data_path).exists():
-        raise UserError(f"--data_path {out.data_path}: there is no such data set; get or make one (README.md, "
-                        "Data sets)")
+        raise UserError(f"--data_path {out.data_path}: there is no such data set{here(out.data_path)}; get or make one "
+                        "(README.md, Data sets)")
     return out

@@ -7,8 +7,20 @@ from typing import Any
 
 from configs.data_configs import data_config
 from configs.paths_config import DEMO_CHECKPOINT, OFFICIAL_CHECKPOINTS, OFFICIAL_CHECKPOINTS_PAGE
-from options.arguments import HelpFormatter, Parser, add_flag, layer_list, natural, parse, positive, ray_samples, seed
+from options.arguments import (
+    LABEL_ORDER,
+    HelpFormatter,
+    Parser,
+    add_flag,
+    layer_list,
+    natural,
+    parse,
+    positive,
+    ray_samples,
+    seed,
+)
 from utils.errors import UserError
+from utils.files import PROJECT, in_project
 
 DESCRIPTION = """One semantic mask -> images and a video of a 3D head.
 
@@ -120,8 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     beyond = parser.add_argument_group("beyond the paper")
     beyond.add_argument("--mask_encoding", choices=["auto", "index", "colour"], default="auto",
                         help="whether pixels are label numbers or colours of the label table")
-    beyond.add_argument("--label_order", choices=["celebamask", "bisenet"], default="celebamask",
-                        help="* numbering of the labels; face segmentation networks of the BiSeNet family use another")
+    beyond.add_argument("--label_order", metavar="ORDER", default="celebamask", help="* " + LABEL_ORDER)
     add_flag(beyond, "--stochastic_sampling", "jitter the samples along rays, as the official release does")
     beyond.add_argument("--seed", type=seed, default=0, help="of the jitter and of --use_shuffle")
     beyond.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")
@@ -157,14 +168,14 @@ def find_checkpoint(opts: argparse.Namespace, given: set[str]) -> tuple[Path, st
     Raises:
         UserError: a file was asked for that is not there.
     """
-    path = Path(opts.checkpoint_path)
+    path = Path(opts.checkpoint_path) if "checkpoint_path" in given else in_project(opts.checkpoint_path)
     if path.is_file():
         return path, str(path)
     if "checkpoint_path" in given:
         what = f"{opts.checkpoint_path or repr('')}: this is no file" if path.is_dir() else f"{path}: no such file"
         raise UserError(f"`checkpoint_path` {what}; give a checkpoint (.pt; the official ones are at "
                         f"{OFFICIAL_CHECKPOINTS_PAGE}), or leave the option out for the demo weights")
-    demo = Path(__file__).resolve().parents[1] / DEMO_CHECKPOINT
+    demo = PROJECT / DEMO_CHECKPOINT
     if not demo.is_file():
         raise UserError(f"{demo}: the bundled demo weights are missing; check out the repository again")
     return demo, f"{DEMO_CHECKPOINT} (bundled demo weights; the official ones are not in {path.parent}/)"
@@ -188,7 +199,7 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
             setattr(out, name, trained[name])
     out.dataset_type = trained["dataset_type"]
     if "data_path" not in given:
-        out.data_path = str(data_config(out.dataset_type).data_root / "mask_samples")
+        out.data_path = str(in_project(data_config(out.dataset_type).data_root / "mask_samples"))
     return out
 
 

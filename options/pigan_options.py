@@ -66,19 +66,22 @@ def build_parser() -> argparse.ArgumentParser:
     images = parser.add_argument_group("images, and the two networks against each other")
     images.add_argument("--objective", choices=("adversarial",), default="adversarial", help="pi-GAN's own training")
     images.add_argument("--data_root", default="data/CelebA", help="a folder of images")
-    images.add_argument("--pigan_steps_conf", "--size_schedule", default="configs/pigan_steps/pigan_celeba.yaml",
-                        help="sizes, batches, learning rates by step, and poses")
+    images.add_argument("--pigan_steps_conf", "--size_schedule", default="configs/pigan_steps/pigan_celeba64.yaml",
+                        help="sizes, batches, learning rates by step, poses, and form of the discriminator")
     images.add_argument("--keep_square", type=float, default=1.0,
                         help="side of the central square that is kept, as a fraction of an image's shorter side")
+    images.add_argument("--resampling", choices=("nearest", "bilinear"), default="nearest",
+                        help="how it is resized: pixels are picked, as in the published code, or averaged")
+    images.add_argument("--flip", type=float, default=0.5, help="probability that a photograph is mirrored")
     images.add_argument("--pigan_zdim", type=positive, default=256, help="length of z")
     images.add_argument("--dis_channels", type=positive, default=400,
                         help="most channels of the discriminator, at its coarsest resolutions")
     images.add_argument("--r1_lambda", type=float, default=0.2, help="R1 on photographs counts half of this")
-    images.add_argument("--pose_lambda", type=float, default=15.0,
-                        help="weight of the discriminator's guess at a rendering's camera")
+    images.add_argument("--pose_lambda", type=float,
+                        help="weight of the discriminator's guess at a rendering's camera; None: the steps file's")
     images.add_argument("--workers", type=positive, default=4, help="threads that read images")
     images.add_argument("--val_images", type=positive, help="renderings and photographs compared in validation")
-    parser.set_defaults(max_steps=200_000, mapping_rate=0.05, grad_clip=10.0, val_images=500)
+    parser.set_defaults(max_steps=200_000, mapping_rate=1.0, grad_clip=10.0, val_images=500)
     return parser
 
 
@@ -88,7 +91,9 @@ def check(opts: argparse.Namespace) -> None:
     Raises:
         UserError: naming the first such option.
     """
-    check_decoder(opts, at_least_0=("r1_lambda", "pose_lambda"))
+    check_decoder(opts, at_least_0=("r1_lambda", *(("pose_lambda",) if opts.pose_lambda is not None else ())))
+    if not 0 <= opts.flip <= 1:
+        raise UserError(f"--flip {opts.flip}: give a probability from 0 to 1")
     if not 0 < opts.keep_square <= 1:
         raise UserError(f"--keep_square {opts.keep_square}: give a fraction above 0, at most 1")
     if opts.val_images < 2:

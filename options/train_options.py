@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from options.arguments import CommandLine, Parser, add_flag
+from options.arguments import LABEL_ORDER, CommandLine, Parser, add_flag
 from utils.errors import UserError
 
 EXAMPLES = """examples:
@@ -53,7 +53,7 @@ def option_group(parser: argparse.ArgumentParser, title: str) -> Option:
     def option(name: str, default: Any, help: str | None, alias: str | None = None, **settings: Any) -> None:
         names = [name] if alias is None else [name, alias]
         if isinstance(default, bool):
-            add_flag(group, name, help or argparse.SUPPRESS, *names[1:])
+            add_flag(group, name, help or argparse.SUPPRESS, *names[1:], default=default)
             return
         kind = settings.pop("type", str if default is None else type(default))
         if "choices" not in settings:
@@ -86,6 +86,7 @@ def _paper_options(option: Option) -> None:
     option("--test_paths_conf", None, "the same for validation")
     option("--use_merged_labels", False, "give left and right parts (eyes, brows, ears) one label")
     option("--use_contour", False, "show the encoder where labels meet, too: a contour and a distance map")
+    option("--label_order", "celebamask", LABEL_ORDER)
     option("--image_load_size", -1, "pixels that images are resized to before the centre crop; -1: automatic")
     option("--image_crop_size", -1, "pixels of the centre crop; -1: automatic")
     option("--output_size", -1, "pixels of the target images; -1: img_size of --pigan_steps_conf")
@@ -109,19 +110,20 @@ def _paper_options(option: Option) -> None:
            alias="--decoder_weights")
     option("--pigan_zdim", 256, "length of the decoder's z")
     option("--pigan_hidden_dim", 256, "width of the decoder's field", alias="--decoder_width")
-    option("--use_cond_dis", False, "show the discriminator the mask too")
+    option("--use_cond_dis", False, "show the discriminator the whole mask too")
 
-    option("--pigan_steps_conf", "configs/pigan_steps/sem2nerf.yaml", "file of sizes by step: img_size, resolution_vol",
-           alias="--size_schedule")
+    option("--pigan_steps_conf", "configs/pigan_steps/sem2nerf.yaml", "file of sizes by step: img_size, resolution_vol "
+           "and num_steps", alias="--size_schedule")
     option("--patch_train", False, "render resolution_vol^2 rays of a random patch, not the whole image coarsely: "
            "details are learnt too")
     option("--no_ray_random_shift", False, "keep patches in the middle of the image")
     option("--ray_min_scale", 0.125, "smallest patch, as a fraction of the image's side")
     option("--ray_max_scale", 1.0, "greatest patch")
     option("--ray_scale_anneal", 0.0019, "how fast the smallest patch shrinks; 0: it is small from the start")
-    option("--train_rand_pose_prob", -1.0, "fraction of steps at an extreme pose, trained by the adversarial loss "
+    option("--train_rand_pose_prob", -1.0, "fraction of samples at an extreme pose, trained by the adversarial loss "
            "alone: sides that photographs hide look real too", alias="--extreme_pose_prob")
-    option("--pigan_infer_ray_step", 28, "samples per ray, in training and validation", alias="--samples_per_ray")
+    option("--pigan_infer_ray_step", 28, "samples per ray in validation, and in training where --pigan_steps_conf has "
+           "no num_steps", alias="--samples_per_ray")
     option("--pigan_train_hs", False, "sample each ray a second time, near the surface that the first samples found",
            alias="--importance_samples")
     option("--pigan_train_lvd", False, "colours do not depend on the view direction in training, as in inference",
@@ -159,6 +161,8 @@ def _speed_options(option: Option) -> None:
            "(faster; codes, sines and sums stay in float32)", choices=("fp32", "tf32", "bf16"))
     option("--compile", False, "compile encoder and discriminator (torch.compile): a slow first step, faster ones "
            "after it")
+    option("--cuda_graphs", True, "on a GPU, record encoder, LPIPS and discriminator as CUDA graphs: faster where "
+           "batches are small; only in a single process, without --grad_accum and --compile (false turns it off)")
     option("--workers", 2, "loader processes of each training process; 0: none")
     option("--test_workers", 1, "the same for validation")
     option("--test_batch_size", 1, "masks encoded together in validation")
@@ -172,7 +176,8 @@ def _further_options(option: Option) -> None:
            choices=("free", "diagonal"))
     option("--train_decoder", False, "train the field too (it is frozen otherwise)")
     option("--l1_lambda", 0.0, "weight of the mean absolute error")
-    option("--scheduler_name", "none", "learning rate over the steps: constant, or a cosine down to 1%%",
+    option("--scheduler_name", "none", "learning rate over the steps: constant, or a cosine down to 1%% of "
+           "--learning_rate",
            choices=("none", "cosine"))
     option("--grad_clip", 0.0, "greatest norm of the encoder's gradient; 0: not clipped")
     option("--ema", 0.0, "decay of an average of the weights that validation and checkpoints use, e.g. 0.999; 0: none")
@@ -196,7 +201,7 @@ def _output_options(option: Option) -> None:
 
 def _device_options(parser: argparse.ArgumentParser, option: Option) -> None:
     option("--device", "auto", "auto, cpu, cuda or cuda:N")
-    option("--gpu_ids", "0", "GPU of a single process; a launcher gives each process its own")
+    option("--gpu_ids", "0", "GPU of a single process (-1: the CPU); a launcher gives each process its own")
     option("--world_size", 1, "number of processes, where neither a launcher nor SLURM says it")
     option("--dist_url", "env://", "where processes meet: env:// or tcp://HOST:PORT")
     # torch.distributed.launch passes --local-rank

@@ -2,8 +2,9 @@
 
     python scripts/build_celeba_mask.py --in_dir data/CelebAMask-HQ/CelebAMask-HQ-mask-anno --workers 4
 
-Writes <out_dir>/<id>.png (single-channel, pixel value = label) and, beside that folder, train_paths.txt, val_paths.txt,
-test_paths.txt and vis_paths.txt where they are missing. Run it again after an interruption: finished masks are kept.
+Writes <out_dir>/<id>.png (single-channel, pixel value = label) and, beside that folder, a split of our own
+(own_train_paths.txt, own_val_paths.txt, own_test_paths.txt, own_vis_paths.txt), unless the authors' train_paths.txt and
+test_paths.txt are there. Run it again after an interruption, or when parts came later: finished masks are kept.
 """
 
 import sys
@@ -34,22 +35,27 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 @command()
 def main(argv: Sequence[str]) -> None:
-    """Find the parts, build the missing masks, write the missing lists."""
+    """Find the parts, build the missing masks, write the lists."""
     args = parse(argv)
 
     from concurrent.futures import ProcessPoolExecutor
 
     from tqdm import tqdm
 
-    from datasets.celeba_parts import build_mask, find_parts, write_lists
+    from datasets.celeba_parts import build_mask, find_parts, is_stale, what_is_missing
+    from datasets.split import write_lists
     from utils.files import make_folder
 
     parts = find_parts(args.in_dir)
     make_folder(args.out_dir)
     done = {path.name for path in args.out_dir.iterdir()}
-    jobs = [(files, args.out_dir / f"{number}.png") for number, files in parts.items() if f"{number}.png" not in done]
+    jobs = [(files, args.out_dir / f"{number}.png") for number, files in parts.items()]
+    stale = [job for job in jobs if job[1].name in done and is_stale(*job)]
+    jobs = stale + [job for job in jobs if job[1].name not in done]
     if len(jobs) < len(parts):
         print(f"{len(parts) - len(jobs)} of {len(parts)} masks are there already")
+    if stale:
+        print(f"{len(stale)} masks are made again: parts of them came later")
     ignore_ctrl_c = (signal.SIGINT, signal.SIG_IGN)  # in the workers: the parent ends them in order
     with ProcessPoolExecutor(min(args.workers, max(1, len(jobs))), initializer=signal.signal,
                              initargs=ignore_ctrl_c) as pool:
@@ -59,8 +65,10 @@ def main(argv: Sequence[str]) -> None:
         except BaseException:  # the first error, or Ctrl-C, is enough: do not start the rest
             pool.shutdown(cancel_futures=True)
             raise
-    lists = write_lists(args.out_dir.parent, list(parts))
-    print(f"{len(jobs)} masks written to {args.out_dir}" + (f"; lists: {', '.join(map(str, lists))}" if lists else ""))
+    print(f"{len(jobs)} masks written to {args.out_dir}")
+    print(write_lists(args.out_dir.parent, list(parts)))
+    if missing := what_is_missing(args.in_dir, len(parts)):
+        print(missing)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from utils.errors import UserError
 
 DESCRIPTION = """Convert a checkpoint between layouts; weights, optimiser states and all else are kept bit by bit.
 
-  # ours -> official: the 2022 code and its descendants can read it
+  # ours -> official: the 2022 code and its descendants can read it, if it is a model of the paper's sizes (what they
+  # cannot read is said)
   python scripts/convert_checkpoint.py out/my_run/checkpoints/best_model.pt best_model_official.pt
 
   # a small file to share: weights alone, in half precision
@@ -45,7 +46,15 @@ def main(argv: Sequence[str]) -> None:
     if args.release and args.to == "official":
         raise UserError("--release: such files are in the native layout; leave out --to official")
 
-    from models.checkpoints import for_release, is_official, read_contents, save_checkpoint, to_native, to_official
+    from models.checkpoints import (
+        for_release,
+        is_official,
+        read_contents,
+        release_obstacles,
+        save_checkpoint,
+        to_native,
+        to_official,
+    )
 
     contents = read_contents(args.input)
     if args.release:
@@ -55,6 +64,8 @@ def main(argv: Sequence[str]) -> None:
         converted = to_official(contents) if target == "official" else to_native(contents)
     save_checkpoint(args.output, converted)
     print(f"wrote {args.output} ({target} layout, {len(contents['state_dict'])} weights read)")
+    if target == "official" and (obstacles := release_obstacles(contents)):
+        print(f"warning: the code of the official release cannot load it: {'; '.join(obstacles)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

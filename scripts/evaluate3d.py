@@ -3,9 +3,9 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -13,6 +13,7 @@ from configs.data_configs import data_config
 from options.eval_options import complete, parse_options
 from options.inference_options import find_checkpoint, model_answers
 from utils.cli import command, run
+from utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from evaluation.rendering import RenderSettings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 RENDERS, RESULTS, TABLE, SHEET = "renders", "results.json", "results.md", "sheet.png"
 
 
-@command()
+@command("lower `workers` (processes that render) or `pigan_infer_max_batch` (points computed at a time, e.g. 20000)")
 def main(argv: Sequence[str]) -> "Report | None":
     """Render what is missing, measure, write. Returns what was written (None for a part of the rendering)."""
     from evaluation.metrics.registry import all_metrics, needs_of
@@ -61,6 +62,10 @@ def main(argv: Sequence[str]) -> "Report | None":
     shard = opts.shard or (0, 1)
     todo = len(renders.missing(data, wanted))
     print(f"{len(data.masks)} masks ({data.source}), {todo} of them to render")
+    # what was trained here says where its patches lay
+    caution = data.known_to_authors if "patch_shift" not in contents["opts"] else None
+    if caution:
+        print(f"warning: {caution}")
     workers = opts.workers or (len(devices) if devices[0].type == "cuda" else os.cpu_count() or 1)
     finished = renders.render_missing(data, wanted, workers, [str(device) for device in devices], shard)
     for _ in progress_bar(finished, "rendering", -(-todo // shard[1])):
@@ -71,7 +76,8 @@ def main(argv: Sequence[str]) -> "Report | None":
     evaluation = Evaluation(tests, networks, model.camera.fov_deg,
                             min(len(tests), opts.style_masks))
     results = measure(evaluation, opts.metrics)
-    report = Report(protocol(evaluation, opts.metrics, files), results, evaluation.notes)
+    report = Report(protocol(evaluation, opts.metrics, files), results,
+                    [*([caution] if caution else []), *evaluation.notes])
     report.write(Path(opts.json) if opts.json else out / RESULTS, out / TABLE)
     write_sheet(out / SHEET, tests, networks, wanted, opts.sheet_rows)
     print(report.to_markdown())
@@ -86,13 +92,6 @@ def render_settings(opts: argparse.Namespace, checkpoint: Path, model: "ModelCon
 
     return RenderSettings(checkpoint, model, opts.dataset_type, opts.test_output_size, opts.pigan_infer_ray_step,
                           opts.sampler, opts.latent_mask, STYLES, opts.pigan_infer_max_batch)
-
-
-def progress_bar(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
-    """The items, with a bar that says what is done with them and how many there are."""
-    from tqdm import tqdm
-
-    return tqdm(items, desc=what, total=total, unit="mask", dynamic_ncols=True, disable=None)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ if TYPE_CHECKING:  # heavy modules are imported once the options are known to be
     from inference.results import ResultSettings
     from inference.view_renderer import ViewSettings
 
+MANY = 200  # masks from which on their reading takes a while
 RESIZED = 256  # pixels of a saved view with --resize_outputs
 BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} views, {elapsed} gone, {remaining} left"
 
 
-@command(paths_list="infer_paths_conf")
+@command("lower `pigan_infer_max_batch` (points computed at a time, e.g. 20000), then `test_output_size`",
+         paths_list="infer_paths_conf")
 def main(argv: Sequence[str]) -> None:
     opts, given = parse_options(argv)
     for line in warnings_for(given):
@@ -40,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     from models.config import with_options
     from models.sem2nerf import Sem2NeRF
     from utils.device import pick_devices
-    from utils.files import make_folder
+    from utils.files import append_text, make_folder
 
     devices = pick_devices(opts.device, opts.gpu_ids)
     contents = with_options(read_checkpoint(checkpoint), model_answers(opts, given), checkpoint)
@@ -49,12 +51,14 @@ def main(argv: Sequence[str]) -> None:
         opts.data_path, data_config(opts.dataset_type), MaskInput.of_checkpoint(contents), encoding=opts.mask_encoding,
         display_size=RESIZED if opts.resize_outputs else opts.test_output_size, paths_list=opts.infer_paths_conf,
         use_original_pose=opts.use_original_pose, n_images=opts.n_images, use_shuffle=opts.use_shuffle, seed=opts.seed)
+    if len(data) >= MANY:
+        print(f"reading {len(data)} masks once, so that bad ones are found before anything is rendered", flush=True)
     masks = read_all(data, opts.test_workers, opts.test_batch_size)
     net = Sem2NeRF.from_contents(contents, checkpoint).to(devices[0])
 
     out = make_folder(opts.exp_dir)
-    with (out / "inference.bash").open("a") as file:
-        file.write(f"python {Path(sys.argv[0]).name} {shlex.join(argv)}\n")
+    script = sys.argv[0] if sys.argv[0].endswith("inference3d.py") else "scripts/inference3d.py"
+    append_text(out / "inference.bash", f"python {shlex.join([script, *argv])}\n")
     label = f"iter_{checkpoint.stem.rpartition('_')[2]}_infer"
     images, videos = (out / f"{label}_{kind}_{opts.test_output_size}" for kind in ("results", "videos"))
     renderer, settings = ViewRenderer(net, view_settings(opts), devices), result_settings(opts)

@@ -21,6 +21,9 @@ from options.arguments import CommandLine
 from options.train_options import TRAIN3D
 from utils.cli import command, run
 from utils.errors import UserError
+from utils.memory import memory_named
+
+MEMORY = "lower `batch_size`, give `sample_chunk` 200000, or choose smaller sizes with `pigan_steps_conf`"
 
 if TYPE_CHECKING:
     from training.extension import Extension
@@ -42,16 +45,22 @@ def train_command(argv: Sequence[str], script: str, command_line: CommandLine,
     with processes.running(opts.device, opts.gpu_ids, dist_url=opts.dist_url, local_rank=opts.local_rank,
                            world_size=opts.world_size, single=opts.no_distributed, debug=opts.debug) as world:
         _check_world(opts, world)
-        from training import loop
-        from training.objectives.sem2nerf import Sem2NeRFObjective
-        from training.runtime.start import find_start
+        from training.runtime.start import alone_in, find_start, reporter
 
-        report = loop.reporter(world)
-        contents, source, resume = find_start(opts, world, report)
-        if contents is not None and resume:
-            opts = command_line.inherit(contents["opts"], argv)
-        objective = Sem2NeRFObjective(opts, world, contents, source, resume, report, extension and extension(opts))
-        loop.run(objective, world, contents if resume else None, argv, script)
+        report = reporter(world)
+        with memory_named(MEMORY), alone_in(opts.exp_dir, world, report):
+            from training import build, loop
+            from training.objectives.sem2nerf import Sem2NeRFObjective
+
+            contents, source, resume = find_start(opts, world, report)
+            if contents is not None and resume:
+                opts = command_line.inherit(contents["opts"], argv)
+            elif contents is not None and source is not None:
+                of_weights = build.options_of_weights(contents, source)
+                opts = command_line.inherit(of_weights, argv)
+                build.check_weights_fit(opts, of_weights, source)
+            objective = Sem2NeRFObjective(opts, world, contents, source, resume, report, extension and extension(opts))
+            loop.run(objective, world, contents if resume else None, argv, script)
 
 
 def _check_world(opts: Namespace, world: World) -> None:
@@ -59,6 +68,9 @@ def _check_world(opts: Namespace, world: World) -> None:
         print("--distributed_train: this is a single process; start several with torchrun (see docs/training.md)")
     if opts.use_multi_nodes and world.nodes == 1 and world.is_main:
         print("--use_multi_nodes: all processes are on one machine; see docs/training.md for several")
+    if world.size == 1 and "," in opts.gpu_ids and world.device.type == "cuda":
+        print(f"--gpu_ids {opts.gpu_ids}: one process trains on one GPU, the first; for all of them: torchrun "
+              "--nproc_per_node=N scripts/train3d.py ...")
     if opts.amp == "bf16" and world.device.type == "cpu":
         raise UserError("--amp bf16: bfloat16 is many times slower than float32 on a CPU; leave it out")
 

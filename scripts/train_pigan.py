@@ -18,6 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from options.arguments import CommandLine
 from options.pigan_options import TRAIN_PIGAN
 from utils.cli import command, run
+from utils.memory import memory_named
+
+MEMORY = "give `pigan_steps_conf` a file with a larger batch_split or smaller batches"
 
 if TYPE_CHECKING:
     from training.objectives.decoder import DecoderObjective
@@ -45,14 +48,16 @@ def train_command(argv: Sequence[str], script: str, command_line: CommandLine, o
     from training.runtime import processes  # heavy imports stay behind --help
 
     with processes.running(opts.device, opts.gpu_ids, local_rank=opts.local_rank, debug=opts.debug) as world:
-        from training import loop
-        from training.runtime.start import find_own_run
+        from training.runtime.start import alone_in, find_own_run, reporter
 
-        report = loop.reporter(world)
-        contents = find_own_run(opts, world, report)
-        if contents is not None:
-            opts = command_line.inherit(contents["opts"], argv)
-        loop.run(objective_type()(opts, world, contents, report), world, contents, argv, script)
+        report = reporter(world)
+        with memory_named(MEMORY), alone_in(opts.exp_dir, world, report):
+            from training import loop
+
+            contents = find_own_run(opts, world, report)
+            if contents is not None:
+                opts = command_line.inherit(contents["opts"], argv)
+            loop.run(objective_type()(opts, world, contents, report), world, contents, argv, script)
 
 
 if __name__ == "__main__":

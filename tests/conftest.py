@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 GOLDEN = ROOT / "tests" / "golden"
 sys.path.append(str(GOLDEN))  # golden_values.py regenerates weights, inputs and random draws from their names
-pretend_device.enable()  # before any gradient is computed: autograd counts the devices once
 
 SECONDS_TO_LEAVE = 120
 if not torch.cuda.is_available():
@@ -44,12 +43,15 @@ def nothing_started_stays():
     end_started()
 
 
-def pytest_runtest_setup(item):
-    if item.get_closest_marker("gpu") is not None:
-        import torch
+def pytest_collection_finish(session):
+    """Where a test asks for the pretended device: before any gradient is computed, as autograd counts devices once."""
+    if any("pretend" in getattr(item, "fixturenames", ()) for item in session.items):
+        pretend_device.enable()
 
-        if not torch.cuda.is_available():
-            pytest.skip("PyTorch finds no GPU here")
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no GPU here")
 
 
 def pytest_unconfigure():
@@ -60,8 +62,8 @@ def pytest_unconfigure():
 @pytest.fixture
 def pretend():
     """A device made of Python in place of a GPU: `pretend.device`, `pretend.counting()`; see `pretend_device.py`."""
-    if not pretend_device.available():
-        pytest.skip("this PyTorch has no devices made of Python; 2.9 has")
+    if reason := pretend_device.why_not():
+        pytest.skip(reason)
     with pretend_device.entered() as device:
         yield device
 

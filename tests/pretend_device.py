@@ -13,7 +13,8 @@ Every tensor keeps its values in a tensor of the CPU, so results can be compared
 operation that mixes the two devices where CUDA would refuse to, and one that only CPUs have, raises. What it cannot
 show: speed, streams, pinned memory, NCCL, Triton.
 
-It needs the Python hooks of PyTorch 2.9 (`torch.utils.backend_registration`); with less, `available()` is False.
+It needs the Python hooks of PyTorch 2.9 (`torch.utils.backend_registration`), and that there is no real GPU; see
+`why_not()`.
 """
 
 import contextlib
@@ -108,13 +109,18 @@ _libraries: list[torch.library.Library] = []
 _counters: list[Counter[str]] = []
 
 
-def available() -> bool:
-    return hasattr(backend_registration, "_setup_privateuseone_for_python_backend")
+def why_not() -> str | None:
+    """Why this machine has no such device, if it has none."""
+    if torch.cuda.is_available():  # autograd and pinned memory serve one kind of device per process
+        return "a real GPU is there, which would not work beside the pretended one"
+    if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
+        return "this PyTorch has no devices made of Python; 2.9 has"
+    return None
 
 
 def enable() -> None:
-    """Register the device, where PyTorch can; before the first gradient of the process is computed."""
-    if not available() or torch._C._get_privateuse1_backend_name() == NAME:
+    """Register the device, where that can be; before the first gradient of the process is computed."""
+    if why_not() or torch._C._get_privateuse1_backend_name() == NAME:
         return
 
     class Module(backend_registration._DummyBackendModule):

@@ -9,7 +9,8 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from datasets.celeba_parts import combine_parts, find_parts, split_ids
+from datasets.celeba_parts import combine_parts, find_parts
+from datasets.split import find_list, split_ids
 from utils.errors import UserError
 
 SKIN, HAIR = 1, 13
@@ -93,21 +94,57 @@ def test_it_goes_on_where_it_was_stopped(parts, tmp_path):
     damaged.write_bytes(whole)
     out.mkdir(parents=True, exist_ok=True)
     (out / "0.png").write_bytes(b"finished before")
-    (out.parent / "val_paths.txt").write_text("mine\n")
     done = build("--in_dir", parts, "--out_dir", out, "--workers", 1)
     assert done.returncode == 0, done.stderr
     assert "of 3 masks are there already" in done.stdout
     assert (out / "0.png").read_bytes() == b"finished before"
     assert np.asarray(Image.open(out / "2000.png"))[0].tolist() == [HAIR] * 8
-    lists = {path.name: path.read_text() for path in out.parent.glob("*.txt")}
-    assert lists == {"train_paths.txt": "0.png\n419.png\n", "val_paths.txt": "mine\n", "test_paths.txt": "2000.png\n",
-                     "vis_paths.txt": "2000.png\n"}
+    assert lists(out.parent) == {"train": ["0"], "val": ["419"], "test": ["2000"], "vis": ["2000"]}
+    assert "3 of CelebAMask-HQ's 30000 faces" in done.stdout
+    assert "no folders 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14): the set is not whole" in done.stdout
 
 
-def test_the_full_set_splits_28000_to_2000():
+def lists(root):
+    """The split of our own: side -> names."""
+    assert not [path.name for path in root.glob("*_paths.txt") if not path.name.startswith("own_")]
+    return {side: find_list(root, side).read_text().replace(".png", "").split()
+            for side in ("train", "val", "test", "vis")}
+
+
+def test_faces_and_parts_that_come_later(parts, tmp_path):
+    """The lists take them in, and a mask is made again when a part of it comes."""
+    out = tmp_path / "celeba" / "mask"
+    build("--in_dir", parts, "--out_dir", out, "--workers", 1)
+    for number in (4001, 4002, 4003):
+        part(parts / "2", f"{number:05d}_skin", (1, 1, 6, 6))
+    part(parts / "0", "00419_nose", (5, 5, 1, 1))
+    done = build("--in_dir", parts, "--out_dir", out, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 6 masks are there already\n1 masks are made again: parts of them came later" in done.stdout
+    assert "4 masks written" in done.stdout
+    assert "they were of other masks, and are new" in done.stdout
+    assert np.asarray(Image.open(out / "419.png"))[5, 5] == 2
+    split = lists(out.parent)
+    assert sorted(split["train"] + split["val"] + split["test"], key=int) == sorted(
+        (path.stem for path in out.glob("*.png")), key=int)
+
+
+def test_the_lists_of_the_authors_stay_and_are_the_only_ones(parts, tmp_path):
+    out = tmp_path / "celeba" / "mask"
+    out.mkdir(parents=True)
+    for side in ("train", "test"):
+        (out.parent / f"{side}_paths.txt").write_text("0\n" if side == "train" else "2000\n")
+    done = build("--in_dir", parts, "--out_dir", out, "--workers", 1)
+    assert "lists: those that are there (train_paths.txt, test_paths.txt)" in done.stdout
+    assert sorted(path.name for path in out.parent.glob("*.txt")) == ["test_paths.txt", "train_paths.txt"]
+    assert (out.parent / "test_paths.txt").read_text() == "2000\n"
+
+
+def test_the_full_set_splits_in_three():
     split = split_ids(range(30_000))
-    assert split["train"] == list(range(28_000))
-    assert split["val"] == split["test"] == list(range(28_000, 30_000))
+    assert split["train"] == list(range(27_500))
+    assert split["val"] == list(range(27_500, 28_000))
+    assert split["test"] == list(range(28_000, 30_000))
     assert len(split["vis"]) == 16
     assert split["vis"][:2] == [28_000, 28_125]
     assert split_ids(list(reversed(range(30_000)))) == split
@@ -117,12 +154,13 @@ def test_the_full_set_splits_28000_to_2000():
 def test_smaller_sets_split_in_proportion(count, held_out):
     split = split_ids([7 * i for i in range(count)])
     assert len(split["test"]) == held_out
-    assert sorted(split["train"] + split["test"]) == [7 * i for i in range(count)]
+    assert len(split["val"]) == max(count > 2, round(count / 60))
+    assert sorted(split["train"] + split["val"] + split["test"]) == [7 * i for i in range(count)], "disjoint, and all"
     assert set(split["vis"]) <= set(split["test"])
 
 
-def test_a_single_face_is_in_every_list():
-    assert split_ids([5]) == {"train": [5], "val": [5], "test": [5], "vis": [5]}
+def test_a_single_face_trains():
+    assert split_ids([5]) == {"train": [5], "val": [], "test": [], "vis": []}
 
 
 def test_bad_folders_and_parts(parts, tmp_path):

@@ -17,17 +17,15 @@ from datasets.masks.mask_input import MaskInput
 from models.checkpoints import (
     is_official,
     read_checkpoint,
-    read_file,
-    read_pigan_weights,
-    read_swin_weights,
     save_checkpoint,
     to_native,
     to_official,
 )
 from models.config import ModelConfig
-from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
-from models.encoders.swin_keys import to_native_names
+from models.encoders.swin_encoder import SWIN_SIZES
 from models.sem2nerf import Sem2NeRF
+from models.start_weights import read_pigan_weights
+from models.weight_files import read_file
 from scripts.convert_checkpoint import main as convert
 from utils.errors import UserError
 
@@ -173,25 +171,6 @@ def test_pigan_start_weights(contents, tmp_path):
         torch.save(contents, tmp_path / "other.pth")
         with pytest.raises(UserError, match=words):
             read_pigan_weights(tmp_path / "other.pth")
-
-
-@pytest.mark.parametrize("source", ["authors", "timm"])
-def test_swin_start_weights(tmp_path, source):
-    """A classifier's file: everything but patch embedding and head is taken over."""
-    encoder = SwinEncoder("SwinEncoder", 3, 224, 1000)
-    state = {**encoder.state_dict(), **dict(encoder.named_buffers())}
-    if source == "timm":
-        swin = TimmSwin(num_classes=10)
-        encoder.load_state_dict({key: value for key, value in to_native_names(swin.state_dict()).items()
-                                 if not key.startswith(("patch_embed.", "head."))}, strict=False)
-        state = swin.state_dict()
-    torch.save({"model": state}, tmp_path / "swin.pth")
-    taken = read_swin_weights(tmp_path / "swin.pth")
-    target = SwinEncoder("SwinEncoder", 18, 224, 64)
-    missing, unexpected = target.load_state_dict(taken, strict=False)
-    assert not unexpected
-    assert {key.partition(".")[0] for key in missing} == {"patch_embed", "head"}
-    assert torch.equal(target.layers[2].downsample.reduction.weight, encoder.layers[2].downsample.reduction.weight)
 
 
 class Exploit:

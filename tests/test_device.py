@@ -24,6 +24,7 @@ def gpus(monkeypatch):
     ("cuda", "1,3", ["cuda:1", "cuda:3"]),
     ("cuda:2", "0,1", ["cuda:2"]),
     ("cpu", "0,1", ["cpu"]),
+    ("auto", "-1", ["cpu"]),
 ])
 def test_devices_of_one_program(gpus, name, gpu_ids, expected):
     gpus(4)

@@ -105,6 +105,8 @@ def user_folder(tmp_path, monkeypatch):
     for name in ("celeba", "cats2"):
         make_decoder(weights / f"pigan-{name}-pretrained.pth")
     make_steps(tmp_path / "steps.yaml")
+    (tmp_path / "out/sem2nerf_train_celebahq/checkpoints").mkdir(parents=True)
+    tiny_checkpoint(tmp_path / "out/sem2nerf_train_celebahq/checkpoints/best_model.pt")
     faces = make_data(tmp_path / "data/CelebAMask-HQ")
     make_cat_data(tmp_path / "data/CatMask")
     make_data(tmp_path / "data/SynthHeads")

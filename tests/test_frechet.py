@@ -25,22 +25,34 @@ def test_the_central_square_is_kept(tmp_path):
         Image.fromarray(pixels).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
     folder = ImageFolder(tmp_path)
-    assert [path.name for path in folder.paths] == ["2.png", "10.PNG"]
+    assert [path.name for path in folder.paths] == ["10.PNG", "2.png"]
     assert np.array_equal(folder.read(0, 20).permute(1, 2, 0), pixels[:, 10:30])
     half = ImageFolder(tmp_path, keep=0.5).read(1, 10)
     assert np.array_equal(half.permute(1, 2, 0), pixels[5:15, 15:25])
     assert folder.read(0, 4).shape == (3, 4, 4)
 
 
+def test_pixels_are_picked_and_mirrored(tmp_path):
+    """A grating of single pixels: picked it keeps its contrast, averaged it is grey."""
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, ::3] = 255
+    for name in ("1.png", "2.png"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    picked = ImageFolder(tmp_path, resampling="nearest")
+    assert set(picked.read(0, 8).unique().tolist()) == {0, 255}
+    assert len(ImageFolder(tmp_path).read(0, 8).unique()) > 2
+    assert np.array_equal(picked.read(0, 8, flip=True), picked.read(0, 8).flip(-1))
+
+
 def test_images_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match=r"`data_root` .*nowhere: this folder cannot be read"):
         ImageFolder(tmp_path / "nowhere")
     (tmp_path / "inside").mkdir()
-    with pytest.raises(UserError, match=r"0 images .* did you mean .*inside\?"):
+    with pytest.raises(UserError, match=r"0 images .* in this folder and those inside; give"):
         ImageFolder(tmp_path)
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / name).write_bytes(b"\xff\xd8\xff half an image")
-    with pytest.raises(UserError, match=r"1\.jpg: this image cannot be read") as caught:
+    with pytest.raises(UserError, match=r"1\.jpg: this photograph cannot be read") as caught:
         ImageFolder(tmp_path).read(0, 8)
     assert "\n" not in str(caught.value)
 

@@ -21,7 +21,8 @@ from datasets.masks.cache import MapCache
 from datasets.masks.files import read_mask
 from datasets.masks.maps import MaskTransform, prepare_mask
 from datasets.sample_stream import BatchShard, SampleStream, index_at
-from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks, mirrored
+from datasets.split import find_masks
+from datasets.training_set import ImagesDataset3D, ImagesOptions, mirrored
 from training.loading import checked, collate, to_device, training_loader
 from utils.errors import UserError
 

@@ -26,6 +26,14 @@ def test_files_names_and_sizes(tmp_path, weights, faces):
     assert "--test_output_size 16" in (tmp_path / "inference.bash").read_text()
 
 
+def test_files_are_named_by_the_layers_as_given(tmp_path, weights, faces):
+    one_view = ["--n_outputs_to_generate=1", "--inject_code_seed=3"]
+    infer(tmp_path, weights, faces / "90001.png", "--latent_mask=8,7", *one_view)
+    other_order = images(tmp_path)["90001_mask87_seed3.png"]
+    infer(tmp_path, weights, faces / "90001.png", "--latent_mask=7,8", *one_view)
+    np.testing.assert_array_equal(images(tmp_path)["90001_mask78_seed3.png"], other_order)
+
+
 def test_every_kind_of_output(tmp_path, weights, faces):
     written = infer(tmp_path, weights, faces / "90001.png", "--latent_mask=6,7,8", "--inject_code_seed=711",
                     "--use_original_pose", "--mask_overlay_weight=.15", "--couple_outputs", "--style_mix_seq_num=3",
@@ -125,6 +133,8 @@ def test_real_process_reports_and_exits_cleanly(tmp_path, weights, faces):
     assert re.search(r"^wrote 1 file to .*_results_16/$", done.stdout, re.MULTILINE), done.stdout
     assert "s per view" in done.stdout
     assert done.stderr == ""
+    (line,) = (tmp_path / "out" / "inference.bash").read_text().splitlines()
+    assert line == " ".join(["python", *command[1:]]), "the line runs again"
     done = child_processes.run([*command, "--latent_mask=99"], cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -83,12 +83,12 @@ def test_turned_samples_have_poses_on_the_right_side():
     assert (labels == FACES.label_space.index("l_ear")).sum() > (labels == FACES.label_space.index("r_ear")).sum()
 
 
-def test_natural_order_and_items(folder):
+def test_order_of_the_release_and_items(folder):
     data = InferenceDataset(folder, FACES, SMALL, display_size=16, use_original_pose=True)
-    assert names(data) == ["2", "10", "10_hair", "00419"]
+    assert names(data) == ["00419", "10", "10_hair", "2"]
     assert data[2].pose == data[1].pose == pytest.approx((0, math.pi / 2))
-    assert data[3].pose == pytest.approx((math.pi / 2, math.radians(81)))
-    item = data[0]
+    assert data[0].pose == pytest.approx((math.pi / 2, math.radians(81)))
+    item = data[3]
     assert item.path == folder / "2.png"
     assert item.planes.label.dtype == np.uint8
     assert item.planes.label.shape == item.planes.contour.shape == item.planes.distance.shape == (14, 14)
@@ -116,7 +116,7 @@ def test_shuffle_depends_on_the_seed_and_comes_before_the_cut(folder):
     orders = {tuple(names(InferenceDataset(folder, FACES, SMALL, use_shuffle=True, seed=s))) for s in range(8)}
     assert len(orders) > 3
     assert names(InferenceDataset(folder, FACES, SMALL, use_shuffle=True, seed=5, n_images=2)) == first[:2]
-    assert names(InferenceDataset(folder, FACES, SMALL, n_images=2)) == ["2", "10"]
+    assert names(InferenceDataset(folder, FACES, SMALL, n_images=2)) == ["00419", "10"]
     assert len(InferenceDataset(folder, FACES, SMALL, n_images=99)) == 4
 
 
@@ -150,11 +150,11 @@ def refuse(match, *args, **options):
 def test_folders_that_hold_no_masks(tmp_path):
     refuse(r"`data_path` .*nowhere: there is no such folder or file; give a folder of label PNGs",
            tmp_path / "nowhere", FACES)
-    refuse(r"`data_path` .*: no masks in this folder; give", tmp_path, FACES)
+    refuse(r"`data_path` .*: no masks in this folder, nor in those inside; give", tmp_path, FACES)
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / ".90001.tmp.png").write_text("")
     (tmp_path / "mask").mkdir()
-    refuse(r"no masks in this folder \(it has folders: did you mean .*mask\?\)", tmp_path, FACES)
+    refuse(r"mask: no masks in this folder, nor in those inside", tmp_path, FACES)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
@@ -174,9 +174,9 @@ def test_two_files_of_one_name(folder):
 def test_a_photo_among_the_masks_is_not_skipped(folder):
     Image.new("RGB", (8, 8)).save(folder / "3.jpg")
     data = InferenceDataset(folder, FACES, SMALL)
-    assert names(data)[1] == "3"
+    assert names(data)[4] == "3"
     with pytest.raises(UserError, match=r"3\.jpg: this is a JPEG image"):
-        data[1]
+        data[4]
 
 
 def test_n_images_must_be_positive(folder):
@@ -193,14 +193,18 @@ def test_lists_that_do_not_fit(folder, tmp_path):
     refuse(r"vis\.txt: the list is empty", folder, FACES, paths_list=names_list)
     names_list.write_text("2\n10\n77.png\n")
     refuse(r"vis\.txt, line 3: '77\.png' is not among the masks of .*mask; mend", folder, FACES, paths_list=names_list)
+    names_list.write_text("2\n78\n77.png\n")
+    refuse(r"line 2: '78' is not among the masks of .*mask, nor are 1 more of its 3; mend", folder, FACES,
+           paths_list=names_list)
     refuse(r"`paths_list` needs a folder", folder / "2.png", FACES, paths_list=names_list)
 
 
 def test_poses_that_are_missing(folder):
     file = folder.parent / FACES.pose_file
     file.write_text("1\nYaw Pitch Roll\n2.jpg 0 0 0\n")
-    refuse(r"pose-anno\.txt: no pose for 10\.png, image 10 \(and for 2 more\); add a line.*`use_original_pose`", folder,
+    refuse(r"anno\.txt: no pose for 00419\.png, image 419 \(and for 2 more\); add a line.*`use_original_pose`", folder,
            FACES, use_original_pose=True)
+    (folder / "00419.png").rename(folder / "02.png")
     InferenceDataset(folder, FACES, use_original_pose=True, n_images=1)  # only what is read needs a pose
     file.write_text("1\nYaw Pitch Roll\n2.jpg 0 0\n")
     refuse(r"pose-anno\.txt, line 3", folder, FACES, use_original_pose=True)

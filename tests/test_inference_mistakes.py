@@ -76,18 +76,20 @@ def folder_named_like_a_mask(bad):
     (bad.folder / "90001.png").mkdir()
 
 
-def one_level_too_high(bad):
-    (bad.folder / "mask").mkdir()
-    bad.save(bad.mask, "mask/90001.png")
-
-
 def same_name_twice(bad):
     bad.save(bad.mask)
     bad.save(bad.mask, "90001.bmp")
 
 
+def same_name_in_two_folders(bad):
+    (bad.folder / "more").mkdir()
+    bad.save(bad.mask)
+    bad.save(bad.mask, "more/90001.png")
+
+
 BAD_MASKS = [truncated, photo, jpeg, out_of_range, sixteen_bit, rgba, empty_mask, no_face, no_masks, text_file,
-             dangling_link, folder_named_like_a_mask, one_level_too_high, same_name_twice]
+             dangling_link, folder_named_like_a_mask, same_name_twice,
+             same_name_in_two_folders]
 
 
 @pytest.mark.parametrize("make", BAD_MASKS, ids=lambda make: make.__name__)
@@ -119,7 +121,7 @@ def fails(capsys, tmp_path, weights, masks, *options, names=None):
     (["--n_images=0"], "--n_images"), (["--mask_overlay_weight=2"], "--mask_overlay_weight"),
     (["--mix_alpha=-1"], "--mix_alpha"), (["--inject_code_seed=-4"], "--inject_code_seed"),
     (["--device=gpu"], "--device"), (["--device=cuda:99"], "--device"),
-    (["--gpu_ids=x"], "--gpu_ids"),
+    (["--gpu_ids=x"], "--gpu_ids"), (["--trajectory=spiral", "--render_videos"], "--trajectory"),
     (["--pigan_curriculum_type=Dogs"], "--pigan_curriculum_type"), (["--dataset_type=dogs"], "--dataset_type"),
     (["--dataset_type=catmask_seg_to_3dface"], "--dataset_type"),
     (["--pigan_curriculum_type=PseudoCats"], "leave out --pigan_curriculum_type"),

@@ -30,6 +30,7 @@ def test_video_frame_by_frame(tmp_path, weights, faces, size):
     info, frames = read_video(tmp_path / f"iter_500_infer_videos_{size}/90001.mp4")
     even = size + size % 2
     assert info["codec"] == "h264"
+    assert info["fps"] == pytest.approx(25 / 1.5, abs=0.01), "as slow as the release plays"
     assert info["pix_fmt"].startswith("yuv420p")
     assert info["size"] == (even, even)
     assert len(frames) == 5
@@ -54,6 +55,7 @@ def test_ping_pong_video_and_gif(tmp_path, weights, faces):
     infer(tmp_path, weights, faces / "90001.png", *options, "--video_format=gif")
     gif = Image.open(next(tmp_path.rglob("*.gif")))
     assert gif.n_frames == 6
+    assert gif.info["duration"] == 60
     infer(tmp_path, weights, faces / "90001.png", *options)
     _, frames = read_video(next(tmp_path.rglob("*.mp4")))
     assert len(frames) == 6

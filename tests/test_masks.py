@@ -146,10 +146,12 @@ def test_merging_comes_before_the_outlines():
     # two halves of an eye: one part after merging, so no outline between them
     labels = np.zeros((16, 16), np.uint8)
     labels[4:12, 2:8], labels[4:12, 8:14] = FACES.index("l_eye"), FACES.index("r_eye")
-    merged = prepare_mask(labels, FACES, True, MaskTransform(16, 16, 16), True)
-    apart = prepare_mask(labels, FACES, False, MaskTransform(16, 16, 16), True)
-    assert merged.contour[8, 7] == 0
-    assert apart.contour[8, 7] == 255
+    labels = np.kron(labels, np.ones((32, 32), np.uint8))
+    whole = MaskTransform(input_size=512, crop=False)
+    merged = prepare_mask(labels, FACES, True, whole, True)
+    apart = prepare_mask(labels, FACES, False, whole, True)
+    assert merged.contour[256, 255] == 0
+    assert apart.contour[256, 255] == 255
 
 
 def test_geometry_crops_the_centre():
@@ -207,3 +209,18 @@ def test_overlay_mixes_by_weight():
     np.testing.assert_array_equal(overlay(image, mask, 1.0), mask)
     with pytest.raises(UserError, match=r"`mask_overlay_weight` 1\.5"):
         overlay(image, mask, 1.5)
+
+
+@pytest.mark.parametrize("times", [0.5, 2, 4])
+def test_outlines_scale_with_the_file(times):
+    """The same mask at 256, 1024 and 2048 pixels: outlines as wide, beside the parts, as at 512, and whole."""
+    labels = read_mask(MASKS["CelebAMask_HQ"] / "0.png", FACES)
+    file = labels[1::2, 1::2] if times < 1 else np.kron(labels, np.ones((int(times),) * 2, np.uint8))
+    expected, found = (prepare_mask(mask, FACES, True, MaskTransform(), True) for mask in (labels, file))
+    assert expected.contour is not None
+    assert found.contour is not None
+    if times > 1:
+        for name in ("label", "contour", "distance"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert (found.contour > 0).mean() == pytest.approx((expected.contour > 0).mean(), rel=0.05)
+    assert (found.contour == expected.contour).mean() > 0.97

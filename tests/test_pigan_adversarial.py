@@ -44,7 +44,7 @@ def test_published_widths():
 def test_a_new_resolution_fades_in():
     """At alpha 0 it is the smaller image's answer, at alpha 1 the old way in is not used any more."""
     net, x = discriminator(), images(2, 32)
-    before = net(F.avg_pool2d(x, 2))
+    before = net(F.interpolate(x, scale_factor=0.5))  # nearest, as published
     torch.testing.assert_close(net(x, 0.0).logit, before.logit)
     torch.testing.assert_close(net(x, 0.0).pose, before.pose)
     torch.testing.assert_close(net(x, 1e-6).logit, before.logit, rtol=0, atol=1e-3)
@@ -52,6 +52,27 @@ def test_a_new_resolution_fades_in():
     grown = net(x, 1.0).logit
     net.from_rgb["16"][0].weight.zero_()
     assert torch.equal(net(x, 1.0).logit, grown)
+
+
+@pytest.mark.parametrize("coordinates", [True, False])
+def test_published_form(coordinates):
+    """The answer of the published blocks, worked out with plain functions; their initial weights."""
+    net = ProgressiveDiscriminator(64, coordinates=coordinates)
+    block, x = net.blocks["64"], torch.rand(2, 128, 8, 8)
+    line = torch.linspace(-1, 1, 8)
+    places = torch.stack([line.expand(8, 8), line[:, None].expand(8, 8)]).expand(2, -1, -1, -1)
+    y = x
+    for index, stride in ((0, 1), (2, 2)):
+        conv = block.main[index].conv if coordinates else block.main[index]
+        y = F.conv2d(torch.cat([y, places], 1) if coordinates else y, conv.weight, conv.bias, stride, 1)
+        y = F.leaky_relu(y, 0.2)
+        spread = (2 / 1.04 / (9 * conv.in_channels)) ** 0.5
+        assert conv.weight.std().item() == pytest.approx(spread, rel=0.02), "Kaiming's"
+    shortcut = F.conv2d(x, block.shortcut.weight, block.shortcut.bias, stride=2)
+    torch.testing.assert_close(block(x), (y + shortcut) / 2**0.5)
+    for plain in (block.shortcut, net.from_rgb["64"][0], net.answer):
+        bound = (plain.in_channels * plain.kernel_size[0] ** 2) ** -0.5
+        assert bound * 0.9 < plain.weight.abs().max() <= bound, "PyTorch's"
 
 
 @torch.no_grad()
@@ -89,6 +110,14 @@ def test_losses_by_hand():
     losses = generator_losses(net, fake, poses, 0.3, pose_weight=15.0)
     torch.testing.assert_close(losses.terms["g_loss"], -torch.log(torch.sigmoid(fake_judged.logit)).mean().detach())
     torch.testing.assert_close(losses.total.detach(), losses.terms["g_loss"] + 15 * expected["d_pose"].detach())
+
+
+def test_the_generator_learns_from_its_best():
+    net, fake = discriminator(), images(4, 16, 2)
+    poses = torch.full((4, 2), math.pi / 2)
+    best = net(fake, 0.3).logit.sort().values[1:]  # ceil(.6 * 4) = 3
+    losses = generator_losses(net, fake, poses, 0.3, pose_weight=0.0, kept=0.6)
+    torch.testing.assert_close(losses.terms["g_loss"], F.softplus(-best).mean().detach())
 
 
 def test_the_penalty_trains_the_discriminator():
@@ -137,6 +166,9 @@ def test_renderings_depend_on_code_pose_and_view():
     fakes = render_fakes(siren, draws, 8, preset)
     assert fakes.shape == (2, 3, 8, 8)
     assert fakes.abs().max() <= 1 + 1e-5
+    with torch.no_grad():
+        siren.final_layer.bias.fill_(-1e4)
+    assert (render_fakes(siren, draws, 8, preset) == -1).all(), "nothing there: black, not the last sample's colour"
     assert (fakes[0] - fakes[1]).abs().max() > 1e-3
     fakes.square().sum().backward()
     assert all(p.grad is not None for p in siren.parameters())

@@ -1,8 +1,10 @@
 """The device made of Python itself: it refuses and counts what a GPU would refuse and wait for."""
 
+import pretend_device
 import pytest
 import torch
 from torch import nn
+from torch.utils import backend_registration
 
 
 def test_values_and_gradients_are_those_of_the_cpu(pretend):
@@ -75,3 +77,12 @@ def test_waits_are_counted(pretend, waits, operation):
     with pretend.counting() as counted:
         operation(x)
     assert sum(counted.values()) == waits, counted
+
+
+def test_beside_a_real_gpu_it_is_never_registered(monkeypatch):
+    """Autograd and pinned memory of CUDA fail in a process that has another such device."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(backend_registration, "_setup_privateuseone_for_python_backend", pytest.fail, raising=False)
+    monkeypatch.setattr(torch._C, "_get_privateuse1_backend_name", lambda: "privateuseone")
+    pretend_device.enable()
+    assert "real GPU" in pretend_device.why_not()

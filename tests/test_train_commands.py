@@ -44,8 +44,8 @@ def test_plain(workplace):
     folder = workplace / "out" / "plain"
     assert checkpoint(folder)["global_step"] == 2
     assert checkpoint(folder)["opts"]["input_nc"] == 19
-    for name in ("opt.json", "train.bash", "timestamp.txt", "logs/images/train/0000002.png",
-                 "logs/images/val/0000002.png", "checkpoints/best_model.pt", "checkpoints/iteration_2.pt"):
+    for name in ("opt.json", "train.bash", "timestamp.txt", "logs/images/train/faces/0002.jpg",
+                 "logs/images/test/faces/0002.jpg", "checkpoints/best_model.pt", "checkpoints/iteration_2.pt"):
         assert (folder / name).is_file(), name
     assert list((folder / "logs").glob("events.*"))
 
@@ -128,6 +128,8 @@ def test_two_process_command(workplace, launcher):
     done = child_processes.run(command, timeout=400, env=environment())
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("step 2/2") == 1, "one process talks"
+    (line,) = (workplace / "out" / "two" / "train.bash").read_text().splitlines()
+    assert line.startswith(f"torchrun --nproc_per_node=2 scripts/train3d.py {argv[0]} "), "it starts both again"
     assert checkpoint(workplace / "out" / "two")["samples_seen"] == 4
 
 

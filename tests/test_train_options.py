@@ -44,6 +44,8 @@ def test_launchers_spelling():
     (["--exp_dir=x", "--ema=1"], "--ema 1.0: give a decay below 1"),
     (["--exp_dir=x", "--train_rand_pose_prob=2"], "--train_rand_pose_prob 2.0"),
     (["--exp_dir=x", "--pigan_infer_ray_step=2"], "--pigan_infer_ray_step 2: give at least 3"),
+    (["--exp_dir=x", "--optim_name=rangre"], "--optim_name"),
+    (["--exp_dir=x", "--scheduler_name=step"], "--scheduler_name"),
     (["--exp_dir=x", "--l2_lambda=0", "--lpips_lambda=0", "--dis_lambda=0"], "nothing would be learnt"),
 ])
 def test_impossible_values(flags, message):
@@ -91,9 +93,10 @@ def test_stages(tmp_path):
     file.write_text("0: {batch_size: 1, img_size: 64, resolution_vol: 32}\n100: {img_size: 128, resolution_vol: 32}\n")
     stages = read_stages(file)
     assert stages == (Stage(0, 64, 32), Stage(100, 128, 32))
+    assert stages[0].others == {"batch_size": 1}
     assert [stage_at(stages, step).img_size for step in (0, 99, 100, 5000)] == [64, 64, 128, 128]
     for content, message in (("", "from step 0"), ("5: {img_size: 64}", "from step 0"), ("0: [", "not YAML"),
-                             ("0: {img_size: x}", "needs img_size")):
+                             ("0: {img_size: x}", "needs img_size"), ("0: {img_size: 8, num_steps: 1}", "at least 3")):
         file.write_text(content)
         with pytest.raises(UserError, match=message):
             read_stages(file)
@@ -105,4 +108,5 @@ def test_stages(tmp_path):
 def test_shipped_stages(name):
     (stage,) = read_stages(ROOT / "configs" / "pigan_steps" / f"{name}.yaml")
     assert stage.resolution_vol in (32, 64, 128)
+    assert stage.num_steps == (28 if name == "sem2nerf" else None)
     assert stage.img_size > stage.resolution_vol

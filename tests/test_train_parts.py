@@ -19,8 +19,9 @@ from training.extreme_poses import ExtremePoseRanges
 from training.loop import TrainingLoop
 from training.objectives.sem2nerf import Sem2NeRFObjective
 from training.patches import PatchConfig
+from training.runtime.logs import RunLog
 from training.runtime.loss_record import LossRecord
-from training.runtime.processes import World
+from training.runtime.processes import StopRequest, World
 from training.runtime.weight_average import WeightAverage
 from training.size_schedule import Stage
 from training.step import PatchGenerator, Rendering
@@ -148,6 +149,8 @@ def test_channels_and_sizes_follow():
     assert sizes("--dataset_type=catmask_seg_to_3dface", "--use_merged_labels", "--use_contour", "--label_nc=8",
                  "--input_nc=10")[:2] == (8, 10)
     assert sizes("--output_size=512")[2:] == (640, 512, 512)
+    with pytest.raises(UserError, match=r"`label_nc` 0: .* so it is 19; leave it out"):
+        sizes("--label_nc=0")
     with pytest.raises(UserError, match=r"`label_nc` 8: .* it is 16"):
         resolved("--use_merged_labels", "--label_nc=8")
 
@@ -196,7 +199,7 @@ def objective(files, *flags, report=print):
     return Sem2NeRFObjective(parsed("--pigan_weights=random", *files, *flags), ALONE, report=report)
 
 
-def test_official_training_checkpoint_continues(files, tmp_path):
+def test_official_training_checkpoint_continues(files, tmp_path, capsys):
     """Weights, mean code, step and the moments of both optimisers of an official file."""
     import make_checkpoint
 
@@ -210,7 +213,7 @@ def test_official_training_checkpoint_continues(files, tmp_path):
     for index, parameter in enumerate(optimizer.param_groups[0]["params"]):
         parameter.grad = torch.full_like(parameter, float(index))
     optimizer.step()
-    official["optimizer"], official["global_step"], official["best_val_loss"] = optimizer.state_dict(), 41, None
+    official["optimizer"], official["global_step"], official["best_val_loss"] = optimizer.state_dict(), 41, 0.25
     torch.save(official, tmp_path / "official.pt")
 
     contents = read_checkpoint(tmp_path / "official.pt")
@@ -218,6 +221,7 @@ def test_official_training_checkpoint_continues(files, tmp_path):
                   *files, "--pigan_steps_conf=configs/pigan_steps/sem2nerf.yaml"])
     continued = Sem2NeRFObjective(opts, ALONE, contents, tmp_path / "official.pt", resume=True)
     loop, net = TrainingLoop(continued, ALONE, contents), continued.net
+    assert "0.25, was measured in another way" in capsys.readouterr().out
     assert (loop.global_step, loop.samples_seen, loop.best_val_loss) == (42, 42 * 16, math.inf)
     moments = continued.optimizers["optimizer"].state
     for name, parameter in net.encoder.named_parameters():
@@ -247,9 +251,32 @@ def test_optimiser_of_another_kind_starts_anew(files):
 def test_schedule_follows_from_the_step(files):
     started = objective(files, "--scheduler_name=cosine", "--max_steps=100", "--learning_rate=1.0")
     loop = TrainingLoop(started, ALONE, {"samples_seen": 100, "global_step": 50})
-    assert loop.learning_rate == pytest.approx(0.505), "half way from 1 to .01"
-    started.schedule(100)
-    assert loop.learning_rate == pytest.approx(0.01)
+    rate = 0.505 + 0.495 * math.cos(math.pi * 0.49)  # as released: that of the step before, half way from 1 to .01
+    assert loop.learning_rates["lr"] == pytest.approx(rate)
+    started.schedule(0)
+    assert loop.learning_rates == pytest.approx({"lr": 1.0, "lr_dis": 2e-5})
+    started.schedule(1)
+    assert loop.learning_rates == pytest.approx({"lr": 1.0, "lr_dis": 2e-5})
+    started.schedule(101)
+    assert loop.learning_rates == pytest.approx({"lr": 0.01, "lr_dis": 0.01}), "the discriminator's rate has that floor"
+
+
+def test_curves_have_the_names_of_the_release(files, tmp_path):
+    """Of validation `test/...`, of its terms `loss_...`."""
+    started, seen = objective(files, "--test_output_size=8", "--test_workers=0"), {}
+
+    class Log(RunLog):
+        def scalars(self, side, step, values):
+            seen[side] = set(values)
+
+        def image(self, side, step, panel):
+            assert side in seen
+
+    loop = TrainingLoop(started, ALONE)
+    loop.contents = dict  # nothing is saved
+    loop.files.save_best = lambda contents: None
+    loop._validate(Log(tmp_path, 0, 1, active=False, progress=False), StopRequest(ALONE))
+    assert seen == {"test": {"loss", "loss_l2", "loss_w_norm", "code_spread"}}
 
 
 def test_nan_weights_are_not_saved(files):

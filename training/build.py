@@ -11,31 +11,71 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from configs.data_configs import data_config
+from configs.data_configs import config_of_opts, data_config
 from configs.paths_config import PIGAN_CHECKPOINTS, SWIN_CHECKPOINT
 from criteria.perceptual import Perceptual
 from datasets.masks.maps import MaskTransform
-from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
-from models.checkpoints import latent_avg_of, load_siren, read_swin_weights
+from datasets.masks.order import read_label_order
+from datasets.split import find_masks
+from datasets.training_set import ImagesDataset3D, ImagesOptions
+from models.checkpoints import latent_avg_of
 from models.config import ModelConfig
 from models.discriminators.patch_discriminator import PatchDiscriminator
 from models.pigan.fast.kernels import multiplies
 from models.pigan.siren import FILM_LAYERS, mean_code
 from models.sem2nerf import Sem2NeRF
+from models.start_weights import load_siren, read_swin_weights
+from models.weight_files import unwrapped
+from training.data_check import check_masks
 from training.extension import Extension
 from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
+from training.runtime.processes import World
 from training.size_schedule import Stage
 from training.step import LossWeights, Rendering
 from training.step_noise import StepNoiseConfig
 from training.validation import ValidationSettings
 from utils.errors import UserError
+from utils.files import in_project
 
 Report = Callable[[str], None]  # prints a line
 
 
-def resolve_options(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
+# what the weights of a checkpoint decide: a command line cannot say otherwise
+OF_THE_WEIGHTS = ("encoder_type", "pigan_hidden_dim", "pigan_zdim", "encoder_not_zplus", "start_from_latent_avg",
+                  "use_contour", "use_merged_labels", "dataset_type")
+
+
+def options_of_weights(contents: Mapping[str, Any], source: str | Path) -> dict[str, Any]:
+    """What a training that starts from a checkpoint's weights takes from it, where the command line is silent.
+
+    Raises:
+        UserError: the checkpoint's options do not describe a model.
+    """
+    try:
+        return {**ModelConfig.from_contents(contents).to_opts(), "dataset_type": config_of_opts(contents["opts"]).name}
+    except UserError as error:
+        raise UserError(f"{source}: its options do not describe a model: {error}") from error
+
+
+def check_weights_fit(opts: Namespace, of_weights: Mapping[str, Any], source: str | Path) -> None:
+    """
+    Raises:
+        UserError: the command line names another architecture or label table than the checkpoint's.
+    """
+    for name in OF_THE_WEIGHTS:
+        asked, own = getattr(opts, name), of_weights[name]
+        if asked != own and not (name == "dataset_type" and data_config(asked).label_space is
+                                 data_config(own).label_space):
+            raise UserError(f"`{name}` {asked}: the weights of {source} are for {own}; leave it out, or start from "
+                            "other weights")
+
+
+def resolve_options(opts: Namespace, stages: tuple[Stage, ...], framing: MaskTransform | None = None) -> Namespace:
     """The options with what follows from others filled in: label_nc, input_nc and the image sizes.
+
+    Args:
+        framing: of the weights that training starts from; the published one otherwise.
 
     Raises:
         UserError: label_nc or input_nc were given and contradict the data.
@@ -47,11 +87,27 @@ def resolve_options(opts: Namespace, stages: tuple[Stage, ...]) -> Namespace:
         if getattr(opts, name) not in (value, {"label_nc": 16, "input_nc": 18}[name]):
             raise UserError(f"`{name}` {getattr(opts, name)}: {opts.dataset_type} has {len(merged)} labels with the "
                             f"given `use_merged_labels` and `use_contour`, so it is {value}; leave it out")
+    framing = framing or MaskTransform()
     output = opts.output_size if opts.output_size != -1 else max(stage.img_size for stage in stages)
     crop = opts.image_crop_size if opts.image_crop_size != -1 else max(256, output)
-    load = opts.image_load_size if opts.image_load_size != -1 else round(crop * 320 / 256)
+    load = opts.image_load_size if opts.image_load_size != -1 else round(
+        crop * framing.load_size / framing.crop_size)
     sizes = {"output_size": output, "image_crop_size": crop, "image_load_size": load}
     return Namespace(**{**vars(opts), **derived, **sizes})
+
+
+def report_steps_file(opts: Namespace, stages: tuple[Stage, ...], report: Report) -> None:
+    """Say what of the file of sizes counts against the command line, and what does not."""
+    samples = sorted({stage.num_steps for stage in stages if stage.num_steps} - {opts.pigan_infer_ray_step})
+    if samples:
+        report(f"{opts.pigan_steps_conf}: training takes {', '.join(map(str, samples))} samples per ray (num_steps), "
+               f"validation {opts.pigan_infer_ray_step}")
+    for name, value in {key: value for stage in stages for key, value in stage.others.items()}.items():
+        if name != "batch_size":
+            report(f"{opts.pigan_steps_conf}: {name} {value} has no effect")
+        elif value != opts.batch_size:
+            report(f"{opts.pigan_steps_conf}: batch_size {value} has no effect, each process takes {opts.batch_size} "
+                   "samples per step as the command line says")
 
 
 @dataclass(frozen=True)
@@ -62,17 +118,19 @@ class Data:
     val: ImagesDataset3D | None
 
 
-def build_data(opts: Namespace, extension: Extension, report: Report) -> Data:
-    """Both sides of the data set that resolved options name.
+def build_data(opts: Namespace, extension: Extension, report: Report, world: World) -> Data:
+    """Both sides of the data set that resolved options name, without masks that cannot be trained on.
 
     Raises:
         UserError: something of the data set is missing.
     """
     config = data_config(opts.dataset_type)
-    root = Path(opts.data_root or config.data_root)
+    root = Path(opts.data_root) if opts.data_root else in_project(config.data_root)
     transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.src_input_size, config.crop)
     cache = None if opts.map_cache == "none" else Path(opts.map_cache or root / ".map_cache")
-    options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache)
+    order = read_label_order(opts.label_order, config.label_space)
+    options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
+                            label_order=order)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
     val = val[:opts.val_images] if opts.val_images else val
     report(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
@@ -81,6 +139,9 @@ def build_data(opts: Namespace, extension: Extension, report: Report) -> Data:
     def side(masks: list[Path], mirror: bool) -> ImagesDataset3D:
         return ImagesDataset3D(root, config, masks, replace(options, mirror=mirror), extra_data)
 
+    both = list(dict.fromkeys([*train, *val]))
+    usable = set(check_masks(side(both, False), both, world, report))
+    train, val = ([path for path in masks if path in usable] for masks in (train, val))
     data = Data(side(train, opts.mirror), side(val, False) if val else None)
     extension.check(data.train)
     return data
@@ -117,7 +178,7 @@ def _start_decoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
         report("decoder: random weights, as asked for")
         return
     default = data_config(opts.dataset_type).decoder or PIGAN_CHECKPOINTS[net.config.camera_preset]
-    path = Path(opts.pigan_weights or default)
+    path = Path(opts.pigan_weights or in_project(default))
     if not opts.pigan_weights and not path.is_file():
         if opts.train_decoder:
             report(f"decoder: random weights, since there is no {path} and it is trained too")
@@ -131,11 +192,11 @@ def _start_decoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
 
 def _start_encoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
     fits = opts.encoder_type == "SwinEncoder"
-    if opts.swin_weights == "none" or (not opts.swin_weights and not (fits and SWIN_CHECKPOINT.is_file())):
+    if opts.swin_weights == "none" or (not opts.swin_weights and not (fits and in_project(SWIN_CHECKPOINT).is_file())):
         hint = f" (ImageNet weights in {SWIN_CHECKPOINT} would speed up the start)" if fits else ""
         report(f"encoder: {opts.encoder_type}, random weights{hint}")
         return
-    path = Path(opts.swin_weights or SWIN_CHECKPOINT)
+    path = Path(opts.swin_weights or in_project(SWIN_CHECKPOINT))
     state, own = read_swin_weights(path), net.encoder.state_dict()
     for key, value in state.items():
         if key not in own or own[key].shape != value.shape:
@@ -146,12 +207,14 @@ def _start_encoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
 
 
 def build_discriminator(
-    opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None
+    opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None, resume: bool = False,
+    report: Report = print,
 ) -> nn.Module | None:
-    """The discriminator for the stages' patches, or None without an adversarial term.
+    """The discriminator for the stages' patches, or None without an adversarial term. It starts from a checkpoint's, as
+    released; one that does not fit starts anew, unless a run is resumed.
 
     Raises:
-        UserError: there is none of that size, or the sizes change.
+        UserError: there is none of that size, the sizes change, or a resumed run's does not fit.
     """
     if not opts.dis_lambda:
         return None
@@ -159,16 +222,19 @@ def build_discriminator(
     if len(sizes) > 1:
         raise UserError(f"`pigan_steps_conf` {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
                         "takes patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
-    net = PatchDiscriminator(sizes.pop(), opts.input_nc if opts.use_cond_dis else 0,
-                             torch.bfloat16 if opts.amp == "bf16" else torch.float32)
+    settings = (sizes.pop(), opts.input_nc if opts.use_cond_dis else 0,
+                torch.bfloat16 if opts.amp == "bf16" else torch.float32)
+    net = PatchDiscriminator(*settings)
     state = (contents or {}).get("dis_state_dict")
     if state:
-        state = {key.replace("module.", ""): value for key, value in state.items()}
         try:
-            net.load_state_dict(state)
+            net.load_state_dict(unwrapped(state))
         except RuntimeError as error:
-            raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol and "
-                            "`use_cond_dis` that it was trained with") from error
+            if resume:
+                raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol "
+                                "and `use_cond_dis` that it was trained with") from error
+            report("the checkpoint's discriminator is of another size: it starts anew")
+            return PatchDiscriminator(*settings).train()
     return net.train()
 
 
@@ -182,7 +248,7 @@ def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor,
     metric.to(memory_format=torch.channels_last)
 
     def distance(image: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             return metric(*(x.contiguous(memory_format=torch.channels_last) for x in (image, target))).float()
 
     return distance

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+import warnings
 from collections.abc import Generator
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from datasets.masks.files import MaskWarning
 from datasets.masks.maps import to_network_input
 from datasets.sample_stream import SampleStream
 from datasets.training_set import ImagesDataset3D, TrainItem
@@ -112,5 +114,6 @@ def _context(workers: int) -> str | None:
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)
+    warnings.filterwarnings("ignore", category=MaskWarning)  # said before the first step
     for name in STOP_SIGNALS:  # the training process decides when to stop
         signal.signal(name, signal.SIG_IGN)

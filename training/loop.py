@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from training.runtime.checkpoints import CheckpointFolder
 from training.runtime.logs import RunLog
 from training.runtime.loss_record import LossRecord
 from training.runtime.processes import StopRequest, World
+from training.runtime.start import reporter
 from training.runtime.state import counters, random_state, restore_random_state
 from training.runtime.weight_average import WeightAverage
 from utils.errors import UserError
@@ -37,9 +39,13 @@ class TrainingLoop:
         self.objective, self.opts, self.world = objective, objective.opts, world
         self.files = CheckpointFolder(Path(self.opts.exp_dir) / "checkpoints", self.opts.keep_checkpoints)
         self.record, self.waited = LossRecord(), 0.0
-        self.global_step, self.samples_seen, self.best_val_loss = counters(contents, objective.step_samples)
+        self.global_step, self.samples_seen, self.best_val_loss = counters(contents, objective.step_samples,
+                                                                           objective.measure)
         if contents is not None:
             objective.restore(contents)
+            if math.isinf(self.best_val_loss) and math.isfinite(contents.get("best_val_loss") or math.inf):
+                reporter(world)(f"the lowest validation loss so far, {contents['best_val_loss']:.4g}, was measured in "
+                                "another way and does not compare: the next validation chooses best_model.pt anew")
         objective.schedule(self.global_step)
         self.average = WeightAverage(objective.model, self.opts.ema) if self.opts.ema else None
         if self.average is not None and contents is not None and "train_state_dict" in contents:
@@ -56,15 +62,23 @@ class TrainingLoop:
             UserError: a loss or a weight became NaN or infinite, the data cannot be used, or the disk is full.
         """
         opts = self.opts
+        start = self.global_step
         with StopRequest(self.world) as stop, contextlib.closing(self.objective):
             while self.global_step < opts.max_steps:
-                self._step(log)
+                try:
+                    self._step(log)
+                except UserError as error:  # a file that was readable at the start is not any more
+                    if self.global_step == start or not self.world.is_main:
+                        raise
+                    self.files.save(self.contents(alone=True))
+                    raise UserError(f"{error}; what was trained up to step {self.global_step} is saved, mend this and "
+                                    "go on with `auto_resume`") from error
                 step, last = self.global_step, self.global_step >= opts.max_steps
                 stopping = stop.agreed() and not last
                 milestone = last or bool(opts.save_interval and step % opts.save_interval == 0)
                 saving = milestone or stopping or step % opts.latest_interval == 0
                 if saving or step % opts.board_interval == 0:
-                    log.losses(step, self.record.means(self.world), self.learning_rate, self.waited)
+                    log.losses(step, self.record.means(self.world), self.learning_rates, self.waited)
                     self.waited = 0.0
                 elif self.world.size == 1 and self.world.device.type == "cpu":
                     self.record.check_last()
@@ -78,9 +92,10 @@ class TrainingLoop:
         return f"finished at step {self.global_step}"
 
     @property
-    def learning_rate(self) -> float:
-        """Of the first optimiser's first parameters, now."""
-        return next(iter(self.objective.optimizers.values())).param_groups[0]["lr"]
+    def learning_rates(self) -> dict[str, float]:
+        """Of each optimiser's first parameters, now, by the name of its curve."""
+        return {"lr_dis" if name.startswith("dis") else "lr": optimizer.param_groups[0]["lr"]
+                for name, optimizer in self.objective.optimizers.items()}
 
     def _step(self, log: RunLog) -> None:
         result = self.objective.step(self.global_step, self.samples_seen)
@@ -107,9 +122,9 @@ class TrainingLoop:
         log.pause()
         if result is None:
             return
-        log.scalars("val", self.global_step, result.metrics)
+        log.scalars("test", self.global_step, result.metrics)
         if result.panel is not None:
-            log.image("val", self.global_step, result.panel)
+            log.image("test", self.global_step, result.panel)
         better = result.loss < self.best_val_loss
         shown = "  ".join(f"{name.removeprefix('loss_')} {value:.4g}" for name, value in result.metrics.items())
         log.say(f"validation at step {self.global_step}: {shown}{' (best)' if better else ''}")
@@ -125,16 +140,20 @@ class TrainingLoop:
             self.files.save(contents, milestone)
             self.objective.export(self.files.folder, contents)
 
-    def contents(self) -> dict[str, Any]:
+    def contents(self, alone: bool = False) -> dict[str, Any]:
         """A checkpoint (call it on every process). With an average of the weights, `state_dict` is the average, for
         use, and `train_state_dict` what training goes on from.
+
+        Args:
+            alone: the other processes do not call it; their random states, which training does not need, are missing.
 
         Raises:
             UserError: a weight is NaN or infinite.
         """
         objective = self.objective
         self._check_weights()
-        random_states = self.world.gather(random_state(self.world))
+        own_state = random_state(self.world)
+        random_states = [own_state] if alone else self.world.gather(own_state)
         contents: dict[str, Any] = {} if self.average is None else {"train_state_dict": objective.model.state_dict()}
         with self._averaged():
             state, mean = objective.model.state_dict(), objective.mean_code()
@@ -143,7 +162,8 @@ class TrainingLoop:
             "format": FORMAT, "state_dict": dict(state), **{key: dict(value) for key, value in contents.items()},
             **objective.facts, "opts": vars(self.opts), "latent_avg": (mean.frequencies, mean.phase_shifts),
             "global_step": self.global_step, "samples_seen": self.samples_seen, "best_val_loss": self.best_val_loss,
-            "rng": random_states, **{name: part.state_dict() for name, part in trained.items()},
+            "measure": dict(objective.measure), "rng": random_states,
+            **{name: part.state_dict() for name, part in trained.items()},
         }
 
     def _check_weights(self) -> None:
@@ -175,7 +195,7 @@ def run(objective: Objective, world: World, contents: Mapping[str, Any] | None, 
     start = loop.global_step
     log = RunLog(exp_dir, start, opts.max_steps, active=world.is_main, progress=opts.progress)
     try:
-        log.command(argv, script)
+        log.command(argv, script, world)
         log.stamp(f"started at step {start} ({world.size} processes, {world.device.type})")
         ending = loop.train(log)
         log.stamp(ending)
@@ -184,8 +204,3 @@ def run(objective: Objective, world: World, contents: Mapping[str, Any] | None, 
                                  "no step was left to train, so no checkpoint was written; give a larger number"))
     finally:
         log.close()
-
-
-def reporter(world: World) -> Callable[[str], None]:
-    """Prints a line, on the main process only."""
-    return print if world.is_main else lambda text: None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,15 +13,17 @@ from torch.optim import Optimizer
 from training.ranger import Ranger
 from utils.errors import UserError
 
-OPTIMIZERS = {"ranger": Ranger, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "ranger": Ranger, "adam": torch.optim.Adam,
+    "adamw": partial(torch.optim.AdamW, weight_decay=0.05)}  # of the 2022 release (PyTorch's own is .01)
 SCHEDULERS = ("none", "cosine")
 
 
 class CosineSchedule:
     """Learning rates that fall from the optimiser's own to a fraction of it, along half a period of a cosine.
 
-    Call `step_update(n)` after step n (1, 2, ...): the rate is a function of n alone, so that a resumed run continues
-    the same curve. Beyond `max_steps` it stays at the final rate.
+    `step_update(n)` sets the rate at point n of the curve, a function of n alone, so that a resumed run continues the
+    same curve. Beyond `max_steps` it stays at the final rate.
 
     Args:
         max_steps: the step at which the final rate is reached; at least 1.
@@ -38,7 +41,7 @@ class CosineSchedule:
             self.step_update(0)
 
     def step_update(self, step: int) -> None:
-        """Set the rates that follow step number `step`."""
+        """Set the rates at point `step` of the curve."""
         final = self.final_fraction * self.optimizer.param_groups[0]["initial_lr"]
         for group in self.optimizer.param_groups:
             first = group["initial_lr"]

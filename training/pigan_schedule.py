@@ -2,6 +2,8 @@
 
     poses: {distribution: gaussian, yaw: 0.3, pitch: 0.155}
     fade_steps: 10000
+    discriminator: coordinates     # or plain; may be left out
+    pose_lambda: 15                # may be left out
     0: {img_size: 32, batch_size: 56, batch_split: 1, samples: 12, gen_lr: 5.0e-5, disc_lr: 4.0e-4}
     10000: {img_size: 64, batch_size: 28, batch_split: 2, samples: 12, gen_lr: 2.5e-5, disc_lr: 2.0e-4}
 """
@@ -24,6 +26,7 @@ from training.size_schedule import read_steps
 from utils.errors import UserError
 
 DISTRIBUTIONS = ("gaussian", "uniform")
+DISCRIMINATORS = ("coordinates", "plain")
 FORM = ("write `poses: {distribution: gaussian, yaw: 0.3, pitch: 0.155}`, `fade_steps: 10000` and lines such as `0: "
         "{img_size: 32, batch_size: 56, batch_split: 1, samples: 12, gen_lr: 5.0e-5, disc_lr: 4.0e-4}`")
 
@@ -60,21 +63,23 @@ class GrowthStage:
 
 @dataclass(frozen=True)
 class Growth:
-    """A whole file. fade_steps: how long a new resolution is faded in."""
+    """A whole file."""
 
     stages: tuple[GrowthStage, ...]
     poses: PoseDistribution
-    fade_steps: int
+    fade_steps: int  # how long a resolution is faded in
+    coordinates: bool = True  # whether the discriminator sees where a pixel lies
+    pose_lambda: float = 15.0  # weight of the discriminator's guess at a rendering's camera
 
     def at(self, step: int) -> GrowthStage:
         """The stage that step number `step` (from 0) belongs to."""
         return [stage for stage in self.stages if stage.start <= step][-1]
 
     def alpha(self, step: int) -> float:
-        """How far the resolution of step number `step` is faded in, 0 to 1. The first one is there at once."""
+        """How far the resolution of step number `step` is faded in, 0 to 1: the first one too, as published."""
         size = self.at(step).img_size
         first = min(stage.start for stage in self.stages if stage.img_size == size)
-        return 1.0 if first == 0 else min(1.0, (step - first) / max(1, self.fade_steps))
+        return min(1.0, (step - first) / self.fade_steps) if self.fade_steps else 1.0
 
 
 def read_growth(path: str | Path) -> Growth:
@@ -91,12 +96,17 @@ def read_growth(path: str | Path) -> Growth:
                         f"and pitch; {FORM}")
     if not isinstance(fade, int) or fade < 0:
         raise UserError(f"`pigan_steps_conf` {path}: fade_steps is {fade}, give a number of steps; {FORM}")
+    form, weight = general.get("discriminator", "coordinates"), _number(general.get("pose_lambda", 15.0))
+    if form not in DISCRIMINATORS:
+        raise UserError(f"`pigan_steps_conf` {path}: discriminator is {form}, give {' or '.join(DISCRIMINATORS)}")
+    if not 0 <= weight < math.inf:
+        raise UserError(f"`pigan_steps_conf` {path}: pose_lambda is {general['pose_lambda']}, give a number from 0 on")
     stages = tuple(_stage(path, start, values) for start, values in steps.items())
     for one, other in pairwise(stages):
         if other.img_size not in (one.img_size, 2 * one.img_size):
             raise UserError(f"`pigan_steps_conf` {path}: at step {other.start} images grow from {one.img_size} to "
                             f"{other.img_size} pixels; they can only double")
-    return Growth(stages, PoseDistribution(poses["distribution"], *spread), fade)
+    return Growth(stages, PoseDistribution(poses["distribution"], *spread), fade, form == "coordinates", weight)
 
 
 def _stage(path: str | Path, start: int, values: dict[str, Any]) -> GrowthStage:

@@ -1,19 +1,21 @@
 """Sizes that may change in the course of training, from a YAML file.
 
-    0: {img_size: 512, resolution_vol: 128}       # from this step on
-
-Other keys, such as the batch size in files of the 2022 release, are left alone: they have no effect here.
+    0: {img_size: 512, resolution_vol: 128, num_steps: 28}       # from this step on
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from utils.errors import UserError
+from utils.files import in_project, read_text
+
+SIZES = ("img_size", "resolution_vol", "num_steps")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Stage:
     start: int  # first step, counted from 0
     img_size: int  # the whole image that patches are parts of
     resolution_vol: int  # rays of a patch
+    num_steps: int | None = None  # samples per ray; None: those of `pigan_infer_ray_step`
+    others: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what else the file says, without effect
 
 
 def read_stages(path: str | Path) -> tuple[Stage, ...]:
@@ -32,14 +36,19 @@ def read_stages(path: str | Path) -> tuple[Stage, ...]:
         UserError: the file cannot be read or does not say what is needed.
     """
     form = "write lines such as `0: {img_size: 512, resolution_vol: 128}`"
-    _, steps = read_steps(path, form)
+    general, steps = read_steps(path, form)
     stages = []
     for start, values in steps.items():
         image = values.get("img_size")
         patch = values.get("resolution_vol", image)
         if not isinstance(image, int) or not isinstance(patch, int) or min(image, patch) < 1:
             raise UserError(f"`pigan_steps_conf` {path}: step {start} needs img_size and resolution_vol; {form}")
-        stages.append(Stage(start, image, patch))
+        samples = values.get("num_steps")
+        if samples is not None and (not isinstance(samples, int) or samples < 3):
+            raise UserError(f"`pigan_steps_conf` {path}: step {start}: num_steps is {samples}, give at least 3 samples "
+                            "per ray, or leave it to `pigan_infer_ray_step`")
+        others = {key: value for key, value in {**general, **values}.items() if key not in SIZES}
+        stages.append(Stage(start, image, patch, samples, others))
     return tuple(stages)
 
 
@@ -58,7 +67,7 @@ def read_steps(path: str | Path, form: str) -> tuple[dict[str, Any], dict[int, d
         UserError: the file cannot be read, or does not begin at step 0.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(in_project(path)))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UserError(f"`pigan_steps_conf` {path}: cannot be read ({reason}); choose a file of configs/pigan_steps/"

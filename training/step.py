@@ -46,7 +46,7 @@ class LossWeights:
 class Rendering:
     """How training renders."""
 
-    samples: int = 28  # per ray
+    samples: int = 28  # per ray, where the noise does not say it
     hierarchical: bool = False  # a second pass with as many samples, near the surfaces that the first one found
     lock_view_dependence: bool = False
     precision: str = "fp32"  # of the frozen field's products: fp32, tf32 or bf16
@@ -129,17 +129,23 @@ class PatchGenerator(nn.Module):
                Float[Tensor, "batch out"]]:
         """Colours in [0, 1] (of rays, if there are any), frequencies and phase shifts, and the output of the encoder's
         head that they are made of."""
-        with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp):
-            out = self.net.encoder(masks, drop_paths)
+        out = self.encode(masks, drop_paths)
         codes = self.net.codes_of(out)  # not under autocast: the field multiplies frequencies by 15
         rgb = None if origins is None or directions is None else self._render(codes, origins, directions, noise)
         return rgb, codes.frequencies, codes.phase_shifts, out
+
+    def encode(self, masks: Float[Tensor, "batch channels size size"],
+               drop_paths: Float[Tensor, "batch layers"] | None = None) -> Float[Tensor, "batch out"]:
+        """Output of the encoder's head."""
+        with torch.autocast(masks.device.type, torch.bfloat16, enabled=self.amp, cache_enabled=False):
+            return self.net.encoder(masks, drop_paths)
 
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
         settings, preset = self.rendering, self.net.config.camera
         return render_rays(
             self.net.siren, codes, origins, directions,
-            near=preset.ray_start, far=preset.ray_end, samples=settings.samples,
+            near=preset.ray_start, far=preset.ray_end,
+            samples=settings.samples if noise.perturbation is None else noise.perturbation.shape[-1],
             hierarchical=settings.hierarchical, lock_view_dependence=settings.lock_view_dependence,
             last_back=preset.last_back, clamp=preset.clamp_mode, noise=noise,
             sample_chunk=max(1, settings.chunk // len(codes)) if settings.chunk > 0 else None,
@@ -182,8 +188,8 @@ class TrainStep:
         net: Sem2NeRF,
         weights: LossWeights,
         *,
-        discriminator: nn.Module | None = None,
-        discriminator_pass: nn.Module | None = None,
+        discriminator: Callable[..., Tensor] | None = None,
+        discriminator_pass: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None,
         perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
         conditional: bool = False,
         extra_losses: Sequence[ExtraLoss] = (),

@@ -22,7 +22,7 @@ from training.patches import PatchConfig, draw_patches, patch_grid
 from training.step import StepNoise
 
 # independent streams of random numbers
-SAMPLE, EXTREME, PATCH, POSE, FAKE = range(5)
+SAMPLE, EXTREME, PATCH, POSE, FAKE, FLIP = range(6)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from configs.label_spaces import LabelSpace
+from criteria.w_norm import w_norm
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
@@ -57,7 +58,8 @@ def validate(
     """Render each mask of this process's shard at its photograph's pose, and the first ones from two more sides.
 
     The sums of all processes are put together, however many samples each had. The loss is that of the weights: L2, L1
-    and LPIPS of whole images, and the extra losses, which get no images. `code_spread` is the codes' standard
+    and LPIPS of whole images (photographs are resampled nearest, as released) and the norm of the codes, and the extra
+    losses, which get no images. `code_spread` is the codes' standard
     deviation over the masks, averaged over their entries: an encoder that has collapsed to one head for all masks has
     none, which the other numbers may hide.
 
@@ -83,7 +85,9 @@ def validate(
         codes = _shown_codes(net, codes, settings)
         joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
         moments += torch.stack([joined.sum(0), joined.square().sum(0)])
-        targets = F.interpolate(batch.images, (settings.size,) * 2, mode="bilinear", antialias=True).cpu()
+        if weights.w_norm:
+            sums["w_norm"] = sums.get("w_norm", 0.0) + w_norm(codes, net.latent_avg).item() * len(codes)
+        targets = F.interpolate(batch.images, (settings.size,) * 2, mode="nearest").cpu()
         for index, (yaw, pitch) in enumerate(batch.poses.tolist()):
             scene = net.scene_of(codes[index], settings.max_block)
 
@@ -107,7 +111,8 @@ def validate(
     factors = {name: factor for part in everyone for name, factor in part[4].items()}
     metrics = {f"loss_{name}": mean for name, mean in means.items()}
     loss = sum(factor * means[name] for name, factor in factors.items() if factor)
-    metrics["loss"] = loss or means["l2"]  # a run that compares nothing still has to choose its best checkpoint
+    loss = loss or means["l2"]  # a run that compares nothing still has to choose its best checkpoint
+    metrics["loss"] = loss + weights.w_norm * means.get("w_norm", 0.0)
     mean, square = torch.stack([part[3] for part in everyone]).sum(0) / total
     metrics["code_spread"] = (square - mean.square()).clamp(min=0).sqrt().mean().item()
     side = min(max(settings.size, 128), 256)

@@ -1,6 +1,7 @@
 """How every script of the project starts and ends."""
 
 import functools
+import io
 import os
 import sys
 import traceback
@@ -8,22 +9,26 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from utils.caches import choose_writable_caches
 from utils.errors import UserError
+from utils.memory import memory_named
 
 Result = TypeVar("Result")
 
 
-def command(**flags: str) -> Callable[[Callable[[Sequence[str]], Result]], Callable[[Sequence[str]], Result]]:
+def command(memory: str = "give it a machine with more, or end other programs", **flags: str
+            ) -> Callable[[Callable[[Sequence[str]], Result]], Callable[[Sequence[str]], Result]]:
     """Decorates a script's `main(argv)`: errors of the library name the command's flags.
 
     A setting has the flag of its name; `flags` holds those that are called otherwise here, e.g.
-    `@command(paths_list="infer_paths_conf")`.
+    `@command(paths_list="infer_paths_conf")`. `memory` says what to lower where memory runs out.
     """
     def decorate(main: Callable[[Sequence[str]], Result]) -> Callable[[Sequence[str]], Result]:
         @functools.wraps(main)
         def wrapped(argv: Sequence[str]) -> Result:
             try:
-                return main(argv)
+                with memory_named(memory):
+                    return main(argv)
             except UserError as error:
                 raise error.with_settings(lambda name: f"--{flags.get(name, name)}") from error.__cause__
 
@@ -39,6 +44,9 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
     warning is one line too, and the same words are said once, however often a file is read.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the console lacks is shown escaped
+            stream.reconfigure(errors="backslashreplace")
     said: set[str] = set()
 
     def warn_once(message: Warning | str, *_: object, **__: object) -> None:
@@ -48,6 +56,7 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
             print(f"warning: {text}", file=sys.stderr)
 
     warnings.showwarning = warn_once
+    choose_writable_caches()
     try:
         main(argv)
     except (UserError, KeyboardInterrupt) as error:

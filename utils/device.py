@@ -16,12 +16,14 @@ def pick_devices(name: str = "auto", gpu_ids: str = "0") -> list[torch.device]:
     Args:
         name: `auto` (the GPUs of `gpu_ids` if PyTorch finds any, else the CPU), `cpu`, `cuda` (the GPUs of `gpu_ids`),
             or `cuda:N` (that GPU alone).
-        gpu_ids: GPU numbers from 0, separated by commas.
+        gpu_ids: GPU numbers from 0, separated by commas; -1 among them: the CPU, if `name` is auto.
 
     Raises:
         UserError: the name or a number is wrong, or there is no such GPU.
     """
     ids = [part.strip() for part in gpu_ids.split(",") if part.strip()]
+    if "-1" in ids:
+        name, ids = ("cpu" if name == "auto" else name), ["0"]
     if not ids or not all(_is_number(part) for part in ids):
         raise UserError(f"`gpu_ids` {gpu_ids}: give GPU numbers separated by commas, such as 0 or 0,1")
     if _on_cpu(name):

@@ -9,6 +9,19 @@ from pathlib import Path
 
 from utils.errors import UserError
 
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def in_project(path: str | Path) -> Path:
+    """A default path: from the folder one is in if it is there, else from the project's own folder if it is there."""
+    path = Path(path)
+    return PROJECT / path if not path.exists() and (PROJECT / path).exists() else path
+
+
+def here(path: str | Path) -> str:
+    """Words for a message about a path that is not there, if it starts at the folder one is in."""
+    return "" if Path(path).is_absolute() else f" (paths start at the folder you are in, {Path.cwd()})"
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -42,7 +55,33 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # names that the locale cannot spell
+
+
+def append_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8) at the end of a file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with Path(path).open("a", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+
+
+def read_text(path: str | Path) -> str:
+    """A text file that a person wrote: UTF-8, with or without a byte order mark, or UTF-16 with one (Windows).
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no such text.
+    """
+    data = Path(path).read_bytes()
+    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+
+
+def reason(error: OSError | UnicodeDecodeError) -> str:
+    """Why `read_text` failed, in words."""
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def make_folder(path: str | Path) -> Path:

@@ -40,6 +40,7 @@ CATMASK = DataConfig(
     eval_yaw_offsets=(-0.4, -0.2, 0.0, 0.2, 0.4),
     extreme_yaw=(0.3, 0.5),
     extreme_pitch=(0.25, 0.4),
+    old_names=("pseudocats_seg_to_3dface",),
 )
 
 CATEGORY = Category(

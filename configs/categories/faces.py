@@ -42,13 +42,21 @@ CELEBA = DataConfig(
     eval_yaw_offsets=(-0.45, -0.25, 0.0, 0.25, 0.45),
     extreme_yaw=(0.4, 0.55),
     extreme_pitch=(0.3, 0.45),
+    # 28,000 faces train, the other 2,000 (scattered over all numbers) test; the few to validate on are test faces
+    authors_lists=(
+        ("train", "ef90af606a7ad753d697ffd35be7947741e034cc9618150b822359ef99b8379d"),
+        ("val", "083c9cb67e188e4282e8ee2fcbbb87bad563a3d8a9e1ad2912d3247632090073"),
+        ("val", "682801ebc1c0400cd3d74d4cdf7ad7b8a68617712645348e730d2a2426397932"),
+        ("test", "b02c93e724c2578149b206bd6bf00dd4693e7485c396493930c7751fb675d67a"),
+    ),
+    authors_page="data/CelebAMask-HQ/*_paths.txt of https://github.com/donydchen/sem2nerf",
 )
 
 CATEGORY = Category(
     camera=CAMERA,
     label_spaces=(LABELS, MERGED),
     data_sets=(CELEBA, replace(CELEBA, name="synthheads_seg_to_3dface", data_root=Path("data/SynthHeads"),
-                                decoder=PRETRAINED_FOLDER / "sem2nerf_demo.pt")),
+                                authors_lists=(), decoder=PRETRAINED_FOLDER / "sem2nerf_demo.pt")),
     decoder_weights=PRETRAINED_FOLDER / "pigan-celeba-pretrained.pth",
     official_weights=PRETRAINED_FOLDER / "sem2nerf_celebahq_pretrained.pt",
 )

@@ -16,7 +16,7 @@ import numpy as np
 
 from datasets.masks.maps import PreparedMask
 
-VERSION = 1  # of the preparation: raise it when `prepare_mask` gives other numbers
+VERSION = 2  # of the preparation: raise it when `prepare_mask` gives other numbers
 
 
 class MapCache:

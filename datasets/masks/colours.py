@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt32
 
 from configs.label_spaces import LabelSpace
+from datasets.masks.order import hair_on_top
 from utils.errors import UserError
 
 _PHOTO_COLOURS = 256  # an image with more colours than this was never a painted mask
@@ -51,6 +52,9 @@ def decode_colours(path: str | Path, pixels: UInt8[np.ndarray, "height width *rg
     if len(found) > _PHOTO_COLOURS:
         raise UserError(f"{path}: {len(found)} colours, so this is a photo, not a mask; give label numbers in a "
                         f"single-channel PNG, or a mask painted in the colours of {space.name}")
+    if len(unknown) and pixels.ndim == 3 and np.isin(_pack(pixels[..., ::-1]), list(table)).all():
+        raise UserError(f"{path}: its colours are those of {space.name} with red and blue exchanged, as OpenCV stores "
+                        "them; save it again with the two exchanged (cv2.cvtColor(mask, cv2.COLOR_BGR2RGB))")
     if len(unknown):
         row, column = np.argwhere(packed == unknown[0])[0]
         raise UserError(f"{path}: the colour {tuple(pixels[row, column].tolist())} at x={column}, y={row} is not in "
@@ -62,6 +66,21 @@ def decode_colours(path: str | Path, pixels: UInt8[np.ndarray, "height width *rg
             raise UserError(f"{path}: the colour {colour} is ambiguous, {space.name} paints labels {names} alike, so "
                             "the mask cannot be decoded; save label numbers in a single-channel PNG")
     return np.array([table[int(value)] for value in found], np.uint8)[inverse.reshape(packed.shape)]
+
+
+def exchanged_red_and_blue(pixels: UInt8[np.ndarray, "height width 3"], labels: UInt8[np.ndarray, "height width"],
+                           space: LabelSpace) -> bool:
+    """Whether a painted mask shows hair above a face only with red and blue exchanged; skin and hair change places.
+
+    Most colours of the table are in it one way only. This is for the masks of few parts that can be read both ways.
+    """
+    if hair_on_top(labels, space):
+        return False
+    table = {int(value): label for label, value in enumerate(_pack(np.array(space.palette, np.uint8)))}
+    found, inverse = np.unique(_pack(pixels[..., ::-1]), return_inverse=True)
+    if not np.isin(found, list(table)).all():
+        return False
+    return hair_on_top(np.array([table[int(value)] for value in found])[inverse.reshape(labels.shape)], space)
 
 
 def _pack(rgb: UInt8[np.ndarray, "*shape 3"]) -> UInt32[np.ndarray, "*shape"]:

@@ -8,16 +8,18 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from configs.label_spaces import LABEL_ORDERS, LabelSpace
-from datasets.masks.colours import decode_colours, decode_palette
+from configs.label_spaces import LabelSpace, order_table
+from datasets.masks.colours import decode_colours, decode_palette, exchanged_red_and_blue
+from datasets.masks.oddities import smoothing
 from datasets.masks.order import suspicious_order
 from utils.errors import UserError
 
 Encoding = Literal["auto", "index", "colour"]
-LabelOrder = Literal["celebamask", "bisenet"]
 Labels = UInt8[np.ndarray, "height width"]
 
 MIN_FACE = 0.02  # smallest share of the image that counts as a face; real ones have a fifth and more
+VOID = 255       # what many data sets write where nothing was labelled
+_LOSSLESS = ("PNG", "BMP", "TIFF", "PPM")
 _SAVE_AS = "save the labels as an 8-bit single-channel PNG"
 
 
@@ -25,17 +27,22 @@ class MaskWarning(UserWarning):
     """A mask that can be read, but is probably not what its owner thinks."""
 
 
-def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", label_order: LabelOrder = "celebamask",
+class NoFaceError(UserError):
+    """A mask that shows no head, or hardly any."""
+
+
+def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", label_order: str = "celebamask",
               require_face: bool = True) -> Labels:
     """Read one mask.
 
     Args:
-        path: an 8-bit PNG. Single-channel (mode L) and grey RGB: pixel value = label. Palette (mode P): the index is
-            the label, unless the colours are those of the space's table and say something else. RGB: a mask painted in
-            the colours of the space's table.
+        path: an 8-bit PNG (or another lossless image). Single-channel (mode L) and grey RGB: pixel value = label.
+            Palette (mode P): the index is the label, unless the colours are those of the space's table and say
+            something else. RGB: a mask painted in the colours of the space's table.
         space: the label table of the file.
         encoding: 'index' or 'colour' says which reading is meant where 'auto', as above, would choose wrongly.
-        label_order: 'bisenet' for masks numbered as the BiSeNet face parser does.
+        label_order: how the file numbers the parts, see `configs.label_spaces.order_table`; for a painted mask: which
+            number's colour they have.
         require_face: refuse a mask that shows no head.
 
     Returns:
@@ -45,43 +52,41 @@ def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", 
         UserError: the file is no mask of this space, or (with `require_face`) shows no face.
 
     Warns:
-        MaskWarning: the parts lie as if the labels were in the other `label_order`.
+        MaskWarning: the parts do not lie as on a head in this order, or the file was smoothed, has unlabelled pixels
+            (255, read as background), or seems to have red and blue exchanged.
     """
-    _check_order(label_order, space)
+    table = order_table(label_order, space)
     pixels, palette = _open(Path(path))
     if pixels.ndim == 3 and encoding != "colour" and bool((pixels == pixels[..., :1]).all()):
         pixels = pixels[..., 0]  # a single-channel mask that an editor saved as RGB
-    labels = None
+    values = None
     if encoding == "colour" or (encoding == "auto" and pixels.ndim == 3):
-        labels = decode_colours(path, pixels, palette, space)
+        values = decode_colours(path, pixels, palette, space)
+        if pixels.ndim == 3 and exchanged_red_and_blue(pixels, values, space):
+            _warn(path, "the hair lies above the skin only if red and blue are exchanged, as OpenCV stores them; if "
+                        "so, save the mask with the two exchanged")
     elif pixels.ndim == 3:
         raise UserError(f"{path}: an RGB image holds colours, not label numbers; leave out `mask_encoding` index, or "
                         f"{_SAVE_AS}")
     elif encoding == "auto" and palette is not None:
-        labels = decode_palette(path, pixels, palette, space)
-    if labels is None:
-        labels = _reorder(path, _check_range(path, pixels, space), space, label_order)
-    if require_face:
-        check_face(path, labels, space)
-    return labels
+        values = decode_palette(path, pixels, palette, space)
+    return _labels(path, pixels if values is None else values, space, label_order, table, require_face)
 
 
 def check_labels(labels: Integer[np.ndarray, "height width"], space: LabelSpace,
-                 label_order: LabelOrder = "celebamask", name: str = "mask") -> Labels:
+                 label_order: str = "celebamask", name: str = "mask") -> Labels:
     """The same for an array of label numbers, such as a file holds; `name` stands for the file in messages.
 
     Raises:
         UserError: the numbers are no labels of this space, or the mask shows no face.
 
     Warns:
-        MaskWarning: the parts lie as if the labels were in the other `label_order`.
+        MaskWarning: see `read_mask`.
     """
-    _check_order(label_order, space)
+    table = order_table(label_order, space)
     if labels.size == 0 or labels.min() < 0 or labels.max() > 255:
-        raise UserError(f"{name}: this array holds no labels, which are numbers from 0 to {len(space) - 1}")
-    labels = _reorder(name, _check_range(name, labels.astype(np.uint8), space), space, label_order)
-    check_face(name, labels, space)
-    return labels
+        raise UserError(f"{name}: this array holds no labels, which are numbers from 0 to {len(table) - 1}")
+    return _labels(name, labels.astype(np.uint8), space, label_order, table, require_face=True)
 
 
 def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str = "") -> None:
@@ -91,20 +96,14 @@ def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str =
         UserError: all pixels are background, or the face part covers less than MIN_FACE of the image.
     """
     if not labels.any():
-        raise UserError(f"{path}: the mask is empty{where} (every pixel is background); paint the parts of a "
-                        f"{'cat' if space.face == 'head' else 'face'} into it")
+        raise NoFaceError(f"{path}: the mask is empty{where} (every pixel is background); paint the parts of a "
+                          f"{'cat' if space.face == 'head' else 'face'} into it")
     face = space.index(space.face)
     if (labels == face).mean() < MIN_FACE:
         found = ", ".join(space.labels[label] for label in np.unique(labels) if label)
-        raise UserError(f"{path}: the mask shows no face{where} (label {face}, {space.face}, is less than "
+        raise NoFaceError(f"{path}: the mask shows no face{where} (label {face}, {space.face}, is less than "
                         f"{MIN_FACE:.0%} of it; found: {found}); choose a mask with one, and check `label_order` and "
                         "`dataset_type`")
-
-
-def _check_order(label_order: LabelOrder, space: LabelSpace) -> None:
-    if label_order != "celebamask" and space.name != "CelebAMask_HQ":
-        raise UserError(f"`label_order` {label_order}: this order is for CelebAMask-HQ faces, not for {space.name} "
-                        "masks; leave it out")
 
 
 def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.ndarray, "colours 3"] | None]:
@@ -114,14 +113,16 @@ def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(path)
         with image:
-            if image.format != "PNG":
+            if image.format not in _LOSSLESS:
                 raise UserError(f"{path}: this is a {image.format} image, and masks are PNG files (a photo is no "
                                 f"mask, and lossy formats blur the labels); {_SAVE_AS}")
-            mode, bits = image.mode, _png_bit_depth(path)
+            mode = image.mode
+            bits = _png_bit_depth(path) if image.format == "PNG" else 16 if mode.startswith("I") else 8
             if bits == 16:
-                raise UserError(f"{path}: this PNG has 16 bits per channel; {_SAVE_AS}")
+                raise UserError(f"{path}: this image has 16 bits per channel; {_SAVE_AS}")
             if mode not in ("1", "L", "P", "RGB"):
-                raise UserError(f"{path}: this PNG is {mode}, with an alpha channel; {_SAVE_AS}, without transparency")
+                raise UserError(f"{path}: this image is {mode}, with an alpha channel; {_SAVE_AS}, without "
+                                "transparency")
             pixels = np.asarray(image).astype(np.uint8)
             palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3) if mode == "P" else None
     except FileNotFoundError as error:
@@ -142,23 +143,41 @@ def _png_bit_depth(path: Path) -> int:
         return file.read(25)[24]
 
 
-def _check_range(path: str | Path, pixels: Labels, space: LabelSpace) -> Labels:
-    if pixels.max() < len(space):
-        return pixels
-    values = np.unique(pixels)
-    if len(values) > 64:
-        what = f"{len(values)} grey values, as in a photo"
+def _labels(path: str | Path, values: Labels, space: LabelSpace, label_order: str, table: tuple[int, ...],
+            require_face: bool) -> Labels:
+    """File values -> labels of the space.
+
+    Raises, warns:
+        see `read_mask`.
+    """
+    found = np.unique(values)
+    void = values == VOID
+    if found[-1] == VOID and len(found) > 2 and found[-2] < len(table):
+        values = np.where(void, 0, values).astype(np.uint8)
+        _warn(path, f"value {VOID} on {void.mean():.1%} of its pixels is read as background; it stands for what nobody "
+                    "has labelled, and labels belong there")
+    elif found[-1] >= len(table):
+        raise UserError(f"{path}: {smoothing(values) or _out_of_range(found, label_order, table, space)}")
+    for oddity in (suspicious_order(values, label_order, space), smoothing(values)):
+        if oddity:
+            _warn(path, oddity)
+    labels = np.array(table, np.uint8)[values]
+    if require_face:
+        check_face(path, labels, space)
+    return labels
+
+
+def _out_of_range(found: UInt8[np.ndarray, " values"], label_order: str, table: tuple[int, ...], space: LabelSpace
+                  ) -> str:
+    if len(found) > 64:
+        what = f"{len(found)} grey values, as in a photo"
     else:
-        what = f"labels out of range ({', '.join(str(v) for v in values[values >= len(space)][:5])})"
-    raise UserError(f"{path}: {what}; {space.name} masks have labels 0 to {len(space) - 1}: give a mask of this data "
-                    "set, not a photo, a part of a mask or another data set's")
+        what = f"labels out of range ({', '.join(str(v) for v in found[found >= len(table)][:5])})"
+    if label_order == "celebamask":
+        return (f"{what}; {space.name} masks have labels 0 to {len(table) - 1}: give a mask of this data set, not a "
+                "photo, a part of a mask or another data set's (`label_order` reads those of some others)")
+    return f"{what}; in the given `label_order` there are values 0 to {len(table) - 1}: give the order of this file"
 
 
-def _reorder(path: str | Path, labels: Labels, space: LabelSpace, label_order: LabelOrder) -> Labels:
-    """File values -> labels of CelebAMask-HQ; warns where the other order fits better. Other spaces have one order."""
-    if space.name != "CelebAMask_HQ":
-        return labels
-    hint = suspicious_order(labels, label_order)
-    if hint:
-        warnings.warn(f"{path}: {hint}", MaskWarning, stacklevel=3)
-    return np.array(LABEL_ORDERS[label_order], np.uint8)[labels]
+def _warn(path: str | Path, text: str) -> None:
+    warnings.warn(f"{path}: {text}", MaskWarning, stacklevel=4)

@@ -20,7 +20,8 @@ from torch import Tensor
 from configs.label_spaces import LabelSpace
 from utils.errors import UserError
 
-CONTOUR_THICKNESS = 3  # pixels of the full-resolution mask
+CONTOUR_THICKNESS = 3  # pixels of a mask of MASK_SIZE
+MASK_SIZE = 512        # of CelebAMask-HQ's masks, with which the published models were trained
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,10 @@ def distance_map(contour: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray
 
 def prepare_mask(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, merged: bool, transform: MaskTransform,
                  use_contour: bool) -> PreparedMask:
-    """Merge and outline at full resolution, then bring everything into the network's square.
+    """Merge and outline, then bring everything into the network's square.
+
+    Outlines are drawn at MASK_SIZE, whatever the size of the file: they are as wide, beside the parts, as the published
+    models know them, and not lost where a large mask is scaled down.
 
     Args:
         labels: labels of `space`, any size.
@@ -149,7 +153,8 @@ def prepare_mask(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, m
         labels = merge_labels(labels, space)
     if not use_contour:
         return PreparedMask(transform.apply(labels), None, None)
-    contour = contour_map(labels)
+    drawn = MaskTransform(input_size=MASK_SIZE, crop=False)
+    contour = contour_map(labels if labels.shape == (MASK_SIZE, MASK_SIZE) else drawn.apply(labels))
     return PreparedMask(transform.apply(labels), transform.apply(contour), transform.apply(distance_map(contour)))
 
 

@@ -20,13 +20,13 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
 from configs.data_configs import DataConfig, config_of_opts
-from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES, LabelSpace
-from datasets.masks.files import Encoding, LabelOrder, MaskWarning, check_face, check_labels, read_mask
-from datasets.masks.maps import MaskTransform, PreparedMask, merge_labels, prepare_mask, unfold
+from configs.label_spaces import LABEL_SPACES, LabelSpace, order_table
+from datasets.masks import oddities
+from datasets.masks.files import Encoding, MaskWarning, check_face, check_labels, read_mask
+from datasets.masks.maps import MaskTransform, PreparedMask, prepare_mask, unfold
+from datasets.masks.order import suspicious_order
 from utils.errors import UserError
 from utils.images import colour_labels
-
-SQUARE_ENOUGH = 1.02  # ratio of the sides up to which nobody sees that a mask was squeezed
 
 Mask = str | Path | Integer[np.ndarray, "height width"] | Integer[Tensor, "height width"]
 
@@ -38,14 +38,13 @@ class MaskInput:
     label_space: str = "CelebAMask_HQ"         # of mask files: a key of LABEL_SPACES
     merged: bool = True                        # labels are merged to the coarser space, e.g. left and right eye
     use_contour: bool = True                   # contour and distance channels follow the one-hot labels
-    label_order: LabelOrder = "celebamask"     # how mask files number the labels
+    label_order: str = "celebamask"            # how mask files number the parts: a name, or a list of parts
     transform: MaskTransform = field(default_factory=MaskTransform)
 
     def __post_init__(self) -> None:
         if self.label_space not in LABEL_SPACES:
             raise UserError(f"label space {self.label_space}: not known; choose one of {', '.join(LABEL_SPACES)}")
-        if self.label_order not in LABEL_ORDERS:
-            raise UserError(f"`label_order` {self.label_order}: not known; choose one of {', '.join(LABEL_ORDERS)}")
+        order_table(self.label_order, LABEL_SPACES[self.label_space])
 
     @classmethod
     def of_data(cls, config: DataConfig) -> MaskInput:
@@ -129,7 +128,7 @@ class MaskInput:
             labels, name = read_mask(mask, self.space, encoding, self.label_order), str(mask)
         else:
             labels, name = check_labels(np.asarray(mask), self.space, self.label_order), "mask"
-        _warn_of_oddities(name, labels, self.space)
+        _warn(name, oddities.shape(labels, self.space))
         return labels
 
     def prepare(self, labels: UInt8[np.ndarray, "height width"], name: str | Path = "mask") -> PreparedMask:
@@ -137,10 +136,16 @@ class MaskInput:
 
         Raises:
             UserError: the network would see no face in it.
+
+        Warns:
+            MaskWarning: the head is small, or lies far from its usual place.
         """
         planes = prepare_mask(labels, self.space, self.network_space is not self.space, self.transform,
                               self.use_contour)
         check_face(name, planes.label, self.network_space, where=" in the part that the network sees")
+        oddity = oddities.framing(planes.label, self.network_space)
+        if oddity and suspicious_order(labels, "celebamask", self.space) is None:  # else it says nothing of the framing
+            _warn(name, oddity)
         return planes
 
     def tensor(self, planes: PreparedMask, device: str | torch.device = "cpu"
@@ -153,18 +158,12 @@ class MaskInput:
         name = mask if isinstance(mask, (str, Path)) else "mask"
         return self.tensor(self.prepare(self.labels(mask, encoding), name))
 
-    def painted(self, labels: UInt8[np.ndarray, "height width"], size: int) -> UInt8[np.ndarray, "size size 3"]:
-        """The part of a mask that the network sees, in the colours of its labels, `size` pixels along each side."""
-        merged = labels if self.network_space is self.space else merge_labels(labels, self.space)
-        return colour_labels(self.transform.at(size).apply(merged), self.network_space.palette)
+    def painted(self, planes: PreparedMask, size: int) -> UInt8[np.ndarray, "size size 3"]:
+        """A mask as the network sees it, in the colours of its labels, `size` pixels along each side."""
+        rows = np.arange(size) * len(planes.label) // size  # nearest pixels, as PyTorch's interpolate chooses them
+        return colour_labels(planes.label[np.ix_(rows, rows)], self.network_space.palette)
 
 
-def _warn_of_oddities(name: str, labels: UInt8[np.ndarray, "height width"], space: LabelSpace) -> None:
-    height, width = labels.shape
-    if max(height, width) > SQUARE_ENOUGH * min(height, width):
-        warnings.warn(f"{name}: {width} x {height} pixels are squeezed into a square; cut out a square around the head",
-                      MaskWarning, stacklevel=3)
-    parts = [space.labels[label] for label in np.unique(labels) if label]
-    if len(parts) == 1:
-        warnings.warn(f"{name}: the only part besides the background is {parts[0]}; an outline of something is "
-                      "no label map, and its image means little", MaskWarning, stacklevel=3)
+def _warn(name: str | Path, oddity: str | None) -> None:
+    if oddity:
+        warnings.warn(f"{name}: {oddity}", MaskWarning, stacklevel=3)

@@ -1,52 +1,163 @@
-"""Does a face mask look as if its labels were numbered in the other common order?
-
-A wrong order is the commonest mistake with these masks, and nothing else shows it: the image comes out, but wrong.
+"""Do the parts of a mask lie as on a head? A wrong order of the labels, or a mask that was turned, shows in nothing
+else: an image comes out, but a wrong one.
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 
-from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES
+from configs.label_spaces import LABEL_ORDERS, LabelSpace, order_table
+from utils.files import read_text
 
-# (above, below): on an upright head the first part's centre lies higher than the second's, from every side
-_ABOVE = (
-    ("hair", "neck"), ("hair", "cloth"), ("hair", "l_lip"), ("hat", "neck"), ("hat", "l_lip"), ("skin", "neck"),
-    ("skin", "cloth"), ("neck", "cloth"), ("l_brow", "l_eye"), ("r_brow", "r_eye"), ("l_eye", "nose"),
-    ("r_eye", "nose"), ("l_brow", "nose"), ("r_brow", "nose"), ("nose", "u_lip"), ("nose", "l_lip"), ("nose", "mouth"),
-    ("u_lip", "l_lip"), ("l_eye", "l_lip"), ("r_eye", "l_lip"), ("l_lip", "neck"), ("nose", "neck"),
-)
-_MIN_PAIRS = 4     # with fewer pairs in view nothing can be said
-_CLEAR = 0.25      # how much better the other order must fit
+# (one, other): on an upright head the centre of the first part lies higher than that of the second, from every side
+_ABOVE = {
+    "CelebAMask_HQ": (
+        ("hair", "neck"), ("hair", "cloth"), ("hair", "l_lip"), ("hat", "neck"), ("hat", "l_lip"), ("skin", "neck"),
+        ("skin", "cloth"), ("neck", "cloth"), ("l_brow", "l_eye"), ("r_brow", "r_eye"), ("l_eye", "nose"),
+        ("r_eye", "nose"), ("l_brow", "nose"), ("r_brow", "nose"), ("nose", "u_lip"), ("nose", "l_lip"),
+        ("nose", "mouth"), ("u_lip", "mouth"), ("mouth", "l_lip"), ("u_lip", "l_lip"), ("l_eye", "l_lip"),
+        ("r_eye", "l_lip"), ("l_lip", "neck"), ("nose", "neck")),
+    "CatMask": (
+        ("ear", "eye"), ("ear", "nose"), ("ear", "mouth"), ("ear", "head"), ("eye", "nose"), ("eye", "mouth"),
+        ("eye", "tongue"), ("nose", "tongue"), ("nose", "mouth")),
+}
+# the first part has more than this many times the pixels of the second
+_LARGER = {
+    "CelebAMask_HQ": (
+        *(("skin", part, 8) for part in ("l_eye", "r_eye", "l_brow", "r_brow", "u_lip", "l_lip", "ear_r")),
+        *(("skin", part, 3) for part in ("nose", "mouth", "l_ear", "r_ear")),
+        *(("hair", part, 3) for part in ("l_brow", "r_brow")),
+        *(("nose", part, 1) for part in ("l_eye", "r_eye")), *(("eye_g", part, 1.2) for part in ("l_eye", "r_eye")),
+        ("neck", "l_lip", 1)),
+    "CatMask": (("head", "eye", 3), ("head", "nose", 3), ("head", "mouth", 1), ("head", "ear", 1)),
+}
+# two parts that lie side by side
+_LEVEL = (("l_brow", "r_brow"), ("l_eye", "r_eye"), ("l_ear", "r_ear"))
+# the first part lies farther to the side of the nose than the second
+_OUTSIDE = (("l_ear", "l_eye"), ("r_ear", "r_eye"))
+
+_FEWEST = 4      # with fewer relations in view nothing can be said
+_CLEAR = 0.1    # how much better another reading must fit
+_FITS = 0.88     # what a reading must reach to be recommended; the right ones of real masks reach 0.9 and more
+_DOUBTFUL = 0.72  # below this no reading is believed
 
 
-def suspicious_order(labels: UInt8[np.ndarray, "height width"], label_order: str) -> str | None:
-    """What to tell the user if `labels`, read in `label_order`, look upside down and the other order puts them right.
+@dataclass(frozen=True)
+class _Part:
+    """Where a part lies, as fractions of the image, and how many pixels it has."""
+
+    area: float
+    row: float
+    column: float
+
+
+_TURNS = {
+    "": lambda part: part,
+    "upside down": lambda part: _Part(part.area, 1 - part.row, part.column),
+    "on its side": lambda part: _Part(part.area, part.column, part.row),
+    "on its other side": lambda part: _Part(part.area, 1 - part.column, part.row),
+}
+
+
+def read_label_order(label_order: str, space: LabelSpace) -> str:
+    """A `label_order` as it is kept: a name, or a list; of a file, its list.
 
     Args:
-        labels: pixel values as they stand in the file, 0..18, not yet permuted.
-        label_order: 'celebamask' or 'bisenet', how they are about to be read.
+        label_order: see `order_table`; or a text file of such a list, with commas or one part per line (a line may
+            begin with the value: '13 hair').
+
+    Raises:
+        UserError: it is none of these.
     """
-    height = _heights(labels)
-    fit = {name: _fit(height, order) for name, order in LABEL_ORDERS.items()}
-    other = next(name for name in LABEL_ORDERS if name != label_order)
-    mine, others = fit[label_order], fit[other]
-    if mine is None or others is None or others - mine < _CLEAR:
+    if label_order not in LABEL_ORDERS and "," not in label_order and Path(label_order).is_file():
+        lines = [line.partition("#")[0].split() for line in read_text(label_order).replace(",", "\n").splitlines()]
+        lines = [line for line in lines if line]
+        numbered = {int(line[0]): line[1] for line in lines if len(line) == 2 and line[0].isdecimal()}
+        entries = [numbered.get(i, "0") for i in range(max(numbered) + 1)] if numbered else [line[0] for line in lines]
+        label_order = ",".join(entries) + "," * (len(entries) == 1)
+    order_table(label_order, space)
+    return label_order
+
+
+def suspicious_order(values: UInt8[np.ndarray, "height width"], label_order: str, space: LabelSpace) -> str | None:
+    """What to tell the user if the parts do not lie as on an upright head.
+
+    Args:
+        values: pixel values as they stand in the file, not yet read in any order.
+        label_order: how they are about to be read.
+    """
+    if space.name not in _ABOVE:
         return None
-    return (f"the parts lie as if the labels were in {other} order ({others:.0%} of them the right way up, against "
-            f"{mine:.0%} in {label_order} order); if so, use `label_order` {other}")
+    found = _parts(values)
+    mine = _fit(found, order_table(label_order, space), "", space)
+    orders = LABEL_ORDERS if len(space) == len(LABEL_ORDERS["celebamask"]) else {}
+    orders = {label_order: order_table(label_order, space), **orders}
+    fits = {(name, turn): _fit(found, table, turn, space) or 0.0
+            for name, table in orders.items() for turn in _TURNS if name == label_order or not turn}
+    (order, turn), best = max(fits.items(), key=lambda item: item[1])
+    known = "nothing" if mine is None else f"{mine:.0%}"
+    if best >= _FITS and best - (mine or 0) >= _CLEAR:
+        if turn:
+            return f"the parts lie as if the head were {turn} ({best:.0%} of them as on a head, against {known} as " \
+                   "it is); turn the mask, if so"
+        return (f"the parts lie as if the labels were in {order} order ({best:.0%} of them as on a head, against "
+                f"{known} in {_called(label_order)} order); if so, use `label_order` {order}")
+    if mine is not None and mine < _DOUBTFUL:
+        return (f"the parts do not lie as on a head ({mine:.0%} of them do) in {_called(label_order)} order, nor in "
+                f"any other that is known ({', '.join(name for name in orders if name != label_order)}); look up "
+                "how its maker numbers the parts: `label_order` takes a list of them, or a file")
+    return None
 
 
-def _heights(labels: UInt8[np.ndarray, "height width"]) -> dict[int, float]:
-    """Pixel value -> mean row of its pixels, for the values that occur."""
-    counts = np.stack([np.bincount(row, minlength=256) for row in labels])   # (height, 256)
-    total = counts.sum(0)
-    rows = np.arange(len(labels))
-    return {int(value): float(rows @ counts[:, value] / total[value]) for value in np.flatnonzero(total)}
+def hair_on_top(labels: Integer[np.ndarray, "height width"], space: LabelSpace) -> bool:
+    """Whether a face mask has both skin and hair, and the hair reaches higher."""
+    if not {"hair", "skin"} <= set(space.labels):
+        return False
+    hair, skin = (np.flatnonzero((labels == space.index(part)).any(1)) for part in ("hair", "skin"))
+    return bool(len(hair) and len(skin) and hair[0] < skin[0])
 
 
-def _fit(height: dict[int, float], order: tuple[int, ...]) -> float | None:
-    """Fraction of the pairs in view that lie the right way up when read in `order`; None where too few are in view."""
-    names = LABEL_SPACES["CelebAMask_HQ"].labels
-    centre = {names[order[value]]: row for value, row in height.items()}
-    pairs = [centre[above] < centre[below] for above, below in _ABOVE if above in centre and below in centre]
-    return sum(pairs) / len(pairs) if len(pairs) >= _MIN_PAIRS else None
+def _called(label_order: str) -> str:
+    return label_order if label_order in LABEL_ORDERS else "the given"
+
+
+def _parts(values: UInt8[np.ndarray, "height width"]) -> dict[int, _Part]:
+    """Pixel value -> where its pixels lie, for the values that occur."""
+    height, width = values.shape
+    rows, columns = (np.stack([np.bincount(line, minlength=256) for line in image]) for image in (values, values.T))
+    total = rows.sum(0)
+    return {int(value): _Part(float(total[value]), float(np.arange(height) @ rows[:, value] / total[value] / height),
+                              float(np.arange(width) @ columns[:, value] / total[value] / width))
+            for value in np.flatnonzero(total)}
+
+
+def _fit(found: Mapping[int, _Part], table: tuple[int, ...], turn: str, space: LabelSpace) -> float | None:
+    """Fraction of the relations in view that hold when values are read by `table`; None where too few are in view, or
+    a value is not in the table."""
+    if max(found) >= len(table):
+        return None
+    groups: dict[str, list[_Part]] = {}
+    for value, part in found.items():
+        groups.setdefault(space.labels[table[value]], []).append(_TURNS[turn](part))
+    parts = {name: _joined(group) for name, group in groups.items()}
+    def seen(pairs: Iterable[tuple[str, str]]) -> list[tuple[_Part, _Part]]:
+        return [(parts[one], parts[other]) for one, other in pairs if one in parts and other in parts]
+
+    holds = [one.row < other.row for one, other in seen(_ABOVE[space.name])]
+    if len(holds) < _FEWEST:
+        return None
+    holds += [parts[one].area > factor * parts[other].area for one, other, factor in _LARGER[space.name]
+              if one in parts and other in parts]
+    holds += [abs(one.row - other.row) < abs(one.column - other.column) for one, other in seen(_LEVEL)]
+    if nose := parts.get("nose"):
+        holds += [abs(one.column - nose.column) > abs(other.column - nose.column) for one, other in seen(_OUTSIDE)]
+    return sum(holds) / len(holds)
+
+
+def _joined(parts: list[_Part]) -> _Part:
+    """Of several values that mean the same part."""
+    area = sum(part.area for part in parts)
+    return _Part(area, sum(p.row * p.area for p in parts) / area, sum(p.column * p.area for p in parts) / area)

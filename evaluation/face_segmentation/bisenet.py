@@ -20,7 +20,7 @@ from torchvision.models import resnet18
 from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
 from configs.paths_config import BISENET_WEIGHTS, BISENET_WEIGHTS_PAGE
 from evaluation.face_segmentation.small_network import resample
-from models.checkpoints import read_file
+from models.weight_files import read_file
 from utils.errors import UserError
 
 SIZE = 512                                                   # pixels along each side of the images it was trained on

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops.misc import Conv2dNormActivation
 
-from models.checkpoints import read_file, save_checkpoint
+from models.checkpoints import save_checkpoint
+from models.weight_files import read_file
 from utils.errors import UserError
 
 FORMAT = "sem2nerf_parser"  # the file's mark, as the bundled weights have it

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from evaluation.metrics.registry import Evaluation, Metric
-from evaluation.networks import INCEPTION_URL, find_inception
+from evaluation.networks import find_inception, import_fidelity
 from utils.errors import UserError
 
 INCEPTION = "inception-v3-compat"     # torch-fidelity's name of the network that FID is defined with
@@ -74,7 +74,7 @@ def distribution_scores(
         raise ValueError(f"unknown metrics {sorted(unknown)}, choose from {', '.join(_NAMES)}")
     if real is None and set(metrics) - {"is"}:
         raise ValueError("only the Inception score works without real images")
-    fidelity = _import_fidelity()
+    fidelity = import_fidelity()
     for name, images in (("generated", generated), ("real", real)):
         if images is not None and len(images) < SMALLEST_SET:
             raise UserError(f"`metrics` {','.join(metrics)}: {len(images)} {name} images are too few for "
@@ -83,18 +83,12 @@ def distribution_scores(
     path = find_inception(inception_weights) if extractor == INCEPTION else None
     device = torch.device(device)
     cuda = device.type == "cuda"
-    try:
-        with torch.cuda.device(device) if cuda else contextlib.nullcontext():
-            values = fidelity.calculate_metrics(
-                input1=generated, input2=real, **{_NAMES[name]: True for name in metrics}, feature_extractor=extractor,
-                feature_extractor_weights_path=None if path is None else str(path),
-                kid_subset_size=min(KID_SUBSET, smallest), rng_seed=SEED, batch_size=batch_size, cuda=cuda, cache=False,
-                save_cpu_ram=True, verbose=False)
-    except RuntimeError as error:
-        if "state_dict" not in str(error):
-            raise
-        raise UserError(f"`inception_weights` {path}: these are not the weights of the Inception network that FID is "
-                        f"defined with; get {INCEPTION_URL}") from error
+    with torch.cuda.device(device) if cuda else contextlib.nullcontext():
+        values = fidelity.calculate_metrics(
+            input1=generated, input2=real, **{_NAMES[name]: True for name in metrics}, feature_extractor=extractor,
+            feature_extractor_weights_path=None if path is None else str(path),
+            kid_subset_size=min(KID_SUBSET, smallest), rng_seed=SEED, batch_size=batch_size, cuda=cuda, cache=False,
+            save_cpu_ram=True, verbose=False)
     return {_RESULTS[name]: float(value) for name, value in values.items() if name in _RESULTS}
 
 
@@ -104,15 +98,6 @@ def distribution(evaluation: Evaluation, names: Sequence[str]) -> dict[str, floa
     generated = Images(len(tests), lambda index: tests.views("own", index).pixels[0])
     real = Images(len(tests), lambda index: tests.photographs()[index]["image"]) if set(names) - {"is"} else None
     return distribution_scores(generated, real, names, networks.files["inception"], device=networks.device)
-
-
-def _import_fidelity():
-    try:
-        import torch_fidelity
-    except ModuleNotFoundError as error:
-        raise UserError("`metrics` fid,kid,is,prc need torch-fidelity: pip install torch-fidelity, or leave them out"
-                        ) from error
-    return torch_fidelity
 
 
 METRIC = Metric(

@@ -1,8 +1,9 @@
 """The discriminator of pi-GAN (Chan et al., CVPR 2021): it grows with the images, and says where the camera stood.
 
-Residual blocks of CoordConv layers (Liu et al., "An Intriguing Failing of Convolutional Neural Networks and the
-CoordConv Solution", NeurIPS 2018), each of which halves the image; a new resolution is faded in (Karras et al.,
-"Progressive Growing of GANs", ICLR 2018).
+Residual blocks, each of which halves the image, of plain convolutions (the published cats) or of CoordConv layers (the
+published faces; Liu et al., "An Intriguing Failing of Convolutional Neural Networks and the CoordConv Solution",
+NeurIPS 2018); a new resolution is faded in (Karras et al., "Progressive Growing of GANs", ICLR 2018). Strides, initial
+weights and resampling are those of the published code.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 SIZES = (8, 16, 32, 64, 128, 256)  # pixels along each side of images that can be judged
 LAST = 2  # pixels along each side of the map that the answer is read from
@@ -30,27 +30,34 @@ class DiscriminatorOutput(NamedTuple):
 class CoordConv(nn.Module):
     """A 3x3 convolution that also sees where it is: x and y of each pixel, -1 to 1."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs + 2, outputs, 3, padding=1)
+        self.conv = nn.Conv2d(inputs + 2, outputs, 3, stride, padding=1)
 
-    def forward(self, x: Float[Tensor, "batch inputs size size"]) -> Float[Tensor, "batch outputs size size"]:
+    def forward(self, x: Float[Tensor, "batch inputs size size"]) -> Float[Tensor, "batch outputs reduced reduced"]:
         line = torch.linspace(-1, 1, x.shape[-1], dtype=x.dtype, device=x.device)
         places = torch.stack(torch.meshgrid(line, line, indexing="xy")).expand(len(x), -1, -1, -1)
         return self.conv(torch.cat([x, places], 1))
 
 
 class HalvingBlock(nn.Module):
-    """Two CoordConvs and a shortcut around them, both averaged over 2x2 pixels."""
+    """Two convolutions and a shortcut around them; the second one and the shortcut take every other pixel."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, coordinates: bool) -> None:
         super().__init__()
-        self.main = nn.Sequential(CoordConv(inputs, outputs), nn.LeakyReLU(SLOPE), CoordConv(outputs, outputs),
-                                  nn.LeakyReLU(SLOPE), nn.AvgPool2d(2))
-        self.shortcut = nn.Conv2d(inputs, outputs, 1)
+
+        def conv(inputs: int, stride: int) -> nn.Module:
+            return (CoordConv(inputs, outputs, stride) if coordinates else
+                    nn.Conv2d(inputs, outputs, 3, stride, padding=1))
+
+        self.main = nn.Sequential(conv(inputs, 1), nn.LeakyReLU(SLOPE), conv(outputs, 2), nn.LeakyReLU(SLOPE))
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=2)
+        for module in self.main.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=SLOPE)
 
     def forward(self, x: Float[Tensor, "batch inputs size size"]) -> Float[Tensor, "batch outputs half half"]:
-        return (self.main(x) + self.shortcut(F.avg_pool2d(x, 2))) / math.sqrt(2)
+        return (self.main(x) + self.shortcut(x)) / math.sqrt(2)
 
 
 class ProgressiveDiscriminator(nn.Module):
@@ -59,9 +66,10 @@ class ProgressiveDiscriminator(nn.Module):
     Args:
         size: pixels along each side of the largest images, one of SIZES.
         max_channels: of the coarse maps; finer ones have 8192 / pixels along a side (400 and 256 px: as published).
+        coordinates: whether its convolutions see where they are.
     """
 
-    def __init__(self, size: int, max_channels: int = 400) -> None:
+    def __init__(self, size: int, max_channels: int = 400, coordinates: bool = True) -> None:
         super().__init__()
         if size not in SIZES:
             raise ValueError(f"size must be one of {SIZES}, not {size}")
@@ -72,11 +80,9 @@ class ProgressiveDiscriminator(nn.Module):
         resolutions = [4, *(s for s in SIZES if s <= size)]
         self.from_rgb = nn.ModuleDict({
             str(s): nn.Sequential(nn.Conv2d(3, channels(s), 1), nn.LeakyReLU(SLOPE)) for s in resolutions})
-        self.blocks = nn.ModuleDict({str(s): HalvingBlock(channels(s), channels(s // 2)) for s in resolutions})
+        self.blocks = nn.ModuleDict({str(s): HalvingBlock(channels(s), channels(s // 2), coordinates)
+                                     for s in resolutions})
         self.answer = nn.Conv2d(channels(LAST), 3, LAST)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=SLOPE)
 
     def forward(self, images: Float[Tensor, "batch 3 size size"], alpha: float = 1.0) -> DiscriminatorOutput:
         """
@@ -87,7 +93,7 @@ class ProgressiveDiscriminator(nn.Module):
         size = images.shape[-1]
         x = self.blocks[str(size)](self.from_rgb[str(size)](images))
         if alpha < 1:
-            coarse = self.from_rgb[str(size // 2)](F.avg_pool2d(images, 2))
+            coarse = self.from_rgb[str(size // 2)](images[..., ::2, ::2])
             x = alpha * x + (1 - alpha) * coarse
         while x.shape[-1] > LAST:
             x = self.blocks[str(x.shape[-1])](x)

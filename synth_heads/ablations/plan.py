@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.rendering import file_sha256
-from models.checkpoints import LOCAL_PATH_OPTIONS, read_pigan_weights
+from models.checkpoints import LOCAL_PATH_OPTIONS
+from models.start_weights import read_pigan_weights
 from synth_heads.ablations.figures import START, Examination
 from synth_heads.ablations.options import Options, Recipe
 from synth_heads.generator.latent import LATENT_DIM

@@ -60,8 +60,9 @@ def examine_edit(net: Sem2NeRF, before: UInt8[np.ndarray, "h w"], after: UInt8[n
     frame, space = net.input.transform.at(size), net.input.space
     seen = [frame.apply(merge_labels(mask, space)) for mask in (before, after)]
     region = edited_region(*seen, margin=round(EDIT_MARGIN * size / 128))
-    painted = (net.input.painted(before, size), net.input.painted(after, size))
-    return Edit(change_inside(first, second, torch.from_numpy(region)), painted, (to_uint8(first), to_uint8(second)))
+    one, other = (net.input.painted(net.input.prepare(mask), size) for mask in (before, after))
+    inside = change_inside(first, second, torch.from_numpy(region))
+    return Edit(inside, (one, other), (to_uint8(first), to_uint8(second)))
 
 
 def edited_region(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"], margin: int

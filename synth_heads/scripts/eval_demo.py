@@ -89,10 +89,10 @@ def evaluate(opts: argparse.Namespace, folder: Path) -> "tuple[Report, dict[str,
     from evaluation.report import Report
     from evaluation.run import load_networks, measure, network_facts
     from evaluation.sheet import write_sheet
-    from scripts.evaluate3d import progress_bar
     from synth_heads.evaluation.edits import render_edits
     from synth_heads.evaluation.heads import HeldOutHeads
     from synth_heads.evaluation.views import HeldOutViews, render_settings
+    from utils.progress import progress_bar
 
     files = NetworkFiles(segmenter_weights=opts.segmenter_weights)
     networks = load_networks(METRICS, files, torch.device("cpu"))

@@ -115,15 +115,18 @@ def find_sets(opts: argparse.Namespace) -> "dict[str, ImagesDataset3D]":
     Raises:
         UserError: something of the data set is missing.
     """
+    from datasets.masks.lists import list_folder, list_names
     from datasets.masks.maps import MaskTransform
-    from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
+    from datasets.split import find_masks
+    from datasets.training_set import ImagesDataset3D, ImagesOptions
 
     config = data_config(opts.dataset_type)
     masks = dict(zip(("train", "val"), find_masks(opts.data_root, config)[:2], strict=True))
     test_list = opts.data_root / "test_paths.txt"
     masks["test"] = masks["val"]
     if test_list.is_file():
-        masks["test"] = find_masks(opts.data_root, config, None, str(test_list))[1]
+        folder = opts.data_root / config.mask_folders[0]
+        masks["test"] = list_names(test_list, folder, list_folder(folder))
     transform = MaskTransform(opts.image_load_size, opts.image_crop_size, opts.size)
     options = ImagesOptions(transform, opts.size, use_contour=False)
     for name, paths in masks.items():

@@ -17,7 +17,7 @@ from torch import Tensor
 from datasets.training_set import ImagesDataset3D
 from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from evaluation.metrics.segmentation import SegmentationScore, confusion_matrix, segmentation_score
-from models.checkpoints import read_file
+from models.weight_files import read_file
 from synth_heads.segmentation.augmentation import Augmentation, augment
 from training.optimizers import build_optimizer, build_scheduler
 from training.runtime.weight_average import WeightAverage
@@ -109,7 +109,7 @@ class SegmenterTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.net = SmallFaceSegmenter(settings.network).to(device, memory_format=torch.channels_last)
-        self.optimizer = build_optimizer("adamw", self.net.parameters(), settings.learning_rate)
+        self.optimizer = build_optimizer("adamw", self.net.parameters(), settings.learning_rate, weight_decay=0.01)
         self.average = WeightAverage(self.net, settings.ema)
         self.step = 0
         if earlier:

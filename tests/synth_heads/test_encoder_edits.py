@@ -14,7 +14,8 @@ from tiny_training import make_all, paint_head
 from configs.data_configs import DATA_CONFIGS
 from datasets.masks.maps import MaskTransform
 from datasets.sample_stream import BatchShard
-from datasets.training_set import ImagesDataset3D, ImagesOptions, find_masks
+from datasets.split import find_masks
+from datasets.training_set import ImagesDataset3D, ImagesOptions
 from models.pigan.sampling import RayNoise
 from synth_heads.data.edit_pairs import PairStream, find_pairs, pairs_of
 from synth_heads.losses.known_z import EditLoss, KnownZLoss

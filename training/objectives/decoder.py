@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.checkpoints import load_siren
 from models.pigan.codes import Codes
 from models.pigan.siren import FilmSiren, mean_code
+from models.start_weights import load_siren
 from training.objectives.objective import Objective
 from utils.files import atomic_path
 

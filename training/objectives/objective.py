@@ -70,6 +70,11 @@ class Objective:
         raise NotImplementedError
 
     @property
+    def measure(self) -> Mapping[str, Any]:
+        """What the validation loss is made of: losses of another measure do not compare."""
+        return {}
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         """Further plain entries of a checkpoint."""
         return {}

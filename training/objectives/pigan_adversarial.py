@@ -22,9 +22,16 @@ from models.pigan.siren import FilmSiren
 from models.scene import Scene
 from training.objectives.decoder import DecoderObjective
 from training.objectives.objective import StepResult
-from training.objectives.pigan_losses import discriminator_losses, draw_fakes, generator_losses, render_fakes
+from training.objectives.pigan_losses import (
+    discriminator_losses,
+    draw_fakes,
+    generator_losses,
+    kept_share,
+    render_fakes,
+)
 from training.pigan_schedule import GrowthStage, read_growth
 from training.runtime.processes import World
+from training.step_noise import FLIP, generator_at
 from training.validation import Validation, own_indices
 from utils.images import from_bytes
 from utils.panels import panel, photo_image
@@ -50,12 +57,14 @@ class AdversarialObjective(DecoderObjective):
         self.opts, self.world = opts, world
         self.preset = get_camera_preset(opts.pigan_curriculum_type)
         self.growth = read_growth(opts.pigan_steps_conf)
-        self.images = ImageFolder(Path(opts.data_root), opts.keep_square)
+        self.images = ImageFolder(Path(opts.data_root), opts.keep_square, opts.resampling)
         sizes = [stage.img_size for stage in self.growth.stages]
         report(f"data: {len(self.images)} images in {opts.data_root}, from {sizes[0]} to {sizes[-1]} pixels")
         torch.manual_seed(opts.seed)  # all processes start alike
         self.start_from(FilmSiren(opts.pigan_hidden_dim, opts.pigan_zdim).to(world.device), contents, report)
-        self.discriminator = ProgressiveDiscriminator(sizes[-1], opts.dis_channels).to(world.device)
+        self.discriminator = ProgressiveDiscriminator(sizes[-1], opts.dis_channels,
+                                                      self.growth.coordinates).to(world.device)
+        self.pose_lambda = self.growth.pose_lambda if opts.pose_lambda is None else opts.pose_lambda
         mapping = list(self.siren.mapping_network.parameters())
         field = [p for name, p in self.siren.named_parameters() if not name.startswith("mapping_network")]
         self.modules: dict[str, nn.Module] = {"dis_state_dict": self.discriminator}
@@ -84,7 +93,7 @@ class AdversarialObjective(DecoderObjective):
             draws = draw_fakes(opts.seed, positions, self.siren.z_dim, self.growth.poses, stage.img_size, stage.samples)
             pose = draws.poses.to(self.world.device)
             fake = render_fakes(self.siren, draws, stage.img_size, self.preset)
-            losses = generator_losses(self.discriminator, fake, pose, alpha, opts.pose_lambda)
+            losses = generator_losses(self.discriminator, fake, pose, alpha, self.pose_lambda, kept_share(step))
             (losses.total / len(parts)).backward()
             fakes.append(fake.detach())
             poses.append(pose)
@@ -92,12 +101,12 @@ class AdversarialObjective(DecoderObjective):
         self._update("optimizer", self.siren)
         self.discriminator.requires_grad_(True)
         for index, (real, fake, pose) in enumerate(zip(reals, fakes, poses, strict=True)):
-            losses = discriminator_losses(self.discriminator, real, fake, pose, alpha, opts.r1_lambda, opts.pose_lambda)
+            losses = discriminator_losses(self.discriminator, real, fake, pose, alpha, opts.r1_lambda, self.pose_lambda)
             (losses.total / len(parts)).backward()
             terms[index] = {**terms[index], **losses.terms}
         self._update("dis_optimizer", self.discriminator)
         means = {name: torch.stack([part[name] for part in terms]).mean() for name in terms[0]}
-        names = [self.images.paths[index].name for index in self._wanted(step, samples_seen)]
+        names = [self.images.paths[index].name for index, _ in self._wanted(step, samples_seen)]
         return StepResult([(means, names)], shard.step_samples)
 
     def _update(self, name: str, module: nn.Module) -> None:
@@ -111,11 +120,12 @@ class AdversarialObjective(DecoderObjective):
     def _shard(self, stage: GrowthStage) -> BatchShard:
         return BatchShard(stage.batch_size // stage.batch_split, self.world.rank, self.world.size, stage.batch_split)
 
-    def _wanted(self, step: int, samples_seen: int) -> list[int]:
-        """Numbers of this process's photographs in a step, part after part."""
-        shard = self._shard(self.growth.at(step))
-        return [index_at(position, len(self.images), self.opts.seed) for part in range(shard.micro_batches)
-                for position in shard.positions(samples_seen, part)]
+    def _wanted(self, step: int, samples_seen: int) -> list[tuple[int, bool]]:
+        """Numbers of this process's photographs in a step, part after part, and whether each is mirrored."""
+        shard, seed = self._shard(self.growth.at(step)), self.opts.seed
+        return [(index_at(position, len(self.images), seed),
+                 torch.rand((), generator=generator_at(seed, FLIP, position)).item() < self.opts.flip)
+                for part in range(shard.micro_batches) for position in shard.positions(samples_seen, part)]
 
     def _reals(self, step: int, samples_seen: int) -> list[Float[Tensor, "batch 3 size size"]]:
         """Photographs of a step, in its parts; those of the next step are read while this one computes."""
@@ -129,8 +139,8 @@ class AdversarialObjective(DecoderObjective):
 
     def _read_ahead(self, step: int, samples_seen: int) -> tuple[int, list[Future[Tensor]]]:
         size = self.growth.at(step).img_size
-        self._reading = step, [self._pool.submit(self.images.read, index, size)
-                               for index in self._wanted(step, samples_seen)]
+        self._reading = step, [self._pool.submit(self.images.read, index, size, flip)
+                               for index, flip in self._wanted(step, samples_seen)]
         return self._reading
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ not turn with its camera would not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,25 +55,33 @@ def draw_fakes(seed: int, positions: Sequence[int], z_dim: int, poses: PoseDistr
     return FakeDraws(z, pose, RayNoise(perturbation, importance), samples)
 
 
+def kept_share(step: int) -> float:
+    """Of a part's renderings, which the generator learns from: all at first, at last the 60% that look most real (Sinha
+    et al., "Top-k Training of GANs", NeurIPS 2020)."""
+    return max(0.99 ** (step / 2000), 0.6)
+
+
 def render_fakes(siren: FilmSiren, draws: FakeDraws, size: int, preset: CameraPreset
                  ) -> Float[Tensor, "batch 3 size size"]:
     """Images in [-1, 1], differentiable; the colour depends on the view, and a second pass of samples goes where the
-    first one saw something."""
+    first one saw something. What stays transparent is black, as published, whatever the preset says of the encoder's
+    training."""
     device = siren.final_layer.weight.device
     z, poses = (value.to(device, non_blocking=True) for value in (draws.z, draws.poses))
     origins, directions = pose_rays(poses, size, preset.fov_deg)
     rgb = render_rays(siren, siren.mapping_network(z), origins, directions, near=preset.ray_start,
                       far=preset.ray_end, samples=draws.samples, hierarchical=True,
-                      lock_view_dependence=False, last_back=preset.last_back, clamp=preset.clamp_mode,
+                      lock_view_dependence=False, last_back=False, clamp=preset.clamp_mode,
                       noise=draws.noise.to(device)).rgb
     return (rgb * 2 - 1).transpose(1, 2).unflatten(2, (size, size))
 
 
 def generator_losses(discriminator: ProgressiveDiscriminator, fakes: Float[Tensor, "batch 3 size size"],
-                     poses: Float[Tensor, "batch 2"], alpha: float, pose_weight: float) -> Losses:
-    """Renderings should look real, and show from where they are taken."""
+                     poses: Float[Tensor, "batch 2"], alpha: float, pose_weight: float, kept: float = 1.0) -> Losses:
+    """Renderings should look real (only the best count, see `kept_share`), and show from where they are taken."""
     output = discriminator(fakes, alpha)
-    terms = {"g_loss": real_loss(output.logit), "g_pose": F.mse_loss(output.pose, poses - FRONTAL)}
+    best = output.logit.topk(math.ceil(kept * len(fakes))).values
+    terms = {"g_loss": real_loss(best), "g_pose": F.mse_loss(output.pose, poses - FRONTAL)}
     return Losses(terms["g_loss"] + pose_weight * terms["g_pose"], _detached(terms))
 
 

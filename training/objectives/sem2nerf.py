@@ -16,11 +16,13 @@ from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from datasets.masks.mask_input import MaskInput
 from datasets.sample_stream import BatchShard
 from models.pigan.codes import Codes
 from training import build
 from training.extension import Extension
 from training.feed import Feed, Place
+from training.graphs import use_graphs
 from training.loading import checked, to_device, training_loader, validation_loader
 from training.objectives.objective import Objective, StepResult
 from training.optimizers import build_optimizer, build_scheduler, restore_optimizer
@@ -41,7 +43,7 @@ class Sem2NeRFObjective(Objective):
     Args:
         opts: all options, checked (see options/train_options.py).
         world: this process among all.
-        contents: a checkpoint to start from: its weights, and with `resume` its discriminator too.
+        contents: a checkpoint to start from: its weights, and its discriminator where it fits.
         source: where that comes from.
         extension: what is added to the paper's training.
         report: prints a line.
@@ -54,23 +56,27 @@ class Sem2NeRFObjective(Objective):
                  source: Path | None = None, resume: bool = False, report: build.Report = print,
                  extension: Extension | None = None) -> None:
         self.stages = read_stages(opts.pigan_steps_conf)
-        self.opts = opts = build.resolve_options(opts, self.stages)
+        build.report_steps_file(opts, self.stages, report)
+        framing = None if contents is None or resume else MaskInput.of_checkpoint(contents).transform
+        self.opts = opts = build.resolve_options(opts, self.stages, framing)
         self.world, self.report, self.extension = world, report, extension or Extension()
         self.validation_settings = build.validation_settings(opts)
-        self.data = build.build_data(opts, self.extension, report)
+        self.data = build.build_data(opts, self.extension, report, world)
         self.shard = BatchShard(opts.batch_size, world.rank, world.size, opts.grad_accum)
         self.step_samples = self.shard.step_samples
         torch.manual_seed(opts.seed)
         self.model = self.net = build.build_net(opts, contents, source, report, resume).to(world.device)
         self.perceptual = build.build_perceptual(opts, world.device)
-        self.discriminator = build.build_discriminator(opts, self.stages, contents if resume else None)
+        self.discriminator = build.build_discriminator(opts, self.stages, contents, resume, report)
         self.modules: dict[str, nn.Module] = {}
         trained = [*self.net.encoder.parameters(), *(self.net.decoder.parameters() if opts.train_decoder else ())]
         self.optimizers = {"optimizer": self._optimizer(trained, opts.learning_rate)}
         if self.discriminator is not None:
             self.modules["dis_state_dict"] = self.discriminator.to(world.device)
             self.optimizers["dis_optimizer"] = self._optimizer(self.discriminator.parameters(), opts.learning_rate_dis)
-        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps)
+        floor = opts.learning_rate / 100  # of the discriminator's rate too, as released
+        self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps,
+                                            final_fraction=floor / optimizer.param_groups[0]["initial_lr"])
                             for optimizer in self.optimizers.values()]
         self.train_step = self._build_step()
         self._batches: Generator[dict[str, Any], None, None] | None = None
@@ -93,11 +99,15 @@ class Sem2NeRFObjective(Objective):
         self.noise_config = build.noise_config(opts, self.net.encoder.drop_path_layers)
         static = opts.grad_accum == 1  # DDP cannot both accumulate and rely on a static graph
         loss = None if self.discriminator is None else DiscriminatorLoss(self.discriminator)
-        return TrainStep(
+        step = TrainStep(
             self.world.parallel(generator, static), self.net, build.loss_weights(opts), perceptual=self.perceptual,
             discriminator=self.discriminator, discriminator_pass=loss and self.world.parallel(loss, static),
             conditional=opts.use_cond_dis, extra_losses=self.extension.losses(self.net),
         )
+        if opts.cuda_graphs and static and self.world.size == 1 and self.world.device.type == "cuda" \
+                and not opts.compile:
+            use_graphs(step, opts.batch_size, {stage.resolution_vol for stage in self.stages})
+        return step
 
     def restore(self, contents: Mapping[str, Any]) -> None:
         """The optimisers, where they fit: the weights are those that the objective was made with."""
@@ -108,7 +118,13 @@ class Sem2NeRFObjective(Objective):
     def schedule(self, step: int) -> None:
         for scheduler in self._schedulers:
             if scheduler is not None:
-                scheduler.step_update(step)
+                scheduler.step_update(max(0, step - 1))  # the first two steps have the first rate, as released
+
+    @property
+    def measure(self) -> dict[str, Any]:
+        weights, settings = self.train_step.weights, self.validation_settings
+        return {"l2": weights.l2, "l1": weights.l1, "lpips": weights.lpips, "w_norm": weights.w_norm,
+                "size": settings.size, "samples": settings.samples, "masks": len(self.data.val or ())}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -170,7 +186,8 @@ class Sem2NeRFObjective(Objective):
         loaded, stage = next(self._batches), stage_at(self.stages, place.step)
         positions = [self.extension.noise_position(position)
                      for position in self.shard.positions(place.samples_seen, place.micro_batch)]
-        noise = draw_step_noise(self.noise_config, place.step, positions, place.samples_seen, self.step_samples,
+        config = replace(self.noise_config, samples=stage.num_steps or self.noise_config.samples)
+        noise = draw_step_noise(config, place.step, positions, place.samples_seen, self.step_samples,
                                 stage.resolution_vol, pin)
         return loaded, noise, stage
 

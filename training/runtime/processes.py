@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from training.runtime.failure import FailureWatch
-from training.runtime.rendezvous import TIMEOUT, launcher_store, slurm_rendezvous
+from training.runtime.rendezvous import TIMEOUT, launcher_store, own_rendezvous
 from utils.cli import report
 from utils.device import pick_device, pick_local_device
 from utils.errors import UserError
@@ -87,6 +87,15 @@ class World:
                                            static_graph=static_graph, gradient_as_bucket_view=True)
 
 
+# number, how many, number on this machine, how many there: of Open MPI, of MPICH and Intel MPI, of MVAPICH, of Cray's
+MPI_VARIABLES = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"),
+    ("PMI_RANK", "PMI_SIZE", "PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"),
+)
+
+
 @dataclass(frozen=True)
 class Launch:
     """The place that a launcher gives this process."""
@@ -99,19 +108,30 @@ class Launch:
 
 
 def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
-    """From the variables that torchrun (or torch.distributed.launch) or srun set.
+    """From the variables that torchrun (or torch.distributed.launch), mpirun or srun set.
 
     Args:
         local_rank: of the command line, for launchers that pass it there.
     """
+    def numbers(*names: str) -> list[int]:
+        return [int(environment[name]) for name in names]
+
     if "RANK" in environment and "WORLD_SIZE" in environment:
         return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]),
                       int(environment.get("LOCAL_RANK", local_rank)), int(environment.get("LOCAL_WORLD_SIZE", 1)))
+    # before SLURM: in a batch script mpirun starts its helpers with srun, whose variables its processes inherit
+    for names in MPI_VARIABLES:
+        if all(name in environment for name in names[:3]):
+            rank, size, local = numbers(*names[:3])
+            return Launch(rank, size, local, int(environment.get(names[3], size)))
     # only srun sets SLURM_STEP_NUM_TASKS: plain python inside a batch script is a single process
     if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
         local_size = re.match(r"[0-9]+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))  # e.g. 8(x2)
         return Launch(int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"]),
                       int(environment["SLURM_LOCALID"]), int(local_size[0]) if local_size else 1, own_gpus=True)
+    if "PMI_RANK" in environment and "PMI_SIZE" in environment:  # an MPI that counts no processes per machine: one
+        rank, size = numbers("PMI_RANK", "PMI_SIZE")
+        return Launch(rank, size, rank, size)
     return Launch()
 
 
@@ -180,7 +200,7 @@ def _join(launch: Launch, device: torch.device, dist_url: str) -> World:
     """
     on_gpu = device.type == "cuda"
     if "MASTER_ADDR" not in os.environ:
-        os.environ.update(slurm_rendezvous(os.environ))
+        os.environ.update(own_rendezvous(os.environ, launch.local_size == launch.size))
     try:
         store = launcher_store(launch.rank, launch.size) if dist_url == "env://" else None
         dist.init_process_group("nccl" if on_gpu else "gloo", init_method=dist_url if store is None else None,

@@ -7,12 +7,34 @@ import os
 import re
 import secrets
 import time
+import zlib
 from collections.abc import Mapping
 
 import torch.distributed as dist
 
+from utils.errors import UserError
+
 TIMEOUT = datetime.timedelta(minutes=30)
 POLL_SECONDS = 0.05
+
+
+def own_rendezvous(environment: Mapping[str, str], one_machine: bool) -> dict[str, str]:
+    """MASTER_ADDR and MASTER_PORT where the launcher names none.
+
+    mpirun does not say on which machines it starts processes. On a single one they meet at a port that follows from
+    the job's name, or from the process that has started them all.
+
+    Raises:
+        UserError: they are on several machines that nothing names.
+    """
+    if "SLURM_STEP_NODELIST" in environment or "SLURM_NODELIST" in environment:
+        return slurm_rendezvous(environment)
+    if not one_machine:
+        raise UserError("the processes are on several machines: name the first of them to all processes with "
+                        "MASTER_ADDR, and a free port there with MASTER_PORT (mpirun -x MASTER_ADDR=NODE "
+                        "-x MASTER_PORT=29500 ...)")
+    job = environment.get("PMIX_NAMESPACE") or environment.get("OMPI_MCA_ess_base_jobid") or str(os.getppid())
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + zlib.crc32(job.encode()) % 20000)}
 
 
 def slurm_rendezvous(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,20 +1,37 @@
-"""Which checkpoint a run starts from. Only the main process looks at the disk; all get its answer."""
+"""How a run begins: alone in its folder, and from which checkpoint.
+
+Only the main process looks at the disk; all get its answer.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from models.checkpoints import read_checkpoint
 from training.runtime.checkpoints import CheckpointFolder
+from training.runtime.folder_lock import folder_locked
 from training.runtime.processes import World, is_restart
 from utils.errors import UserError
 
 Report = Callable[[str], None]  # prints a line
 Answer = TypeVar("Answer")
+
+
+@contextlib.contextmanager
+def alone_in(exp_dir: str, world: World, report: Report) -> Iterator[None]:
+    """While inside, the folder is this run's, see `folder_locked`.
+
+    Raises:
+        UserError: in all processes: another run is going on there, or the folder cannot be written to.
+    """
+    with contextlib.ExitStack() as stack:
+        _on_main(world, lambda: stack.enter_context(folder_locked(Path(exp_dir), report)))
+        yield
 
 
 def find_start(opts: Namespace, world: World, report: Report) -> tuple[dict[str, Any] | None, Path | None, bool]:
@@ -89,3 +106,9 @@ def _on_main(world: World, look: Callable[[], Answer]) -> Answer:
     if isinstance(answer, UserError):
         raise answer
     return answer
+
+
+def reporter(world: World) -> Callable[[str], None]:
+    """Prints a line, settings in it as flags, on the main process only."""
+    return (lambda text: print(UserError(text).with_settings(lambda name: f"--{name}"))) if world.is_main else (
+        lambda text: None)

@@ -11,18 +11,21 @@ import torch
 from training.runtime.processes import World
 
 
-def counters(contents: Mapping[str, Any] | None, step_samples: int) -> tuple[int, int, float]:
-    """Finished steps, samples that they took over all processes, and the lowest validation loss.
+def counters(contents: Mapping[str, Any] | None, step_samples: int, measure: Mapping[str, Any] | None = None
+             ) -> tuple[int, int, float]:
+    """Finished steps, samples that they took over all processes, and the lowest validation loss so far: infinity where
+    there is none, or none of the same measure.
 
     Args:
         contents: of a checkpoint; None for a start at step 0. Files of the 2022 release hold the number of their last
             step, counted from 0, and no number of samples.
         step_samples: samples of one step, for such files.
+        measure: what the validation loss is made of now, see `Objective.measure`.
     """
     if contents is None:
         return 0, 0, math.inf
     best = contents.get("best_val_loss")
-    best = math.inf if best is None else float(best)
+    best = math.inf if best is None or contents.get("measure", {}) != dict(measure or {}) else float(best)
     if "samples_seen" in contents:
         return int(contents["global_step"]), int(contents["samples_seen"]), best
     done = int(contents.get("global_step", -1)) + 1

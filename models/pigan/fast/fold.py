@@ -86,16 +86,32 @@ class FoldedField:
         ValueError: codes of more than one scene.
     """
 
+    width: int
+    layers: list[Layer]  # of the density
+    colour_layer: Layer
+    density_output: Layer
+    colour_output: Layer
+
     @torch.no_grad()
     def __init__(self, siren: FilmSiren, codes: Codes, hidden: torch.dtype | None = None) -> None:
         if len(codes) != 1:
             raise ValueError(f"a folded field holds one scene, got codes of {len(codes)}")
-        self.width = siren.width
+        vars(self).update(vars(self.of_each(siren, codes, hidden)[0]))
+
+    @classmethod
+    @torch.no_grad()
+    def of_each(cls, siren: FilmSiren, codes: Codes, hidden: torch.dtype | None = None) -> "list[FoldedField]":
+        """The fields of a batch of scenes."""
         weights = field_weights(siren).frozen()
-        first, *rest = fold(weights, *(value[0] for value in siren.modulation(codes)))
-        *density_layers, self.colour_layer = [(weight.to(hidden or weight.dtype), bias) for weight, bias in rest]
-        self.layers = [first, *density_layers]
-        self.density_output, self.colour_output = weights.density, weights.colour
+        first, *rest = fold(weights, *siren.modulation(codes))
+        layers = [first, *((weight.to(hidden or weight.dtype), bias) for weight, bias in rest)]
+        fields = []
+        for k in range(len(codes)):
+            field = cls.__new__(cls)
+            *field.layers, field.colour_layer = [(weight[k], bias[k]) for weight, bias in layers]
+            field.width, field.density_output, field.colour_output = siren.width, weights.density, weights.colour
+            fields.append(field)
+        return fields
 
     @property
     def device(self) -> torch.device:

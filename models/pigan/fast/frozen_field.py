@@ -117,21 +117,20 @@ class _Points(NamedTuple):
 
 
 class _SceneField:
-    """The field of one scene: frequency and phase have shape (layers, width), `hidden` is the type of the weights of
-    hidden layers."""
+    """The field of one scene: frequency and phase have shape (layers, width), `layers` are folded with them and
+    `weights` are not; the weights of hidden layers are of type `hidden`."""
 
-    def __init__(self, weights: FieldWeights, frequency: Tensor, phase: Tensor, hidden: torch.dtype) -> None:
-        def cast(layers: list[Layer]) -> list[Layer]:
-            return [layers[0], *((weight.to(hidden), bias) for weight, bias in layers[1:])]
-
-        self.weights, self.frequency, self.phase, self.hidden = weights, frequency, phase, hidden
-        self.layers, self.plain_layers = cast(fold(weights, frequency, phase)), cast(weights.layers)
+    def __init__(self, weights: FieldWeights, layers: list[Layer], frequency: Tensor, phase: Tensor,
+                 hidden: torch.dtype) -> None:
+        self.weights, self.layers, self.hidden = weights, layers, hidden
+        self.frequency, self.phase = frequency, phase
         self.direction = frequency[-1, :, None] * weights.direction
 
     @cached_property
     def transposed(self) -> list[Tensor]:
         """What a gradient is multiplied with on its way down through layer 1, 2 ..."""
-        return [weight.t().contiguous() for weight, _ in self.layers[1:]]
+        on_cpu = self.frequency.device.type == "cpu"
+        return [weight.t().contiguous() if on_cpu else weight.t() for weight, _ in self.layers[1:]]
 
     def evaluate(self, points: _Points, solid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Colour and density."""
@@ -156,7 +155,7 @@ class _SceneField:
         x, directions = points
         z = []
         for i in range(FILM_LAYERS):
-            z.append(affine(x, *self.plain_layers[i]))
+            z.append(affine(x, *self.weights.layers[i]))
             if i < DENSITY_LAYERS:
                 x = film.sine(z[i], self.frequency[i], self.phase[i], self.hidden)
         if directions is not None:
@@ -224,7 +223,12 @@ class RecomputedField(torch.autograd.Function):
 
 
 def _scenes(weights: FieldWeights, frequency: Tensor, phase: Tensor, hidden: torch.dtype) -> list[_SceneField]:
-    return [_SceneField(weights, f, p, hidden) for f, p in zip(frequency, phase, strict=True)]
+    def cast(layers: list[Layer]) -> list[Layer]:
+        return [layers[0], *((weight.to(hidden), bias) for weight, bias in layers[1:])]
+
+    folded, weights = cast(fold(weights, frequency, phase)), weights._replace(layers=cast(weights.layers))
+    return [_SceneField(weights, [(weight[k], bias[k]) for weight, bias in folded], frequency[k], phase[k], hidden)
+            for k in range(len(frequency))]
 
 
 def _run(function: Callable[[int, Rows], Result], chosen: Sequence[Rows], block: int, device: torch.device

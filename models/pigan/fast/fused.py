@@ -14,6 +14,7 @@ import copy
 import functools
 import math
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,7 @@ from models.pigan.codes import Codes
 from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.kernels import multiplies
 from models.pigan.siren import FilmSiren
+
 
 class Shape(NamedTuple):
     """How the kernel computes a block of points."""
@@ -44,7 +46,18 @@ MAX_POINTS = 256
 
 
 def inference_field(siren: FilmSiren, codes: Codes, precision: str = "fp32") -> "FoldedField | FusedField":
-    """The fastest form of the field of one scene on the device that `siren` is on.
+    """`inference_fields` of one scene.
+
+    Raises:
+        ValueError: codes of more than one scene, or an unknown precision.
+    """
+    if len(codes) != 1:
+        raise ValueError(f"a field holds one scene, got codes of {len(codes)}")
+    return inference_fields(siren, codes, precision)[0]
+
+
+def inference_fields(siren: FilmSiren, codes: Codes, precision: str = "fp32") -> "Sequence[FoldedField | FusedField]":
+    """The fastest form of the fields of a batch of scenes on the device that `siren` is on.
 
     A GPU that cannot do what is asked, and a kernel that does not run, cost a warning of one line, not the image.
 
@@ -52,22 +65,22 @@ def inference_field(siren: FilmSiren, codes: Codes, precision: str = "fp32") -> 
         precision: a key of PRECISIONS.
 
     Raises:
-        ValueError: codes of more than one scene, or an unknown precision.
+        ValueError: an unknown precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    field = FoldedField(siren, codes)
-    device, kind = field.device, PRECISIONS[precision]
-    if device.type == "cpu" or field.layers[0][0].dtype != torch.float32:
-        return field
+    fields = FoldedField.of_each(siren, codes)
+    device, kind = fields[0].device, PRECISIONS[precision]
+    if device.type == "cpu" or fields[0].layers[0][0].dtype != torch.float32:
+        return fields
     if not multiplies(device, kind):
         warnings.warn(f"`precision` {precision}: this GPU, or this version of PyTorch, cannot multiply in it; fp32 is "
                       "used instead", stacklevel=2)
         kind = torch.float32
-    shape = _shape_that_runs(device, field.width, kind)
+    shape = _shape_that_runs(device, siren.width, kind)
     if shape is not None:
-        return FusedField(field, kind, shape)
-    return field if kind == torch.float32 else FoldedField(siren, codes, kind)
+        return [FusedField(field, kind, shape) for field in fields]
+    return fields if kind == torch.float32 else FoldedField.of_each(siren, codes, kind)
 
 
 class FusedField:
@@ -149,7 +162,7 @@ def _shape_that_runs(device: torch.device, width: int, kind: torch.dtype) -> Sha
     for shape in SHAPES[kind == torch.float32]:
         try:
             difference = _trial(device, width, kind, shape)
-        except Exception as error:  # noqa: BLE001 - Triton raises many kinds, and none is worth losing the image
+        except Exception as error:  # Triton raises many kinds, and none is worth losing the image
             reason = reason or (str(error).strip() or type(error).__name__).splitlines()[0]
         else:
             if difference < 0.05:

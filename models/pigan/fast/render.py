@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.pigan.codes import Codes
 from models.pigan.fast.frozen_field import block_features, evaluate_field, is_frozen
-from models.pigan.fast.fused import inference_field
+from models.pigan.fast.fused import inference_fields
 from models.pigan.integration import Composite, composite, sample_weights
 from models.pigan.render import with_importance_samples
 from models.pigan.sampling import RayNoise, importance_depths, stratified_depths
@@ -108,7 +108,7 @@ def _all_densities(
 ) -> tuple[Float[Tensor, "batch rays all"], Float[Tensor, "batch rays all"]]:
     """Depths of all samples, with `u` also of importance samples, in ascending order, and their density."""
     block = max(1, block_features(depths.device) // siren.width)
-    fields = [inference_field(siren, codes[k], precision) for k in range(len(codes))]
+    fields = inference_fields(siren, codes, precision)
 
     def look(at: Float[Tensor, "batch rays part"]) -> Float[Tensor, "batch rays part"]:
         points = (origins[:, None, None] + directions[:, :, None] * at[..., None]).flatten(1, 2)
