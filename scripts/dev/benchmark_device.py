@@ -1,4 +1,4 @@
-"""Measurements on one device, above all a GPU (a part of benchmark.py): a view, a video, an encoding, a training step.
+"""Measurements on one device, above all a GPU (a part of benchmark.py): a view, a video, an encoding.
 
 Everything is measured in turn, A B A B, after a warm-up; times are medians between events of the device, memory is what
 a task takes on top of what was there before. On a CPU the same runs with the clock, to be tested.
@@ -12,27 +12,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from configs.data_configs import data_config
-from criteria.perceptual import Perceptual
-from models.config import ModelConfig
-from models.discriminators.patch_discriminator import CHANNELS, PatchDiscriminator
 from models.pigan.cameras import Camera
 from models.pigan.fast.fused import PRECISIONS, FusedField
 from models.pigan.fast.kernels import multiplies
 from models.pigan.siren import mean_code
 from models.pigan.trajectories import trajectory
 from models.scene import View
-from models.sem2nerf import Sem2NeRF
-from scripts.dev.benchmark_reference import reference_training_rays, reference_view
+from scripts.dev.benchmark_reference import reference_view
 from scripts.dev.benchmark_render import Subject, converged_view, field_flops, load, quality
-from scripts.dev.benchmark_train import disc
-from training.extreme_poses import ExtremePoseRanges
-from training.optimizers import build_optimizer
-from training.patches import PatchConfig
-from training.step import Batch, DiscriminatorLoss, LossWeights, PatchGenerator, Rendering, TrainStep
-from training.step_noise import StepNoiseConfig, draw_step_noise
 
 MATRIX_SIDE = {"cpu": 512}  # of the product that measures the device's rate; elsewhere 8192
 
@@ -200,104 +189,3 @@ def encode_figures(args: argparse.Namespace, device: torch.device) -> dict[str, 
         figures[f"{name}: seconds per mask"] = seconds
     figures["official layout / this project: time"] = costs["official layout"].seconds / costs["this project"].seconds
     return figures
-
-
-class OfficialGenerator(PatchGenerator):
-    """Renders the way the official release lays it out, whatever the settings."""
-
-    def _render(self, codes: Any, origins: Tensor, directions: Tensor, noise: Any) -> Tensor:
-        return reference_training_rays(self.net, codes, origins, directions, noise.perturbation)
-
-
-def random_net(args: argparse.Namespace, device: torch.device) -> Sem2NeRF:
-    """A model of random weights in whose field the share `empty` of space has no density."""
-    torch.manual_seed(0)
-    net = Sem2NeRF(ModelConfig(width=args.width or 256, **({"encoder_type": args.encoder} if args.encoder else {})))
-    net.requires_grad_(False).to(device)
-    net.set_latent_avg(mean_code(net.siren))
-    net.siren.final_layer.weight.mul_(3000)
-    points = (torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5).to(device) * 0.24
-    density = net.siren(points[None], net.latent_avg)[1]
-    net.siren.final_layer.bias.sub_(density.quantile(args.empty) if args.empty else density.min() - 0.1)
-    net.encoder.requires_grad_()
-    return net.train()
-
-
-def perceptual_of_random_weights(device: torch.device) -> Perceptual:
-    """LPIPS takes its time whatever its weights are."""
-    import lpips
-
-    metric = Perceptual.__new__(Perceptual)
-    nn.Module.__init__(metric)
-    metric.metric = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
-    return metric.requires_grad_(False).eval().to(device)
-
-
-def training_step(args: argparse.Namespace, device: torch.device, official: bool, field: str, amp: bool
-                  ) -> Callable[[], None]:
-    """A step of the README's recipe on random data: L2, LPIPS, the norm of codes and the discriminator, with Ranger."""
-    size, samples, batch = args.size or 64, args.samples or 28, args.batch_size
-    net, data = random_net(args, device), data_config("celebahq_seg_to_3dface")
-    rendering = Rendering(samples, precision=field)
-    generator = (OfficialGenerator if official else PatchGenerator)(net, rendering, amp)
-    perceptual = perceptual_of_random_weights(device)
-    discriminator = PatchDiscriminator(size, 0, torch.bfloat16 if amp else torch.float32).to(device).train() \
-        if size in CHANNELS else None
-    weights = LossWeights(dis=0.08 if discriminator else 0.0)
-
-    def distance(image: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-            return perceptual(image, target).float()
-
-    step = TrainStep(generator, net, weights, discriminator=discriminator, perceptual=distance,
-                     discriminator_pass=DiscriminatorLoss(discriminator) if discriminator else None)
-    optimizers = [build_optimizer("ranger", list(part.parameters()), 1e-4)
-                  for part in (net.encoder, discriminator) if part is not None]
-    masks = disc(net.config.input_nc, net.config.input_size).expand(batch, -1, -1, -1).to(device)
-    images = torch.rand(batch, 3, 4 * size, 4 * size, device=device) * 2 - 1
-    content = Batch(masks, images, torch.full((batch, 2), math.pi / 2, device=device))
-    config = StepNoiseConfig(0, samples, False, PatchConfig(), ExtremePoseRanges(data.extreme_yaw, data.extreme_pitch),
-                             0.0, net.encoder.drop_path_layers)
-    number = iter(range(10**9))
-
-    def task() -> None:
-        n = next(number)
-        positions = [n * batch + i for i in range(batch)]
-        noise = draw_step_noise(config, n, positions, positions[0], batch, size, device.type == "cuda").to(device)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        if discriminator is not None:
-            discriminator.requires_grad_(False)
-        generated = step.generator_losses(content, noise, 4 * size)
-        generated.total.backward()
-        if discriminator is not None:
-            discriminator.requires_grad_(True)
-            step.discriminator_losses(generated).total.backward()
-        for optimizer in optimizers:
-            optimizer.step()
-
-    return task
-
-
-def train_figures(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """A training step: the official layout, and ours in each precision."""
-    settings = {"official layout": (True, "fp32", False), "fp32": (False, "fp32", False)}
-    if "tf32" in precisions(device):
-        settings["tf32"] = False, "tf32", False
-    if "bf16" in precisions(device):
-        settings["bf16, networks too"] = False, "bf16", True
-    costs = in_turn({name: training_step(args, device, *setting) for name, setting in settings.items()}, args.repeats,
-                    device)
-    figures: dict[str, Any] = {
-        "card": card(device), "step": f"{args.size or 64} px, {args.samples or 28} samples, batch {args.batch_size}, "
-        f"width {args.width or 256}, empty {args.empty}"}
-    theirs = costs["official layout"]
-    for name, (seconds, megabytes) in costs.items():
-        figures[f"{name}: seconds per step"], figures[f"{name}: memory, MB"] = seconds, megabytes
-        if name != "official layout":
-            figures[f"official layout / {name}: time"] = theirs.seconds / seconds
-            figures[f"{name} / official layout: memory"] = megabytes / theirs.megabytes
-    return figures
-
-
-__all__ = ["encode_figures", "render_figures", "train_figures", "video_figures"]
