@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 import torch
+from test_criteria import random_backbone
 from test_step_on_device import trained
 from tiny_training import make_all
 from torch import nn
@@ -76,10 +77,13 @@ def test_what_cannot_be_recorded_is_computed(played, monkeypatch):
         assert graphed("LPIPS", net, [torch.rand(4, 3)], [net]) is net
 
 
-@pytest.mark.parametrize("way", [[], ["--train_rand_pose_prob=0.5", "--use_cond_dis"]], ids=["own poses", "extreme"])
+@pytest.mark.parametrize("way", [["--train_rand_pose_prob=0"], ["--use_cond_dis"]], ids=["own poses", "extreme"])
 def test_a_step_plays_its_networks(played, tmp_path, monkeypatch, way):
-    """The same weights bit for bit, and three recordings a step: encoder, and twice the discriminator."""
-    options = [*make_all(tmp_path / "tiny"), *way]
+    """The same weights bit for bit, and four recordings a step: encoder, LPIPS, and twice the discriminator. A step
+    with extreme poses has fewer samples for LPIPS, or none."""
+    backbone = tmp_path / "alexnet.pth"
+    torch.save(random_backbone(), backbone)
+    options = [*make_all(tmp_path / "tiny"), "--lpips_lambda=0.8", f"--lpips_weights={backbone}", *way]
     plain, _ = trained(options, tmp_path / "plain", torch.device("cpu"), 3)
     build_step = sem2nerf.Sem2NeRFObjective._build_step
 
@@ -90,7 +94,7 @@ def test_a_step_plays_its_networks(played, tmp_path, monkeypatch, way):
 
     monkeypatch.setattr(sem2nerf.Sem2NeRFObjective, "_build_step", build)
     recorded, _ = trained(options, tmp_path / "recorded", torch.device("cpu"), 3)
-    assert len(played) == 9
+    assert len(played) in ([12] if way == ["--train_rand_pose_prob=0"] else range(9, 12))
     for part in ("state_dict", "dis_state_dict"):
         for key, value in plain.contents()[part].items():
             assert torch.equal(recorded.contents()[part][key], value), key

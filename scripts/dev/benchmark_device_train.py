@@ -1,9 +1,9 @@
-"""A training step on one device, above all a GPU, beside the official layout (a part of benchmark.py)."""
+"""A training step on one device, above all a GPU (a part of benchmark.py), beside the official layout."""
 
 import argparse
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,11 @@ from scripts.dev.benchmark_device import card, in_turn, make_empty, precisions
 from scripts.dev.benchmark_reference import reference_training_rays
 from scripts.dev.benchmark_train import disc
 from training.extreme_poses import ExtremePoseRanges
-from training.feed import Feed, Place
+from training.graphs import use_graphs
 from training.optimizers import build_optimizer
 from training.patches import PatchConfig
-from training.step import Batch, DiscriminatorLoss, LossWeights, PatchGenerator, Rendering, StepNoise, TrainStep
-from training.step_noise import PackedNoise, StepNoiseConfig, draw_step_noise
-
-SIZE = 128  # rays along each side of a patch in the paper's recipe
+from training.step import Batch, DiscriminatorLoss, LossWeights, PatchGenerator, Rendering, TrainStep
+from training.step_noise import StepNoiseConfig, draw_step_noise
 
 
 class OfficialGenerator(PatchGenerator):
@@ -56,42 +54,52 @@ def perceptual_of_random_weights(device: torch.device) -> Perceptual:
     return metric.requires_grad_(False).eval().to(device)
 
 
-def training_step(args: argparse.Namespace, device: torch.device, official: bool, field: str, amp: bool
-                  ) -> Callable[[], None]:
-    """A step of the README's recipe on random data: L2, LPIPS, the norm of codes and the discriminator, with Ranger."""
-    size, samples, batch = args.size or SIZE, args.samples or 28, args.batch_size
+class Setting(NamedTuple):
+    """How a training step computes."""
+
+    field: str = "fp32"  # precision of the field's products
+    amp: bool = False  # networks in bfloat16
+    graphs: bool = True  # networks as CUDA graphs
+    official: bool = False  # renders in the official layout
+    each_weight: bool = False  # updates weights one by one, as the official release's optimiser does
+
+
+def training_step(args: argparse.Namespace, device: torch.device, setting: Setting) -> tuple[Callable[[], None], float]:
+    """A step of the README's recipe on random data: L2, LPIPS, the norm of codes and the discriminator, with Ranger;
+    and how many megabytes its CUDA graphs hold all the time."""
+    size, samples, batch = args.size or 64, args.samples or 28, args.batch_size
     net, data = random_net(args, device), data_config("celebahq_seg_to_3dface")
-    rendering = Rendering(samples, precision=field)
-    generator = (OfficialGenerator if official else PatchGenerator)(net, rendering, amp)
+    rendering, amp = Rendering(samples, precision=setting.field), setting.amp
+    generator = (OfficialGenerator if setting.official else PatchGenerator)(net, rendering, amp)
     perceptual = perceptual_of_random_weights(device)
     discriminator = PatchDiscriminator(size, 0, torch.bfloat16 if amp else torch.float32).to(device).train() \
         if size in CHANNELS else None
     weights = LossWeights(dis=0.08 if discriminator else 0.0)
 
     def distance(image: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp, cache_enabled=False):
             return perceptual(image, target).float()
 
     step = TrainStep(generator, net, weights, discriminator=discriminator, perceptual=distance,
                      discriminator_pass=DiscriminatorLoss(discriminator) if discriminator else None)
-    optimizers = [build_optimizer("ranger", list(part.parameters()), 1e-4)
-                  for part in (net.encoder, discriminator) if part is not None]
+    held = 0.0
+    if setting.graphs and device.type == "cuda":
+        before = torch.cuda.memory_reserved(device)
+        use_graphs(step, batch, {size})
+        held = (torch.cuda.memory_reserved(device) - before) / 2**20
+    optimizers = [build_optimizer("ranger", [{"params": [p]} for p in part.parameters()] if setting.each_weight else
+                                  part.parameters(), 1e-4) for part in (net.encoder, discriminator) if part is not None]
     masks = disc(net.config.input_nc, net.config.input_size).expand(batch, -1, -1, -1).to(device)
     images = torch.rand(batch, 3, 4 * size, 4 * size, device=device) * 2 - 1
     content = Batch(masks, images, torch.full((batch, 2), math.pi / 2, device=device))
     config = StepNoiseConfig(0, samples, False, PatchConfig(), ExtremePoseRanges(data.extreme_yaw, data.extreme_pitch),
                              0.0, net.encoder.drop_path_layers)
-
-    def read(place: Place) -> PackedNoise:
-        positions = list(range(place.samples_seen, place.samples_seen + batch))
-        return draw_step_noise(config, place.step, positions, positions[0], batch, size, device.type == "cuda")
-
-    feed: Feed[PackedNoise, StepNoise] = Feed(read, lambda noise: noise.to(device), device)
     number = iter(range(10**9))
 
     def task() -> None:
         n = next(number)
-        _, noise = feed.take(Place(n, n * batch, 0), Place(n + 1, (n + 1) * batch, 0))
+        positions = [n * batch + i for i in range(batch)]
+        noise = draw_step_noise(config, n, positions, positions[0], batch, size, device.type == "cuda").to(device)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         if discriminator is not None:
@@ -101,43 +109,30 @@ def training_step(args: argparse.Namespace, device: torch.device, official: bool
         if discriminator is not None:
             discriminator.requires_grad_(True)
             step.discriminator_losses(generated).total.backward()
-        feed.send_ahead()
         for optimizer in optimizers:
             optimizer.step()
 
-    return task
-
-
-def fits(task: Callable[[], None]) -> bool:
-    """Whether there is memory for a task."""
-    try:
-        task()
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return False
-    return True
+    return task, held
 
 
 def train_figures(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """A training step: the official layout, and ours in each precision."""
-    settings = {"official layout": (True, "fp32", False), "fp32": (False, "fp32", False)}
-    if "tf32" in precisions(device):
-        settings["tf32"] = False, "tf32", False
-    if "bf16" in precisions(device):
-        settings["bf16, networks too"] = False, "bf16", True
-    tasks = {name: training_step(args, device, *setting) for name, setting in settings.items()}
-    if not fits(tasks["official layout"]):
-        del tasks["official layout"]
-    costs = in_turn(tasks, args.repeats, device)
+    settings = {"official layout": Setting(graphs=False, official=True)}
+    if device.type == "cuda":
+        settings["official layout with its optimiser"] = Setting(graphs=False, official=True, each_weight=True)
+        settings["fp32, without graphs"] = Setting(graphs=False)
+    for name in precisions(device):
+        settings["bf16, networks too" if name == "bf16" else name] = Setting(name, amp=name == "bf16")
+    steps = {name: training_step(args, device, setting) for name, setting in settings.items()}
+    costs = in_turn({name: task for name, (task, _) in steps.items()}, args.repeats, device)
     figures: dict[str, Any] = {
-        "card": card(device), "step": f"{args.size or SIZE} px, {args.samples or 28} samples, batch {args.batch_size}, "
+        "card": card(device), "step": f"{args.size or 64} px, {args.samples or 28} samples, batch {args.batch_size}, "
         f"width {args.width or 256}, empty {args.empty}"}
-    theirs = costs.get("official layout")
-    if theirs is None:
-        figures["official layout"] = "out of memory"
+    theirs = costs["official layout"]
     for name, (seconds, megabytes) in costs.items():
+        megabytes += steps[name][1]
         figures[f"{name}: seconds per step"], figures[f"{name}: memory, MB"] = seconds, megabytes
-        if theirs is not None and name != "official layout":
+        if name != "official layout":
             figures[f"official layout / {name}: time"] = theirs.seconds / seconds
             figures[f"{name} / official layout: memory"] = megabytes / theirs.megabytes
     return figures
