@@ -68,8 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     images.add_argument("--data_root", default="data/CelebA", help="a folder of images")
     images.add_argument("--pigan_steps_conf", "--size_schedule", default="configs/pigan_steps/pigan_celeba64.yaml",
                         help="sizes, batches, learning rates by step, poses, and form of the discriminator")
-    images.add_argument("--keep_square", type=float, default=1.0,
-                        help="side of the central square that is kept, as a fraction of an image's shorter side")
+    images.add_argument("--keep_square", type=float,
+                        help="side of the central square that is kept, as a fraction of an image's shorter side; None: "
+                        "the steps file's")
     images.add_argument("--resampling", choices=("nearest", "bilinear"), default="nearest",
                         help="how it is resized: pixels are picked, as in the published code, or averaged")
     images.add_argument("--flip", type=float, default=0.5, help="probability that a photograph is mirrored")
@@ -94,7 +95,7 @@ def check(opts: argparse.Namespace) -> None:
     check_decoder(opts, at_least_0=("r1_lambda", *(("pose_lambda",) if opts.pose_lambda is not None else ())))
     if not 0 <= opts.flip <= 1:
         raise UserError(f"--flip {opts.flip}: give a probability from 0 to 1")
-    if not 0 < opts.keep_square <= 1:
+    if opts.keep_square is not None and not 0 < opts.keep_square <= 1:
         raise UserError(f"--keep_square {opts.keep_square}: give a fraction above 0, at most 1")
     if opts.val_images < 2:
         raise UserError(f"--val_images {opts.val_images}: a distance needs 2 images or more, better hundreds")

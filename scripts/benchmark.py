@@ -51,9 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--plot", help="growth: also draw the figures into this file, .svg or .png (needs "
                         "matplotlib)")
     parser.add_argument("--batch_size", type=positive, default=1, help="train: scenes per step")
-    parser.add_argument("--empty", type=share, default=0.8, help="train with random weights: the share of space "
-                        "without density (about 0.9 in the demo weights' field); 0: thin fog everywhere, where nothing "
-                        "can be left out")
+    parser.add_argument("--empty", type=share, default=0.8, help="random weights, train or --device: the share "
+                        "of space without density (about 0.9 in the demo weights' field); 0: thin fog everywhere, "
+                        "where nothing can be left out")
     parser.add_argument("--repeats", type=positive, default=5, help="timed runs of each, after one warm-up; video: "
                         "frames of the official layout")
     parser.add_argument("--device", help="measure on this device, cuda, cuda:N or cpu, with its own clock: all "
@@ -94,14 +94,14 @@ def device_figures(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: there is no such device, or the task is `growth`.
     """
-    from scripts.dev import benchmark_device, benchmark_device_train
+    from scripts.dev import benchmark_device, benchmark_device_step
     from utils.device import pick_device
 
     if args.task == "growth":
         raise UserError("`device` and growth: growth counts a CPU's seconds; leave the option out")
     device = pick_device(args.device)
     if args.task == "train":
-        return benchmark_device_train.train_figures(args, device)
+        return benchmark_device_step.train_figures(args, device)
     args.samples, args.size = args.samples or 24, args.size or (128 if args.task == "video" else 64)
     return getattr(benchmark_device, f"{args.task}_figures")(args, device)
 

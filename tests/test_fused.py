@@ -9,7 +9,7 @@ from tiny import tiny_model
 
 from models.pigan.cameras import Camera
 from models.pigan.fast import fused
-from models.pigan.fast.exact import render_block
+from models.pigan.fast.exact import merged_order, render_block
 from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.fused import FusedField, inference_field
 from models.pigan.siren import FilmSiren, style_code
@@ -75,6 +75,15 @@ def test_an_image_of_the_kernel():
               for one in (field, FusedField(field))]
     for right, got in zip(*pixels):
         assert (right - got).abs().max() < 1e-4
+
+
+def test_the_order_of_two_ascending_rows():
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randint(0, 30, (50, n), generator=generator).float().sort(1).values for n in (7, 5))
+    both, order = torch.cat([first, second], 1), merged_order(first, second)
+    assert torch.equal(both.gather(1, order), both.sort(1).values)
+    assert torch.equal(order.sort(1).values, torch.arange(12).expand(50, -1))
+    assert order[0].tolist() == both[0].argsort(stable=True).tolist()  # of equals, the first one's go first
 
 
 def test_a_kernel_that_does_not_run_costs_a_line(monkeypatch):

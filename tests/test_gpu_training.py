@@ -10,7 +10,8 @@ import torch
 from launching import Run, free_port
 from test_criteria import random_backbone
 from test_distributed import fail_or_wait
-from test_lean_field import WAYS_TO_RENDER, assert_equal, rendered, siren  # noqa: F401 - a fixture
+from test_lean_field import assert_equal, siren  # noqa: F401 - a fixture
+from test_lean_rendering import WAYS_TO_RENDER, rendered
 from test_step_on_device import WAYS, trained
 from tiny_training import make_all
 

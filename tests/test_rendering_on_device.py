@@ -3,25 +3,22 @@
 import copy
 import importlib.util
 import math
-import os
-import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
 from tiny import FACE_OPTS, tiny_model
 
-from models.pigan.cameras import Camera
+from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
 from models.pigan.fast import grid_at_once, kernels
+from models.pigan.fast.density_grid import DensityGrid
 from models.pigan.siren import style_code
 from models.sem2nerf import Sem2NeRF
 
-SIZE = 24
-CAMERAS = [Camera(), Camera(0.3, math.pi / 4), Camera(math.pi / 2 + 0.4, math.pi / 2, 22.0)]
+SIZE = 16
+CAMERAS = [Camera(), Camera(0.3, math.pi / 4, 8.0), Camera(math.pi / 2 + 0.4, math.pi / 2, 15.0)]
 IMAGE = ("rgb", "depth", "opacity")
 
 
@@ -40,7 +37,8 @@ def on(device: torch.device, net: Sem2NeRF, codes: Codes, **settings):
     return copy.deepcopy(net).to(device).scene_of(moved, **settings)
 
 
-def assert_equal(view, expected, atol=2e-5):
+def assert_equal(view, expected, atol=1e-4):
+    """Up to rounding; a sample next to a bin's border may fall to either side of it."""
     for name in IMAGE:
         assert getattr(view, name).device.type == "cpu"
         difference = (getattr(view, name) - getattr(expected, name)).abs()
@@ -52,10 +50,10 @@ def assert_equal(view, expected, atol=2e-5):
 @pytest.mark.parametrize("sampler", ["exact", "grid"])
 @pytest.mark.parametrize("camera", CAMERAS)
 def test_a_view_is_that_of_the_cpu(pretend, net, codes, sampler, camera):
-    expected = net.scene_of(codes).render(camera, SIZE, 24, sampler=sampler)
+    expected = net.scene_of(codes).render(camera, SIZE, 12, sampler=sampler)
     assert expected.rgb.std() > 0.05  # there is something to see
     scene = on(pretend.device, net, codes)
-    assert_equal(scene.render(camera, SIZE, 24, sampler=sampler), expected)
+    assert_equal(scene.render(camera, SIZE, 12, sampler=sampler), expected)
     for grid in scene.grids.values():
         assert grid.bricks.device == grid.refined_for.device == pretend.device
 
@@ -63,7 +61,6 @@ def test_a_view_is_that_of_the_cpu(pretend, net, codes, sampler, camera):
 def test_a_jittered_view_is_that_of_the_cpu(pretend, net, codes):
     views = [scene.render(None, SIZE, 8, generator=torch.Generator().manual_seed(1))
              for scene in (on(pretend.device, net, codes), net.scene_of(codes))]
-    # a sample next to a bin's border may fall to either side of it
     assert_equal(*views, atol=1e-3)
 
 
@@ -82,12 +79,13 @@ def test_an_encoded_mask_is_that_of_the_cpu(pretend, net):
     ("exact", {"download": 1}), ("grid", {"download": 1, "aten::nonzero": 1})])
 def test_a_view_waits_for_its_samples_and_its_image_alone(pretend, net, codes, sampler, allowed):
     """However many blocks there are, once the grid is there."""
-    scene = on(pretend.device, net, codes, max_block=500)
+    scene = on(pretend.device, net, codes)
     expected = scene.render(None, SIZE, 12, sampler=sampler)
+    scene.max_block = 500
     with pretend.counting() as waits:
         view = scene.render(None, SIZE, 12, sampler=sampler)
     assert waits == allowed
-    assert torch.equal(view.rgb, expected.rgb)
+    assert_equal(view, expected)
 
 
 def test_a_block_of_rays_with_the_grid_waits_once(pretend, net, codes, monkeypatch):
@@ -140,10 +138,30 @@ def test_an_empty_view(pretend):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="this PyTorch comes without Triton")
-def test_the_kernel_that_reads_the_grid_gives_the_plain_operations_numbers():
-    done = subprocess.run([sys.executable, Path(__file__).with_name("march_kernel_process.py")], cwd=ROOT, text=True,
-                          capture_output=True, env={**os.environ, "PYTHONPATH": "."}, timeout=300)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("refinement", [4, 6])
+def test_the_kernel_that_reads_the_grid_gives_the_plain_operations_numbers(refinement, monkeypatch):
+    """Rays of different numbers of steps through ripples in front of a wall, and through fog. Without a GPU Triton
+    interprets the kernel."""
+    from models.pigan.fast import march_kernel
+
+    def density(points):
+        ripples = torch.sin(300 * points[:, 0]) * torch.cos(200 * points[:, 1])
+        return 40 * ripples - 2e3 * points[:, 2]
+
+    device, camera = "cuda" if torch.cuda.is_available() else "cpu", Camera(1.3, 1.7)
+    grid = DensityGrid(density, 0.88, 1.12, refinement=refinement, device=device)
+    grid.cover([camera], 8.0)
+    assert grid.bricks.num_bricks > 32**2  # more than a layer of them
+    origin, directions = camera_rays(camera, 6, 8.0, device)
+    start, end = grid.bricks.segments(camera, 8.0, directions)
+    count = torch.full_like(start, 32)
+    count[::3], count[1::7] = 21, 0
+    way = origin, directions, start, (end - start) / 32, count, 40
+    found = march_kernel.opacity_at_own_steps(grid.bricks, *way)
+    monkeypatch.setattr(grid_at_once, "has_kernel", lambda device: False)
+    plain = grid_at_once.opacity_at_own_steps(grid.bricks, *way)
+    assert plain.max() > 0.9
+    torch.testing.assert_close(found, plain, atol=3e-5, rtol=1e-3)
 
 
 def test_a_kernel_that_fails_is_named_once(monkeypatch):

@@ -51,9 +51,9 @@ def test_published_settings():
     """The numbers of the published curriculums of CelebA and CATS."""
     folder = ROOT / "configs" / "pigan_steps"
     faces, cats = read_growth(folder / "pigan_celeba64.yaml"), read_growth(folder / "pigan_cats.yaml")
-    assert faces == Growth((GrowthStage(0, 64, 56, 2, 12, 6e-5, 2e-4),), POSES, 10000, True, 15.0)
+    assert faces == Growth((GrowthStage(0, 64, 56, 2, 12, 6e-5, 2e-4),), POSES, 10000, True, 15.0, 0.8)
     assert cats == Growth((GrowthStage(0, 64, 28, 4, 24, 6e-5, 2e-4),), PoseDistribution("uniform", 0.5, 0.4), 10000,
-                          False, 0.0)
+                          False, 0.0, 1.0)
     opts = parse(["--exp_dir=x"])
     assert opts.pigan_steps_conf.endswith("pigan_celeba64.yaml")
     assert (opts.mapping_rate, opts.flip, opts.resampling, opts.r1_lambda) == (1.0, 0.5, "nearest", 0.2)
@@ -70,6 +70,7 @@ def test_published_settings():
     (GROWING.replace("batch_split: 2", "batch_split: 3"), "step 3: batch_size 4 cannot be split into 3 equal parts"),
     (GROWING.replace("samples: 4", "samples: 2"), "samples is 2, give at least 3"),
     ("discriminator: large\n" + GROWING, "discriminator is large, give coordinates or plain"),
+    ("keep_square: 2\n" + GROWING, "keep_square is 2, give a fraction above 0"),
     ("pose_lambda: -1\n" + GROWING, "pose_lambda is -1, give a number from 0 on"),
     (GROWING.replace("gen_lr: 1.0e-4", "gen_lr: fast"), "gen_lr is fast, give a rate above 0"),
 ])
@@ -150,7 +151,8 @@ def test_renderings_come_closer_to_the_images(options, tmp_path):
     paint_images(tmp_path / "faces", 64)
     (tmp_path / "steps.yaml").write_text(HEADER + "0: " + STAGE.format(16, 8, 1).replace("1.0e-4", "5.0e-4"))
     opts = parse([*options, f"--exp_dir={tmp_path}", f"--data_root={tmp_path / 'faces'}", "--val_images=64",
-                  f"--pigan_steps_conf={tmp_path / 'steps.yaml'}", "--test_output_size=16", "--pigan_hidden_dim=32"])
+                  f"--pigan_steps_conf={tmp_path / 'steps.yaml'}", "--test_output_size=16", "--pigan_hidden_dim=32",
+                  "--mapping_rate=.05"])  # the field's rate is eight times the published one, too fast for z
     objective = AdversarialObjective(opts, World(torch.device("cpu")))
     start, seen = objective.validate().loss, 0
     for step in range(150):

@@ -4,6 +4,7 @@
     fade_steps: 10000
     discriminator: coordinates     # or plain; may be left out
     pose_lambda: 15                # may be left out
+    keep_square: 0.8               # of photographs; may be left out: all
     0: {img_size: 32, batch_size: 56, batch_split: 1, samples: 12, gen_lr: 5.0e-5, disc_lr: 4.0e-4}
     10000: {img_size: 64, batch_size: 28, batch_split: 2, samples: 12, gen_lr: 2.5e-5, disc_lr: 2.0e-4}
 """
@@ -70,6 +71,7 @@ class Growth:
     fade_steps: int  # how long a resolution is faded in
     coordinates: bool = True  # whether the discriminator sees where a pixel lies
     pose_lambda: float = 15.0  # weight of the discriminator's guess at a rendering's camera
+    keep_square: float = 1.0  # side of a photograph's central square, as a share of its shorter side
 
     def at(self, step: int) -> GrowthStage:
         """The stage that step number `step` (from 0) belongs to."""
@@ -101,12 +103,16 @@ def read_growth(path: str | Path) -> Growth:
         raise UserError(f"`pigan_steps_conf` {path}: discriminator is {form}, give {' or '.join(DISCRIMINATORS)}")
     if not 0 <= weight < math.inf:
         raise UserError(f"`pigan_steps_conf` {path}: pose_lambda is {general['pose_lambda']}, give a number from 0 on")
+    keep = _number(general.get("keep_square", 1.0))
+    if not 0 < keep <= 1:
+        raise UserError(f"`pigan_steps_conf` {path}: keep_square is {general['keep_square']}, give a fraction above 0, "
+                        "at most 1")
     stages = tuple(_stage(path, start, values) for start, values in steps.items())
     for one, other in pairwise(stages):
         if other.img_size not in (one.img_size, 2 * one.img_size):
             raise UserError(f"`pigan_steps_conf` {path}: at step {other.start} images grow from {one.img_size} to "
                             f"{other.img_size} pixels; they can only double")
-    return Growth(stages, PoseDistribution(poses["distribution"], *spread), fade, form == "coordinates", weight)
+    return Growth(stages, PoseDistribution(poses["distribution"], *spread), fade, form == "coordinates", weight, keep)
 
 
 def _stage(path: str | Path, start: int, values: dict[str, Any]) -> GrowthStage:

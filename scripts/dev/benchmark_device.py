@@ -20,6 +20,7 @@ from models.pigan.fast.kernels import multiplies
 from models.pigan.siren import mean_code
 from models.pigan.trajectories import trajectory
 from models.scene import View
+from models.sem2nerf import Sem2NeRF
 from scripts.dev.benchmark_reference import reference_view
 from scripts.dev.benchmark_render import Subject, converged_view, field_flops, load, quality
 
@@ -64,7 +65,10 @@ def precisions(device: torch.device) -> list[str]:
 
 
 def on_device(args: argparse.Namespace, device: torch.device) -> Subject:
+    """The weights of --checkpoint_path, or a random model of whose field the share --empty of space has no density."""
     subject = load(args)
+    if args.width:
+        make_empty(subject.net, subject.codes, args.empty)
     return Subject(subject.net.to(device), subject.mask.to(device), subject.codes.to(device))
 
 
@@ -94,7 +98,8 @@ def render_figures(args: argparse.Namespace, device: torch.device) -> dict[str, 
     shown: dict[str, Tensor] = {}
     scenes = {name: subject.net.scene_of(subject.codes, precision=name) for name in precisions(device)}
     figures: dict[str, Any] = {
-        "card": card(device), "view": f"{size} px, {samples} + {samples} samples, width {subject.net.siren.width}",
+        "card": card(device), "view": f"{size} px, {samples} + {samples} samples, width {subject.net.siren.width}"
+        + (f", empty {args.empty}" if args.width else ""),
         "fused kernel": all(isinstance(scene.field, FusedField) for scene in scenes.values())}
 
     for name in scenes:  # the first grid pays for what is compiled
@@ -189,3 +194,11 @@ def encode_figures(args: argparse.Namespace, device: torch.device) -> dict[str, 
         figures[f"{name}: seconds per mask"] = seconds
     figures["official layout / this project: time"] = costs["official layout"].seconds / costs["this project"].seconds
     return figures
+
+
+@torch.no_grad()
+def make_empty(net: Sem2NeRF, codes: Any, empty: float) -> None:
+    """Shift the density so that this share of space has none; with 0, all of it has some."""
+    points = (torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5) * 0.24
+    density = net.siren(points[None].to(net.siren.final_layer.weight.device), codes)[1]
+    net.siren.final_layer.bias.sub_(density.quantile(empty) if empty else density.min() - 0.1)

@@ -57,7 +57,8 @@ class AdversarialObjective(DecoderObjective):
         self.opts, self.world = opts, world
         self.preset = get_camera_preset(opts.pigan_curriculum_type)
         self.growth = read_growth(opts.pigan_steps_conf)
-        self.images = ImageFolder(Path(opts.data_root), opts.keep_square, opts.resampling)
+        keep = self.growth.keep_square if opts.keep_square is None else opts.keep_square
+        self.images = ImageFolder(Path(opts.data_root), keep, opts.resampling)
         sizes = [stage.img_size for stage in self.growth.stages]
         report(f"data: {len(self.images)} images in {opts.data_root}, from {sizes[0]} to {sizes[-1]} pixels")
         torch.manual_seed(opts.seed)  # all processes start alike
