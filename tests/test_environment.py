@@ -11,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE_OF_MODULE = {
     "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "imageio_ffmpeg": "imageio-ffmpeg",
-    "torch_fidelity": "torch-fidelity"}
+    "torch_fidelity": "torch-fidelity", "triton": "torch"}  # Triton is in PyTorch's wheels with CUDA, not in all
 CORE = ["configs", "criteria", "datasets", "evaluation", "inference", "models", "options", "scripts", "training",
         "utils"]
 
@@ -48,6 +48,18 @@ def test_every_import_is_a_requirement(folder):
         package = PACKAGE_OF_MODULE.get(module, module).lower()
         assert package in required | own | set(sys.stdlib_module_names) or (lazily and package in optional), (
             f"{Path(path).relative_to(ROOT)} imports {module}")
+
+
+def test_nothing_needs_triton_to_be_imported():
+    """Files of its kernels are imported by functions, where there is a GPU."""
+    kernels = {path.stem for folder in CORE for module, lazily, path in modules_imported_by(folder)
+               if module == "triton" and not lazily}
+    assert "march_kernel" in kernels
+    for path in (ROOT / "models").rglob("*.py"):
+        top = [node for node in ast.parse(path.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        imported = {name for node in top for name in (
+            *(alias.name for alias in node.names), *(getattr(node, "module", None) or "").split("."))}
+        assert path.stem in kernels or not imported & kernels, f"{path.relative_to(ROOT)} imports {imported & kernels}"
 
 
 def test_training_starts_where_no_user_signals_exist():
