@@ -94,14 +94,14 @@ def device_figures(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: there is no such device, or the task is `growth`.
     """
-    from scripts.dev import benchmark_device, benchmark_device_train
+    from scripts.dev import benchmark_device, benchmark_device_step
     from utils.device import pick_device
 
     if args.task == "growth":
         raise UserError("`device` and growth: growth counts a CPU's seconds; leave the option out")
     device = pick_device(args.device)
     if args.task == "train":
-        return benchmark_device_train.train_figures(args, device)
+        return benchmark_device_step.train_figures(args, device)
     args.samples, args.size = args.samples or 24, args.size or (128 if args.task == "video" else 64)
     return getattr(benchmark_device, f"{args.task}_figures")(args, device)
 

@@ -24,7 +24,7 @@ if [ "${2:-}" = "--tiny" ]; then
 else
     device=cuda
     view=(--width 256 --size 512 --samples 72 --repeats 5); demo=(--size 512 --samples 72 --repeats 5)
-    step=(--width 256 --repeats 10); batches=(2 16)
+    step=(--width 256 --repeats 8); batches=(2 8)
     heads=(--num_heads 400 --views 1 --size 256)
     recipe=(--batch_size 16 --max_steps 300 --board_interval 25 --val_images 16 --workers 8 --amp bf16
             --field_precision tf32)
