@@ -92,7 +92,7 @@ class AdversarialObjective(DecoderObjective):
         self.discriminator.requires_grad_(False)
         for positions in parts:
             draws = draw_fakes(opts.seed, positions, self.siren.z_dim, self.growth.poses, stage.img_size, stage.samples)
-            pose = draws.poses.to(self.world.device)
+            pose = draws.poses.to(self.world.device, non_blocking=True)
             fake = render_fakes(self.siren, draws, stage.img_size, self.preset)
             losses = generator_losses(self.discriminator, fake, pose, alpha, self.pose_lambda, kept_share(step))
             (losses.total / len(parts)).backward()
@@ -136,7 +136,7 @@ class AdversarialObjective(DecoderObjective):
         images = torch.stack([image.result() for image in reading[1]])
         shard = self._shard(self.growth.at(step))
         self._read_ahead(step + 1, samples_seen + shard.step_samples)
-        return list(from_bytes(images.to(self.world.device)).split(shard.batch))
+        return list(from_bytes(images.to(self.world.device, non_blocking=True)).split(shard.batch))
 
     def _read_ahead(self, step: int, samples_seen: int) -> tuple[int, list[Future[Tensor]]]:
         size = self.growth.at(step).img_size
