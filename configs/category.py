@@ -95,6 +95,7 @@ class DataConfig:
     old_names: tuple[str, ...] = ()           # by which checkpoints and command lines may call it
     # (side, SHA-256) of the lists that the authors of Sem2NeRF published, see `datasets.split.digest`
     authors_lists: tuple[tuple[str, str], ...] = ()
+    authors_page: str = ""                    # where these lists are
 
     @property
     def camera_preset(self) -> str:

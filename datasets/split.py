@@ -133,18 +133,21 @@ def find_masks(root: Path, config: DataConfig, train_list: str | None = None, va
         paths = list_folder(folder)
     test = test_ids(root)
 
-    def read(setting: str, file: str | Path | None) -> list[Path] | None:
+    def read(setting: str, file: Path | None) -> list[Path] | None:
         if file is None:
             return None
         with settings_named(paths_list=setting, data_path="data_root"):
             return list_names(file, folder, paths)
 
+    lists: dict[str, Path | None]
     if train_list or val_list:
-        lists: dict[str, str | Path | None] = {"train": train_list or None, "val": val_list or None}
+        lists = {"train": Path(train_list) if train_list else None, "val": Path(val_list) if val_list else None}
     else:
         lists = {side: find_list(root, side) for side in ("train", "val")}
         if lists["train"] is None:
             lists["val"] = None
+        elif lists["train"].name.startswith(OWN):  # then a val_paths.txt is not of this split
+            lists["val"] = root / f"{OWN}val_paths.txt" if (root / f"{OWN}val_paths.txt").is_file() else None
     train = read("train_paths_conf", lists["train"])
     val = read("test_paths_conf", lists["val"])
     words = [describe(file, config) for file in lists.values() if file]

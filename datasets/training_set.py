@@ -135,7 +135,7 @@ class ImagesDataset3D(Dataset[TrainItem]):
         transform, size = self.options.transform, self.options.output_size
         image = open_photograph(path)
         if transform.crop:
-            image = image.resize((transform.load_size,) * 2, Image.Resampling.BILINEAR)
+            image = image.resize((transform.load_size, transform.load_size), Image.Resampling.BILINEAR)
             start = round((transform.load_size - transform.crop_size) / 2)
             image = image.crop((start, start, start + transform.crop_size, start + transform.crop_size))
         image = image.resize((size, size), Image.Resampling.BILINEAR)

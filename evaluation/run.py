@@ -55,6 +55,7 @@ def protocol(evaluation: Evaluation, names: Sequence[str], files: NetworkFiles) 
     masks = "\n".join(mask.name for mask in data.masks)
     out: dict[str, Any] = {
         "images": len(data.masks), "masks": f"{data.root.name}, {data.source}",
+        **({"split_sha256": data.split_sha256} if data.split_sha256 else {}),
         "masks_sha256": hashlib.sha256(masks.encode()).hexdigest(), **evaluation.tests.renders.settings.facts(),
         "poses": "each mask's own" + ("; other views: the same head's image that differs most in yaw"
                                       if data.has_novel else ""),

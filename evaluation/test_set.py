@@ -22,10 +22,9 @@ from datasets.inference_set import InferenceDataset
 from datasets.layout import DEPTH_FOLDER, DEPTH_UNIT, images_of_heads
 from datasets.masks.maps import MaskTransform
 from datasets.poses import find_pose_file, image_id, read_poses
+from datasets.split import describe, find_list, list_digest
 from datasets.training_set import ImagesDataset3D, ImagesOptions
 from utils.errors import UserError, settings_named
-
-TEST_LIST = "test_paths.txt"
 
 Pose = tuple[float, float]
 
@@ -60,7 +59,8 @@ class EvaluationSet:
     root: Path
     config: DataConfig
     masks: tuple[TestMask, ...]
-    source: str                   # in words: which masks these are
+    source: str                   # in words: which masks these are, e.g. "the authors' test list (test_paths.txt)"
+    split_sha256: str | None = None    # of the list, see `datasets.split.digest`; None: no list
 
     @staticmethod
     def find(data_path: str | Path, config: DataConfig, paths_list: str | Path | None = None,
@@ -69,7 +69,8 @@ class EvaluationSet:
 
         Args:
             data_path: a data root, or its folder of masks.
-            paths_list: a list of masks; by default the root's test_paths.txt, or else all masks.
+            paths_list: a list of masks; by default the root's test_paths.txt, or else that of a split of our own, or
+                else all masks.
             n_images: only the first of them.
 
         Raises:
@@ -78,14 +79,23 @@ class EvaluationSet:
         path = Path(data_path)
         folder = next((path / name for name in config.mask_folders if (path / name).is_dir()), path)
         root = folder.parent
-        if paths_list is None and (root / TEST_LIST).is_file():
-            paths_list = root / TEST_LIST
+        paths_list = find_list(root, "test") if paths_list is None else paths_list
         with settings_named(paths_list="eval_paths_conf"):
             found = InferenceDataset(folder, config, paths_list=paths_list, use_original_pose=True, n_images=n_images)
         poses, novel = found.poses, _other_views(root, folder, found.paths, config)
         assert poses is not None, "asked for with use_original_pose"
         masks = tuple(TestMask(mask, poses[image_id(mask)], novel.get(mask, ())) for mask in found.paths)
-        return EvaluationSet(root, config, masks, Path(paths_list).name if paths_list else f"all of {folder.name}/")
+        if paths_list is None:
+            return EvaluationSet(root, config, masks, f"no split: all of {folder.name}/")
+        return EvaluationSet(root, config, masks, describe(paths_list, config), list_digest(paths_list))
+
+    @property
+    def known_to_authors(self) -> str | None:
+        """A word of caution for the authors' weights, unless these masks are those that they tested on."""
+        if not self.config.authors_lists or ("test", self.split_sha256) in self.config.authors_lists:
+            return None
+        return (f"{self.source}: the authors' weights were trained on most of these faces, so their scores here are no "
+                f"test; the authors' own test list is {self.config.authors_page}")
 
     def truth(self, transform: MaskTransform, size: int, merged: bool = True, novel: bool = False,
               label_order: str = "celebamask") -> ImagesDataset3D:

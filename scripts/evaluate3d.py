@@ -62,6 +62,10 @@ def main(argv: Sequence[str]) -> "Report | None":
     shard = opts.shard or (0, 1)
     todo = len(renders.missing(data, wanted))
     print(f"{len(data.masks)} masks ({data.source}), {todo} of them to render")
+    # what was trained here says where its patches lay
+    caution = data.known_to_authors if "patch_shift" not in contents["opts"] else None
+    if caution:
+        print(f"warning: {caution}")
     workers = opts.workers or (len(devices) if devices[0].type == "cuda" else os.cpu_count() or 1)
     finished = renders.render_missing(data, wanted, workers, [str(device) for device in devices], shard)
     for _ in progress_bar(finished, "rendering", -(-todo // shard[1])):
@@ -72,7 +76,8 @@ def main(argv: Sequence[str]) -> "Report | None":
     evaluation = Evaluation(tests, networks, model.camera.fov_deg,
                             min(len(tests), opts.style_masks))
     results = measure(evaluation, opts.metrics)
-    report = Report(protocol(evaluation, opts.metrics, files), results, evaluation.notes)
+    report = Report(protocol(evaluation, opts.metrics, files), results,
+                    [*([caution] if caution else []), *evaluation.notes])
     report.write(Path(opts.json) if opts.json else out / RESULTS, out / TABLE)
     write_sheet(out / SHEET, tests, networks, wanted, opts.sheet_rows)
     print(report.to_markdown())

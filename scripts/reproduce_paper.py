@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 TYPE = "celebahq_seg_to_3dface"
 PARTS = "CelebAMask-HQ-mask-anno"
+LISTS = "data/CelebAMask-HQ"
 CELEBA_PAGE = "https://github.com/switchablenorms/CelebAMask-HQ"
 # published in the paper's table for CelebAMask-HQ; its exact protocol is not
 PUBLISHED = (("pix2pixHD", 67.32, 1.72), ("pSp", 55.56, 1.74), ("Sem2NeRF", 41.52, 2.03))
@@ -48,6 +49,7 @@ class Needed:
     purpose: str
     source: str
     metrics: tuple[str, ...] = ()     # those that need it; empty: all do
+    instead: str = ""                 # what is used where it is missing
 
     @property
     def there(self) -> bool:
@@ -86,8 +88,8 @@ def main(argv: Sequence[str]) -> None:
     needed = [*needed_files(opts), *needed_networks(opts)]
     for item in needed:
         print(f"{'found  ' if item.there else 'MISSING'} {item.path}: {item.purpose}"
-              + ("" if item.there else f" <- {item.source}"))
-    missing = [item for item in needed if not item.there and not item.metrics]
+              + ("" if item.there else f" <- {item.source}{item.instead and f'; without it: {item.instead}'}"))
+    missing = [item for item in needed if not (item.there or item.metrics or item.instead)]
     if opts.check:
         return
     if missing:
@@ -111,6 +113,9 @@ def needed_files(opts: argparse.Namespace) -> list[Needed]:
         Needed(masks, "masks, or the parts that they are made of", CELEBA_PAGE),
         Needed(root / config.pose_file, "poses", CELEBA_PAGE),
         Needed(root / "CelebA-HQ-img", "photographs", CELEBA_PAGE),
+        *(Needed(root / f"{side}_paths.txt", f"the authors' {side} list", f"{OFFICIAL_CHECKPOINTS_PAGE} ({LISTS})",
+                 instead="own split, whose test faces the authors' weights mostly trained on")
+          for side in ("train", "val", "test")),
         Needed(BISENET_WEIGHTS, "face segmenter of photographs", BISENET_WEIGHTS_PAGE, needing("face_segmenter")),
     ]
 
@@ -160,7 +165,8 @@ def paper_table(report: "Report") -> str:
     lines = ["| method | FID | IS |", "|---|---|---|"]
     lines += [f"| {name}, published, CelebAMask-HQ | {fid} | {score} |" for name, fid, score in PUBLISHED]
     ours = [number(report.results[key]) if key in report.results else "not measured" for key in ("fid", "is")]
-    lines += [f"| this project, {report.protocol['checkpoint']}, CelebAMask-HQ | {' | '.join(ours)} |", "",
+    split = report.protocol["masks"].partition(", ")[2]
+    lines += [f"| this project, {report.protocol['checkpoint']}, CelebAMask-HQ, {split} | {' | '.join(ours)} |", "",
               "The paper does not publish its exact protocol (resolution, poses, sampling, which images FID compares "
               "with, implementation of FID), so agreement to the digit cannot be expected.", ""]
     return "\n".join(lines) + "\n" + report.to_markdown("All scores")

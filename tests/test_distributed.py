@@ -17,7 +17,8 @@ from launching import free_port, train, train_together
 from tiny_training import make_all, make_data
 
 from training.runtime import processes
-from training.runtime.processes import Launch, read_launch
+from training.runtime.logs import launcher
+from training.runtime.processes import Launch, World, read_launch
 from training.runtime.rendezvous import meet, slurm_rendezvous
 from utils.errors import UserError
 
@@ -148,6 +149,16 @@ def test_launchers():
         assert slurm_rendezvous({"SLURM_STEP_NODELIST": nodes})["MASTER_ADDR"] == first
     batch_script = {"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0"}
     assert read_launch(batch_script) == Launch(0, 1), "plain python in a batch script is alone"
+
+
+@pytest.mark.parametrize("environment, size, nodes, start", [
+    ({}, 1, 1, "python"), ({"RANK": "0"}, 8, 1, "torchrun --nproc_per_node=8"),
+    ({"RANK": "0", "SLURM_STEP_NUM_TASKS": "2"}, 16, 2, "torchrun --nnodes=2 --nproc_per_node=8"),
+    ({"SLURM_STEP_NUM_TASKS": "16"}, 16, 2, "srun --nodes=2 --ntasks=16 python"),
+    ({"OMPI_COMM_WORLD_SIZE": "4"}, 4, 1, "mpirun -n 4 python"),
+])
+def test_the_command_line_of_a_run_has_its_launcher(environment, size, nodes, start):
+    assert launcher(World(torch.device("cpu"), size=size, nodes=nodes), environment) == start
 
 
 def together(store, ranks, size):

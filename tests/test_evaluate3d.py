@@ -147,7 +147,7 @@ def test_truth_is_framed_as_the_camera_sees_it(world):
     assert depth[51, 51].item() == pytest.approx((48_000 + 64 * 20) / 50_000, abs=0.001)
     assert mask.novel[0].path.name == "1.png"
     assert mask.novel[0].pose[0] == pytest.approx(np.radians(80))
-    assert data.source == "test_paths.txt"
+    assert data.source == "own split (test_paths.txt)"
 
 
 def test_missing_files_are_named_before_anything_is_rendered(world, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from models.config import ModelConfig
 from models.pigan.sampling import RayNoise
 from models.sem2nerf import Sem2NeRF
 from training.patches import patch_grid
+from training.runtime.processes import World
 from training.step import (
     Batch,
     DiscriminatorLoss,
@@ -90,7 +91,6 @@ def test_samples_per_ray_are_those_of_the_steps_file(tmp_path):
 
     from options.train_options import parse
     from training.objectives.sem2nerf import Sem2NeRFObjective
-    from training.runtime.processes import World
 
     options, said = make_all(tmp_path), []
     (tmp_path / "steps.yaml").write_text(
@@ -110,7 +110,6 @@ def test_samples_per_ray_are_those_of_the_steps_file(tmp_path):
 
 def test_validation_counts_as_released(net):
     """Photographs are resampled nearest, and the norm of the codes is a part of the loss."""
-    from training.runtime.processes import World
     from training.validation import ValidationSettings, validate
 
     torch.manual_seed(2)
@@ -158,3 +157,30 @@ def test_fine_tuning_takes_the_discriminator_over(tmp_path):
     assert said == ["the checkpoint's discriminator is of another size: it starts anew"]
     with pytest.raises(UserError, match="of another size"):
         build_discriminator(opts, (Stage(0, 128, 64),), contents, resume=True)
+
+
+def test_curves_have_the_names_of_the_release(tmp_path):
+    """Of validation `test/...`, of its terms `loss_...`."""
+    from tiny_training import make_all
+
+    from options.train_options import parse
+    from training.loop import TrainingLoop
+    from training.objectives.sem2nerf import Sem2NeRFObjective
+    from training.runtime.logs import RunLog
+    from training.runtime.processes import StopRequest
+
+    alone, seen = World(torch.device("cpu")), {}
+    started = Sem2NeRFObjective(parse([*make_all(tmp_path), "--exp_dir=x", "--test_output_size=8"]), alone)
+
+    class Log(RunLog):
+        def scalars(self, side, step, values):
+            seen[side] = set(values)
+
+        def image(self, side, step, panel):
+            assert side in seen
+
+    loop = TrainingLoop(started, alone)
+    loop.contents = dict  # nothing is saved
+    loop.files.save_best = lambda contents: None
+    loop._validate(Log(tmp_path, 0, 1, active=False, progress=False), StopRequest(alone))
+    assert seen == {"test": {"loss", "loss_l2", "loss_w_norm", "code_spread"}}

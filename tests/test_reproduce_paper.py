@@ -10,6 +10,7 @@ from tiny import FACE_OPTS, tiny_checkpoint
 from tiny_training import make_data
 
 from configs.label_spaces import LABEL_SPACES
+from datasets.split import list_digest
 from scripts import reproduce_paper
 from utils.errors import UserError
 
@@ -32,7 +33,7 @@ def test_says_what_is_missing(bare, capsys):
     said = capsys.readouterr().out.splitlines()
     for part in ("sem2nerf_celebahq_pretrained.pt", "CelebAMask-HQ-mask-anno", "CelebAMask-HQ-pose-anno.txt",
                  "CelebA-HQ-img", "weights-inception-2015-12-05-6726825d.pth", "alexnet-owt-7be5be79.pth",
-                 "79999_iter.pth"):
+                 "79999_iter.pth", "train_paths.txt", "val_paths.txt", "test_paths.txt"):
         (line,) = [line for line in said if part in line.partition(":")[0]]
         assert line.startswith("MISSING")
         assert "<- https://" in line
@@ -58,9 +59,13 @@ def test_celebahq_from_part_masks(bare, capsys):
     for row in ("| pix2pixHD, published, CelebAMask-HQ | 67.32 | 1.72 |",
                 "| pSp, published, CelebAMask-HQ | 55.56 | 1.74 |",
                 "| Sem2NeRF, published, CelebAMask-HQ | 41.52 | 2.03 |",
-                "| this project, sem2nerf_celebahq_pretrained.pt, CelebAMask-HQ | not measured | not measured |"):
+                "| this project, sem2nerf_celebahq_pretrained.pt, CelebAMask-HQ, own split (own_test_paths.txt) | "
+                "not measured | not measured |"):
         assert row in table
     assert "does not publish its exact protocol" in table
     assert "PSNR to the true image" in table
     assert "mIoU" not in table, "no face segmenter for photographs is there"
-    assert "- masks: CelebAMask-HQ, test_paths.txt" in table
+    assert "- masks: CelebAMask-HQ, own split (own_test_paths.txt)" in table
+    assert f"- split sha256: {list_digest(root / 'own_test_paths.txt')}" in table
+    assert "the authors' weights were trained on most of these faces" in table
+    assert "the authors' weights were trained on most of these faces" in capsys.readouterr().out

@@ -19,9 +19,8 @@ from training.extreme_poses import ExtremePoseRanges
 from training.loop import TrainingLoop
 from training.objectives.sem2nerf import Sem2NeRFObjective
 from training.patches import PatchConfig
-from training.runtime.logs import RunLog
 from training.runtime.loss_record import LossRecord
-from training.runtime.processes import StopRequest, World
+from training.runtime.processes import World
 from training.runtime.weight_average import WeightAverage
 from training.size_schedule import Stage
 from training.step import PatchGenerator, Rendering
@@ -259,24 +258,6 @@ def test_schedule_follows_from_the_step(files):
     assert loop.learning_rates == pytest.approx({"lr": 1.0, "lr_dis": 2e-5})
     started.schedule(101)
     assert loop.learning_rates == pytest.approx({"lr": 0.01, "lr_dis": 0.01}), "the discriminator's rate has that floor"
-
-
-def test_curves_have_the_names_of_the_release(files, tmp_path):
-    """Of validation `test/...`, of its terms `loss_...`."""
-    started, seen = objective(files, "--test_output_size=8", "--test_workers=0"), {}
-
-    class Log(RunLog):
-        def scalars(self, side, step, values):
-            seen[side] = set(values)
-
-        def image(self, side, step, panel):
-            assert side in seen
-
-    loop = TrainingLoop(started, ALONE)
-    loop.contents = dict  # nothing is saved
-    loop.files.save_best = lambda contents: None
-    loop._validate(Log(tmp_path, 0, 1, active=False, progress=False), StopRequest(ALONE))
-    assert seen == {"test": {"loss", "loss_l2", "loss_w_norm", "code_spread"}}
 
 
 def test_nan_weights_are_not_saved(files):

@@ -49,6 +49,7 @@ CELEBA = DataConfig(
         ("val", "682801ebc1c0400cd3d74d4cdf7ad7b8a68617712645348e730d2a2426397932"),
         ("test", "b02c93e724c2578149b206bd6bf00dd4693e7485c396493930c7751fb675d67a"),
     ),
+    authors_page="data/CelebAMask-HQ/*_paths.txt of https://github.com/donydchen/sem2nerf",
 )
 
 CATEGORY = Category(

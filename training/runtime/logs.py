@@ -128,9 +128,9 @@ def launcher(world: World, environment: Mapping[str, str]) -> str:
     """What a command line that starts all processes of a run begins with."""
     if world.size == 1:
         return "python"
-    if "RANK" not in environment and "SLURM_STEP_NUM_TASKS" in environment:
+    if "RANK" in environment:
+        machines = f"--nnodes={world.nodes} " if world.nodes > 1 else ""
+        return f"torchrun {machines}--nproc_per_node={world.size // world.nodes}"
+    if "SLURM_STEP_NUM_TASKS" in environment:
         return f"srun --nodes={world.nodes} --ntasks={world.size} python"
-    if "RANK" not in environment:
-        return f"mpirun -n {world.size} python"
-    machines = f"--nnodes={world.nodes} " if world.nodes > 1 else ""
-    return f"torchrun {machines}--nproc_per_node={world.size // world.nodes}"
+    return f"mpirun -n {world.size} python"
