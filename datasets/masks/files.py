@@ -110,10 +110,9 @@ def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str =
 def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.ndarray, "colours 3"] | None]:
     """Pixels of an 8-bit grey, palette or RGB PNG, and the palette if it has one."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)
-        with image:
+        with Image.open(path) as image:
+            if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError  # Pillow only warns up to twice this size
             if image.format not in _LOSSLESS:
                 raise UserError(f"{path}: this is a {image.format} image, and masks are PNG files (a photo is no "
                                 f"mask, and lossy formats blur the labels); {_SAVE_AS}")
@@ -128,7 +127,7 @@ def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.
             palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3) if mode == "P" else None
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such mask; check the folder and the name") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise UserError(f"{path}: this mask has too many pixels; scale it down, without smoothing") from error
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say that a file is damaged
         raise UserError(f"{path}: this mask cannot be read ({error}); the file is damaged or is no image, copy or "
