@@ -1,10 +1,12 @@
 """Photographs as cameras and data sets have them: turned by a tag, of 16 bits, in folders of a thousand."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from datasets.masks.oddities import SQUARE_ENOUGH
 from utils.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -54,6 +56,9 @@ def check_photograph(path: Path) -> None:
 
     Raises:
         UserError: it cannot be decoded.
+
+    Warns:
+        UserWarning: it is not square.
     """
     try:
         with path.open("rb") as file:
@@ -65,3 +70,13 @@ def check_photograph(path: Path) -> None:
         whole = False
     if not whole:
         open_photograph(path)
+        return
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        open_photograph(path)  # says what is wrong
+        return
+    if max(width, height) > SQUARE_ENOUGH * min(width, height):
+        warnings.warn(f"{path}: {width} x {height} pixels are squeezed into a square, and fit only a mask of the same "
+                      "shape; cut out a square around the head, of both", stacklevel=2)

@@ -22,7 +22,7 @@ from models.encoders import swin_keys
 from models.encoders.swin import WINDOW
 from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
 from models.pigan.codes import Codes
-from models.weight_files import described, find_weights, read_file, unwrapped
+from models.weight_files import WRAPPERS, described, find_weights, read_file, unwrapped
 from utils.errors import UserError
 from utils.files import atomic_path
 
@@ -132,7 +132,7 @@ def to_native(contents: Mapping[str, Any]) -> dict[str, Any]:
         out["input"] = MaskInput.of_checkpoint(contents).to_dict()
     for name in STATE_DICTS:
         if name in out:
-            state = unwrapped(out[name])
+            state = unwrapped(out[name], {*WRAPPERS, "backbone"})
             before = next((key.removesuffix(ANCHOR) for key in state if key.endswith(f".{ANCHOR}")), "")
             out[name] = swin_keys.to_native_names({key.removeprefix(before): value for key, value in state.items()})
     if "optimizer" in out and swin_keys.has_timm_names(unwrapped(contents["state_dict"])):

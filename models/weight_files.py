@@ -15,7 +15,7 @@ import sys
 import types
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +167,9 @@ def _state_dict(module: _Object) -> dict[str, Tensor]:
     return out
 
 
-def unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights without what wrappers (`WRAPPERS`) have put into their names, wherever it stands in them."""
-    return {".".join(part for part in key.split(".") if part not in WRAPPERS): value for key, value in state.items()}
+def unwrapped(state: Mapping[str, Any], wrappers: Collection[str] = WRAPPERS) -> dict[str, Any]:
+    """Weights without what wrappers have put into their names, wherever it stands in them."""
+    return {".".join(part for part in key.split(".") if part not in wrappers): value for key, value in state.items()}
 
 
 def find_weights(contents: Any, anchor: str) -> tuple[str, dict[str, Tensor]] | None:

@@ -8,8 +8,9 @@ import torch
 from conftest import ROOT
 
 from configs.data_configs import DATA_CONFIGS
-from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
+from configs.label_spaces import BISENET_ORDER, LABEL_ORDERS, LABEL_SPACES
 from models.pigan.cameras import Camera, camera_origins, camera_rays, camera_to_world, pixel_directions
+from options.arguments import LABEL_ORDER
 from scripts.dev import draw_conventions
 from utils.errors import UserError
 
@@ -52,6 +53,15 @@ def test_a_page_without_its_marks_is_refused(tmp_path):
 
 def test_order_of_face_parsers():
     assert f"| label here | {' | '.join(map(str, BISENET_ORDER))} |" in LABELS
+    table = LABELS.partition("<!-- table of label orders -->")[2].partition("<!-- end")[0].strip().splitlines()
+    assert table[0] == f"| value | {' | '.join(LABEL_ORDERS)} |"
+    names = LABEL_SPACES["CelebAMask_HQ"].labels
+    for value, line in enumerate(table[2:]):
+        assert [cell.strip() for cell in line.split("|")[2:-1]] == [
+            names[order[value]] if value < len(order) else "" for order in LABEL_ORDERS.values()]
+    assert len(table) == 2 + max(map(len, LABEL_ORDERS.values()))
+    for name in LABEL_ORDERS:
+        assert name in LABEL_ORDER, "the help names them all"
 
 
 def test_pinhole_camera_of_the_page():

@@ -18,6 +18,7 @@ Encoding = Literal["auto", "index", "colour"]
 Labels = UInt8[np.ndarray, "height width"]
 
 MIN_FACE = 0.02  # smallest share of the image that counts as a face; real ones have a fifth and more
+MOST_LABELS = 64  # an image with more grey values than this is a photo
 VOID = 255       # what many data sets write where nothing was labelled
 _LOSSLESS = ("PNG", "BMP", "TIFF", "PPM")
 _SAVE_AS = "save the labels as an 8-bit single-channel PNG"
@@ -109,10 +110,9 @@ def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str =
 def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.ndarray, "colours 3"] | None]:
     """Pixels of an 8-bit grey, palette or RGB PNG, and the palette if it has one."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)
-        with image:
+        with Image.open(path) as image:
+            if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError  # Pillow only warns up to twice this size
             if image.format not in _LOSSLESS:
                 raise UserError(f"{path}: this is a {image.format} image, and masks are PNG files (a photo is no "
                                 f"mask, and lossy formats blur the labels); {_SAVE_AS}")
@@ -127,7 +127,7 @@ def _open(path: Path) -> tuple[UInt8[np.ndarray, "height width *rgb"], UInt8[np.
             palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3) if mode == "P" else None
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such mask; check the folder and the name") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise UserError(f"{path}: this mask has too many pixels; scale it down, without smoothing") from error
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say that a file is damaged
         raise UserError(f"{path}: this mask cannot be read ({error}); the file is damaged or is no image, copy or "
@@ -150,14 +150,15 @@ def _labels(path: str | Path, values: Labels, space: LabelSpace, label_order: st
     Raises, warns:
         see `read_mask`.
     """
-    found = np.unique(values)
-    void = values == VOID
+    found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     if found[-1] == VOID and len(found) > 2 and found[-2] < len(table):
+        void = values == VOID
         values = np.where(void, 0, values).astype(np.uint8)
         _warn(path, f"value {VOID} on {void.mean():.1%} of its pixels is read as background; it stands for what nobody "
                     "has labelled, and labels belong there")
     elif found[-1] >= len(table):
-        raise UserError(f"{path}: {smoothing(values) or _out_of_range(found, label_order, table, space)}")
+        smoothed = smoothing(values) if len(found) <= MOST_LABELS else None
+        raise UserError(f"{path}: {smoothed or _out_of_range(found, label_order, table, space)}")
     for oddity in (suspicious_order(values, label_order, space), smoothing(values)):
         if oddity:
             _warn(path, oddity)
@@ -167,9 +168,9 @@ def _labels(path: str | Path, values: Labels, space: LabelSpace, label_order: st
     return labels
 
 
-def _out_of_range(found: UInt8[np.ndarray, " values"], label_order: str, table: tuple[int, ...], space: LabelSpace
+def _out_of_range(found: Integer[np.ndarray, " values"], label_order: str, table: tuple[int, ...], space: LabelSpace
                   ) -> str:
-    if len(found) > 64:
+    if len(found) > MOST_LABELS:
         what = f"{len(found)} grey values, as in a photo"
     else:
         what = f"labels out of range ({', '.join(str(v) for v in found[found >= len(table)][:5])})"

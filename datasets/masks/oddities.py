@@ -24,7 +24,7 @@ def shape(labels: UInt8[np.ndarray, "height width"], space: LabelSpace) -> str |
     height, width = labels.shape
     if max(height, width) > SQUARE_ENOUGH * min(height, width):
         return f"{width} x {height} pixels are squeezed into a square; cut out a square around the head"
-    parts = [space.labels[label] for label in np.unique(labels) if label]
+    parts = [space.labels[label] for label in np.flatnonzero(np.bincount(labels.ravel())) if label]
     if len(parts) == 1:
         return (f"the only part besides the background is {parts[0]}; an outline of something is no label map, and its "
                 "image means little")

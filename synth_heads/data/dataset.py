@@ -19,8 +19,8 @@ from PIL import Image
 from scipy.special import ndtr, ndtri
 
 from configs.data_configs import DATA_CONFIGS
-from datasets.celeba_parts import FULL_SET, HELD_OUT, VIS
 from datasets.layout import DEPTH_FOLDER, DEPTH_UNIT
+from datasets.split import FULL_SET, TEST, VIS
 from synth_heads.data.card import dataset_card
 from synth_heads.data.record import RECORD, VIEWS_A_HEAD, Record, Settings, read_record, save_record
 from synth_heads.generator.head import Head
@@ -73,7 +73,7 @@ def split_heads(count: int, together: int = 1) -> dict[str, list[int]]:
 
     Each holds at least one head; two heads make one to train on and one to hold out, a single one is in every list.
     """
-    held_out = max(1, round(count * HELD_OUT / FULL_SET / together)) * together
+    held_out = max(1, round(count * TEST / FULL_SET / together)) * together
     heads = list(range(count))
     if count < 3 * together:
         return {"train": heads[:together], "val": heads[-together:], "test": heads[-together:]}
