@@ -9,8 +9,9 @@ import child_processes
 import numpy as np
 import pytest
 from conftest import ROOT
-from inferring import FACES, SMALL, infer
+from inferring import CATS, FACES, SMALL, infer
 from PIL import Image
+from tiny import CAT_OPTS, tiny_checkpoint
 
 from options.arguments import Parser
 from options.inference_options import parse_options
@@ -130,3 +131,14 @@ def test_the_tile_of_a_row_is_what_the_network_reads(tmp_path, weights):
     places = np.arange(64) * 224 // 64
     expected = np.array(reader.network_space.palette, np.uint8)[seen[np.ix_(places, places)]]
     np.testing.assert_array_equal(row[:64, :64], expected)
+
+
+def test_the_authors_cats_of_the_old_name(tmp_path):
+    """A checkpoint whose options hold the first release's names, with the newest README's or the old command line."""
+    old = {"dataset_type": "pseudocats_seg_to_3dface", "pigan_curriculum_type": "PseudoCats"}
+    weights = tiny_checkpoint(tmp_path / "sem2nerf_catmask_500.pt", {**CAT_OPTS, **old})
+    for number, names in enumerate(([], [f"--{name}={value}" for name, value in old.items()],
+                                    ["--dataset_type=catmask_seg_to_3dface", "--pigan_curriculum_type=CatMask"])):
+        found = infer(tmp_path / str(number), weights, CATS, *names, "--use_merged_labels", "--use_original_pose",
+                      "--n_images=1", *QUICK)
+        assert any(path.endswith("90001_mask8_seed0.png") for path in found)
