@@ -13,7 +13,9 @@ from collections.abc import Iterable, Sequence
 import psutil
 
 MARK = "SEM2NERF_TEST_RUN"  # in the environment of every process that is started from this one
-os.environ.setdefault(MARK, f"{os.getpid()}-{time.time()}")
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # each of several that share the tests looks after its own
+if not os.environ.get(MARK, "").startswith(f"{_WORKER}:"):
+    os.environ[MARK] = f"{_WORKER}:{os.getpid()}-{time.time()}"
 
 _started: list[psutil.Process] = []
 

@@ -78,7 +78,7 @@ def test_weights_in_numpy(tmp_path):
     lambda key: key.replace("coder.", "coder.module._orig_mod.", 1),
     lambda key: key.replace("layers.1.", "layers.1._checkpoint_wrapped_module.", 1), lambda key: f"model.net.{key}",
     lambda key: key.replace("encoder.", "encoder.backbone.", 1), lambda key: f"backbone.{key}",
-], ids=str)
+], ids=lambda rename: rename("encoder.layers.1.weight"))
 @pytest.mark.parametrize("official", [False, True])
 def test_wrapped_models(tmp_path, rename, official):
     contents = to_official(CONTENTS) if official else CONTENTS
