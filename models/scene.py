@@ -39,10 +39,9 @@ GRID_MAX_SAMPLES = 2.0  # `Budget.max_samples` is this * sqrt(S)
 FUSED_BLOCK = 2**24  # points evaluated at a time by the fused kernel, which keeps nothing of them but the results
 GRID_RAYS, GRID_RAYS_GPU = 1 << 10, 1 << 18  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
-# On a CPU `auto` takes the grid if a view has enough evaluations for a grid to pay, and if every fourth pixel of a
+# `auto` takes the grid if a view has enough evaluations for a grid to pay, and if every fourth pixel of a
 # small frontal view agrees well with a converged exact render, and hardly less than exact samples do.
 MIN_GRID_EVALUATIONS = 400_000
-GRID_ON_GPU = False  # whether `auto` may take the grid there: it has not been measured
 PROBE_SIZE, PROBE_STRIDE = 64, 4
 CONVERGED_FACTOR, MIN_CONVERGED_SAMPLES = 3, 96  # the converged render has this * S samples, or the latter if more
 PROBE_PSNR, PROBE_MEAN = 40.0, 0.5 / 255  # least PSNR (dB) and greatest mean error of colours in [0, 1]
@@ -108,8 +107,8 @@ class Scene:
             samples: points per ray in the first pass; as many are added where the weights are.
             sampler: 'exact' evaluates the field at all of these; 'grid' places fewer by a density grid, which is made
                 with the first view, grows with others, and is the finer the more `samples` it stands in for; 'auto' is
-                'grid' on a CPU if the view is large and a few rays of the frontal view come out as well as with
-                'exact', and 'exact' otherwise.
+                'grid' if the view is large and a few rays of the frontal view come out as well as with 'exact', and
+                'exact' otherwise.
             noise: explicit random numbers, (size * size, samples) each; rays in row-major order.
             generator: draws the noise instead (CPU generator); without either, samples are placed deterministically.
             on_rays: called with the number of rays finished since its last call (for progress bars).
@@ -215,7 +214,7 @@ class Scene:
         possible = self.preset.clamp_mode == "relu"
         if sampler == "grid" and not possible:
             raise ValueError("a grid needs a field clamped by relu; use sampler='exact'")
-        worth_it = 2 * samples * size**2 >= MIN_GRID_EVALUATIONS and (GRID_ON_GPU or self.field.device.type == "cpu")
+        worth_it = 2 * samples * size**2 >= MIN_GRID_EVALUATIONS
         return sampler == "grid" or (sampler == "auto" and possible and worth_it and self.grid_is_reliable(samples))
 
     def _bricks(self, cameras: Sequence[Camera], samples: int) -> BrickMap:
