@@ -106,6 +106,7 @@ class PretendDevice(TorchDispatchMode):
 
 
 _libraries: list[torch.library.Library] = []
+_users: list[None] = []  # as long as it is in use
 _counters: list[Counter[str]] = []
 
 
@@ -126,6 +127,9 @@ def enable() -> None:
     class Module(backend_registration._DummyBackendModule):
         def get_amp_supported_dtype(self) -> list[torch.dtype]:
             return [torch.bfloat16]
+
+        def is_available(self) -> bool:  # `DataParallel` would take it
+            return bool(_users)
 
     backend_registration._setup_privateuseone_for_python_backend(NAME, Module())
     _enable_autocast()
@@ -164,10 +168,12 @@ def entered() -> Iterator[PretendDevice]:
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # or Module.to would keep Parameter's class
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=...) is made on the CPU and copied, as on CUDA
+    _users.append(None)
     try:
         with PretendDevice() as device:
             yield device
     finally:
+        _users.pop()
         torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
         torch._C._set_only_lift_cpu_tensors(False)
 

@@ -148,7 +148,7 @@ def test_fine_tuning_takes_the_discriminator_over(tmp_path):
     from training.build import build_discriminator
     from training.size_schedule import Stage
 
-    opts, said = Namespace(dis_lambda=0.1, use_cond_dis=False, input_nc=18, pigan_steps_conf="x"), []
+    opts, said = Namespace(dis_lambda=0.1, use_cond_dis=False, input_nc=18, pigan_steps_conf="x", amp="none"), []
     contents = {"dis_state_dict": PatchDiscriminator(32).state_dict()}
     net = build_discriminator(opts, (Stage(0, 64, 32),), contents, report=said.append)
     for key, value in contents["dis_state_dict"].items():

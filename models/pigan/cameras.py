@@ -129,7 +129,8 @@ def camera_axes(camera: Camera) -> Float[Tensor, "3 3"]:
 
 
 def _to_world(camera: Camera) -> Float[Tensor, "1 4 4"]:
-    return camera_to_world(camera_origins(torch.tensor([camera.yaw]), torch.tensor([camera.pitch])))
+    yaw, pitch = torch.tensor([[camera.yaw], [camera.pitch]], dtype=torch.float32)
+    return camera_to_world(camera_origins(yaw, pitch))
 
 
 def grid_position(
