@@ -139,8 +139,8 @@ def test_cuda_graphs(options, tmp_path, monkeypatch, way):
 
 
 def test_bfloat16_learns_alike(options, tmp_path):
-    """Encoder and discriminator in bfloat16: losses near those in float32, and finite weights. The norm of the codes, which
-    are still small, is off by 4 percent with a CPU's bfloat16."""
+    """Encoder and discriminator in bfloat16: losses near those in float32, and finite weights. The norm of the codes,
+    which are still small, is off by 4 percent with a CPU's bfloat16."""
     half, _ = trained([*options, "--amp=bf16", "--field_precision=bf16"], tmp_path / "half", GPU, 4)
     full, _ = trained(options, tmp_path / "full", GPU, 4)
     for mine, expected in zip(half.record._entries, full.record._entries, strict=True):
