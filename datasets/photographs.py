@@ -1,13 +1,12 @@
 """Photographs as cameras and data sets have them: turned by a tag, of 16 bits, in folders of a thousand."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from datasets.masks.oddities import SQUARE_ENOUGH
-from utils.errors import UserError
+from utils.errors import UserError, warn
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -78,5 +77,5 @@ def check_photograph(path: Path) -> None:
         open_photograph(path)  # says what is wrong
         return
     if max(width, height) > SQUARE_ENOUGH * min(width, height):
-        warnings.warn(f"{path}: {width} x {height} pixels are squeezed into a square, and fit only a mask of the same "
+        warn(f"{path}: {width} x {height} pixels are squeezed into a square, and fit only a mask of the same "
                       "shape; cut out a square around the head, of both", stacklevel=2)

@@ -14,7 +14,7 @@ from datasets.photographs import check_photograph
 from datasets.poses import image_id
 from datasets.training_set import ImagesDataset3D
 from training.runtime.processes import World
-from utils.errors import UserError
+from utils.errors import UserError, listed_warnings
 from utils.progress import progress_bar
 
 SHOWN = 20    # of what cannot be read, with its reason
@@ -44,12 +44,11 @@ def check_masks(data: ImagesDataset3D, masks: list[Path], world: World, report: 
             return path, str(error), isinstance(error, NoFaceError)
         return None
 
-    with warnings.catch_warnings(record=True) as caught, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("always")
+    with listed_warnings() as odd, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         mine = masks[world.rank::world.size]
         found = pool.map(check, mine)
         own = [bad for bad in (progress_bar(found, "masks read", len(mine)) if world.is_main else found) if bad]
-    parts = world.gather((own, [str(warning.message) for warning in caught]))
+    parts = world.gather((own, odd))
     bad = sorted(item for found, _ in parts for item in found)
     for line in _joined([text for _, texts in parts for text in texts]):
         report(f"warning: {line}")

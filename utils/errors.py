@@ -1,9 +1,10 @@
-"""Errors that a user can cause and mend."""
+"""Errors that a user can cause and mend, and warnings."""
 
 from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Callable, Iterator
 
 _SETTING = re.compile(r"`(\w+)`")
@@ -35,3 +36,26 @@ def settings_named(**names: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise error.with_settings(lambda name: f"`{names.get(name, name)}`") from error
+
+
+_lists: list[list[str]] = []
+
+
+@contextlib.contextmanager
+def listed_warnings() -> Iterator[list[str]]:
+    """While inside, `warn` fills a list, from whichever thread it is called. Python's own way of recording warnings
+    loses some where threads record or import at the same time."""
+    found: list[str] = []
+    _lists.append(found)
+    try:
+        yield found
+    finally:
+        _lists.remove(found)
+
+
+def warn(text: str, category: type[Warning] = UserWarning, stacklevel: int = 2) -> None:
+    """`warnings.warn`, or see `listed_warnings`."""
+    if _lists:
+        _lists[-1].append(text)
+    else:
+        warnings.warn(text, category, stacklevel=stacklevel + 1)

@@ -1,6 +1,5 @@
 """Mask file -> array of labels, with an error that helps for everything that is not a mask."""
 
-import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +11,7 @@ from configs.label_spaces import LabelSpace, order_table
 from datasets.masks.colours import decode_colours, decode_palette, exchanged_red_and_blue
 from datasets.masks.oddities import smoothing
 from datasets.masks.order import suspicious_order
-from utils.errors import UserError
+from utils.errors import UserError, warn
 
 Encoding = Literal["auto", "index", "colour"]
 Labels = UInt8[np.ndarray, "height width"]
@@ -181,4 +180,4 @@ def _out_of_range(found: Integer[np.ndarray, " values"], label_order: str, table
 
 
 def _warn(path: str | Path, text: str) -> None:
-    warnings.warn(f"{path}: {text}", MaskWarning, stacklevel=4)
+    warn(f"{path}: {text}", MaskWarning, stacklevel=5)

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from datasets.masks import oddities
 from datasets.masks.files import Encoding, MaskWarning, check_face, check_labels, read_mask
 from datasets.masks.maps import MaskTransform, PreparedMask, prepare_mask, unfold
 from datasets.masks.order import suspicious_order
-from utils.errors import UserError
+from utils.errors import UserError, warn
 from utils.images import colour_labels
 
 Mask = str | Path | Integer[np.ndarray, "height width"] | Integer[Tensor, "height width"]
@@ -166,4 +165,4 @@ class MaskInput:
 
 def _warn(name: str | Path, oddity: str | None) -> None:
     if oddity:
-        warnings.warn(f"{name}: {oddity}", MaskWarning, stacklevel=3)
+        warn(f"{name}: {oddity}", MaskWarning, stacklevel=4)
