@@ -1,0 +1,38 @@
+"""The command that does all the measuring on a GPU machine, at tiny sizes on a CPU."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from child_processes import run
+from tiny_training import make_data
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+PARTS = ("machine", "render", "train_1", "training", "film")  # those of `tests` and of the demo take minutes
+
+
+@pytest.mark.slow
+def test_its_parts_run(tmp_path):
+    result = run(["bash", ROOT / "scripts/dev/gpu_check.sh", tmp_path / "out", "--tiny"], timeout=800,
+                 env={**os.environ, "PYTHON": sys.executable, "HEADS": str(make_data(tmp_path / "heads")), "PARTS": " ".join(PARTS)})
+    assert result.returncode == 0, result.stderr
+    parts = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {name: part["outcome"] for name, part in parts.items()} == dict.fromkeys(PARTS, "done")
+    assert parts["render"]["figures"]["exact, fp32: PSNR to the official layout, dB"] > 80
+    assert parts["training"]["figures"]["steps"] == 4
+    assert "| render | done |" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_a_part_that_fails_is_named(tmp_path):
+    """And the next one runs."""
+    result = run(["bash", ROOT / "scripts/dev/gpu_check.sh", tmp_path, "--tiny"], timeout=120,
+                 env={**os.environ, "PYTHON": sys.executable, "HEADS": "/nowhere", "PARTS": "training machine"})
+    assert result.returncode == 0
+    parts = json.loads((tmp_path / "results.json").read_text())
+    assert parts["machine"]["outcome"] == "done"
+    assert parts["training"]["outcome"] == "failed (status 2)"
+    assert "/nowhere" in (tmp_path / "training.log").read_text()
