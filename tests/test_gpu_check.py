@@ -17,8 +17,9 @@ PARTS = ("machine", "render", "train_1", "training", "film")  # those of `tests`
 
 @pytest.mark.slow
 def test_its_parts_run(tmp_path):
+    heads = str(make_data(tmp_path / "heads"))
     result = run(["bash", ROOT / "scripts/dev/gpu_check.sh", tmp_path / "out", "--tiny"], timeout=800,
-                 env={**os.environ, "PYTHON": sys.executable, "HEADS": str(make_data(tmp_path / "heads")), "PARTS": " ".join(PARTS)})
+                 env={**os.environ, "PYTHON": sys.executable, "HEADS": heads, "PARTS": " ".join(PARTS)})
     assert result.returncode == 0, result.stderr
     parts = json.loads((tmp_path / "out" / "results.json").read_text())
     assert {name: part["outcome"] for name, part in parts.items()} == dict.fromkeys(PARTS, "done")
