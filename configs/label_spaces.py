@@ -48,6 +48,8 @@ def order_table(label_order: str, space: LabelSpace) -> tuple[int, ...]:
     Raises:
         UserError: there is no such order, it is one of faces and the space is another, or the list names no label.
     """
+    if label_order.lower() in LABEL_ORDERS:
+        label_order = label_order.lower()
     if label_order == "celebamask":
         return tuple(range(len(space)))
     if label_order in LABEL_ORDERS:

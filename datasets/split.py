@@ -107,8 +107,8 @@ def write_lists(root: Path, ids: Sequence[int]) -> str:
             path.unlink(missing_ok=True)
         counts.append(f"{side} {len(members)}")
     return (f"lists: own split in {root}/{OWN}*_paths.txt ({', '.join(counts)})"
-            + ("; they were of other masks, and are new: weights that were trained before may know test faces of now"
-               if renewed else ""))
+            + ("; they were of other masks, and are new: weights trained with the earlier lists may have been trained "
+               "on faces of the new test list" if renewed else ""))
 
 
 def find_masks(root: Path, config: DataConfig, train_list: str | None = None, val_list: str | None = None

@@ -114,7 +114,7 @@ BAD = {
     "RGBA": (lambda f: save(f, np.full((8, 8, 4), 255, np.uint8)), {}, r"RGBA, with an alpha channel"),
     "grey with alpha": (lambda f: save(f, np.full((8, 8, 2), 1, np.uint8)), {}, r"LA, with an alpha channel"),
     "JPEG named PNG": (lambda f: Image.fromarray(photo()).save(f, "JPEG"), {}, r"JPEG image, and masks are PNG"),
-    "photo": (lambda f: save(f, photo()), {}, r"4096 colours, so this is a photo"),
+    "photo": (lambda f: save(f, photo()), {}, r"4096 colours, as a photo has"),
     "grey photo": (lambda f: save(f, photo()[..., 0] + photo()[..., 2]), {}, r"grey values, as in a photo.*0 to 18"),
     "part of a mask": (lambda f: save(f, tiny_face() // 13 * 255), {}, r"labels out of range \(255\).*0 to 18"),
     "label 19": (lambda f: save(f, tiny_face() + np.uint8(17)), {}, r"labels out of range \(19, 30, 34\)"),

@@ -120,7 +120,8 @@ def test_painted_masks_of_another_order(tmp_path, labels):
 
 @pytest.mark.parametrize("turn, what", [
     (lambda mask: mask[::-1], "upside down"), (lambda mask: mask[::-1, ::-1], "upside down"),
-    (np.rot90, "on its .*side"), (lambda mask: np.rot90(mask, 3), "on its .*side"), (np.transpose, "on its .*side")])
+    (np.rot90, "turned a quarter to the left"), (lambda mask: np.rot90(mask, 3), "turned a quarter to the right"),
+    (np.transpose, "turned a quarter to the .*")])
 @pytest.mark.parametrize("file, space", [(FACE, FACES), (FACE.with_name("90003.png"), FACES), (CAT, CATS)])
 def test_turned_masks_are_noticed(file, space, turn, what):
     labels = read_mask(file, space)

@@ -196,7 +196,7 @@ def run(objective: Objective, world: World, contents: Mapping[str, Any] | None, 
     log = RunLog(exp_dir, start, opts.max_steps, active=world.is_main, progress=opts.progress)
     try:
         log.command(argv, script, world)
-        log.stamp(f"started at step {start} ({world.size} processes, {world.device.type})")
+        log.stamp(f"started at step {start} ({world.size} process{'es' * (world.size > 1)}, {world.device.type})")
         ending = loop.train(log)
         log.stamp(ending)
         wrote = loop.global_step > start

@@ -50,8 +50,8 @@ def decode_colours(path: str | Path, pixels: UInt8[np.ndarray, "height width *rg
     found, inverse = np.unique(packed, return_inverse=True)
     unknown = found[~np.isin(found, list(table))]
     if len(found) > _PHOTO_COLOURS:
-        raise UserError(f"{path}: {len(found)} colours, so this is a photo, not a mask; give label numbers in a "
-                        f"single-channel PNG, or a mask painted in the colours of {space.name}")
+        raise UserError(f"{path}: {len(found)} colours, as a photo has, or a painted mask whose edges were smoothed; "
+                        f"give label numbers in a single-channel PNG, or the colours of {space.name} alone")
     if len(unknown) and pixels.ndim == 3 and np.isin(_pack(pixels[..., ::-1]), list(table)).all():
         raise UserError(f"{path}: its colours are those of {space.name} with red and blue exchanged, as OpenCV stores "
                         "them; save it again with the two exchanged (cv2.cvtColor(mask, cv2.COLOR_BGR2RGB))")

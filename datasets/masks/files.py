@@ -153,8 +153,8 @@ def _labels(path: str | Path, values: Labels, space: LabelSpace, label_order: st
     if found[-1] == VOID and len(found) > 2 and found[-2] < len(table):
         void = values == VOID
         values = np.where(void, 0, values).astype(np.uint8)
-        _warn(path, f"value {VOID} on {void.mean():.1%} of its pixels is read as background; it stands for what nobody "
-                    "has labelled, and labels belong there")
+        _warn(path, f"value {VOID} on {void.mean():.1%} of its pixels is read as background; where it stands "
+                    "for parts of the head that nobody has labelled, labels belong there")
     elif found[-1] >= len(table):
         smoothed = smoothing(values) if len(found) <= MOST_LABELS else None
         raise UserError(f"{path}: {smoothed or _out_of_range(found, label_order, table, space)}")

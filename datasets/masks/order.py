@@ -57,8 +57,8 @@ class _Part:
 _TURNS = {
     "": lambda part: part,
     "upside down": lambda part: _Part(part.area, 1 - part.row, part.column),
-    "on its side": lambda part: _Part(part.area, part.column, part.row),
-    "on its other side": lambda part: _Part(part.area, 1 - part.column, part.row),
+    "turned a quarter to the left": lambda part: _Part(part.area, part.column, part.row),
+    "turned a quarter to the right": lambda part: _Part(part.area, 1 - part.column, part.row),
 }
 
 
