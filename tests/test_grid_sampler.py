@@ -175,13 +175,16 @@ def test_auto_does_not_depend_on_the_first_view(scene, monkeypatch):
     assert decisions[0] == decisions[1]
 
 
-def test_auto_is_exact_on_a_gpu(scene, monkeypatch):
-    monkeypatch.setattr("models.scene.MIN_GRID_EVALUATIONS", 0)
-    monkeypatch.setattr(scene, "_reliable", {24: True})
-    assert scene._takes_grid(8, 24, "auto")
-    monkeypatch.setattr(type(scene.field), "device", torch.device("cuda"))
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_auto_takes_a_reliable_grid_for_large_views(scene, monkeypatch, device):
+    """On a GPU as on a CPU."""
+    monkeypatch.setattr(type(scene.field), "device", torch.device(device))
+    monkeypatch.setattr(scene, "_reliable", {24: True, 25: False})
     assert not scene._takes_grid(8, 24, "auto")
     assert scene._takes_grid(8, 24, "grid")
+    monkeypatch.setattr("models.scene.MIN_GRID_EVALUATIONS", 0)
+    assert scene._takes_grid(8, 24, "auto")
+    assert not scene._takes_grid(8, 25, "auto")
 
 
 def test_only_where_interpolation_errs_all_points_are_asked_for():
