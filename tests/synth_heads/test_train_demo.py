@@ -10,6 +10,7 @@ from models.sem2nerf import Sem2NeRF
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # two whole chains, on cores that other tests use too
 def test_the_chain_ends_with_a_model_and_its_figures(tmp_path):
     script = ROOT / "synth_heads/scripts/train_demo.sh"
     done = child_processes.run(["bash", script, "--smoke", tmp_path], timeout=900)
