@@ -24,7 +24,7 @@ from training.runtime.processes import World
 from training.runtime.weight_average import WeightAverage
 from training.size_schedule import Stage
 from training.step import PatchGenerator, Rendering
-from training.step_noise import StepNoiseConfig, sample_step_noise
+from training.step_noise import StepNoiseConfig, draw_step_noise
 from utils.errors import UserError
 from utils.panels import CAPTION, GAP, mask_image, panel, with_frame
 
@@ -42,8 +42,8 @@ def parts(draws):
 def test_a_sample_draws_the_same_in_any_company(shift):
     config = StepNoiseConfig(**{**vars(CONFIG), "patches": PatchConfig(0.2, shift=shift)})
     for step in range(4):
-        together = sample_step_noise(config, step, [8, 9, 10, 11], 8, 4, 6, CPU)
-        alone = [sample_step_noise(config, step, [position], 8, 4, 6, CPU) for position in (8, 9, 10, 11)]
+        together = draw_step_noise(config, step, [8, 9, 10, 11], 8, 4, 6).to(CPU)
+        alone = [draw_step_noise(config, step, [position], 8, 4, 6).to(CPU) for position in (8, 9, 10, 11)]
         for whole, *single in zip(parts(together), *map(parts, alone), strict=True):
             assert torch.equal(whole, torch.cat(single))
         far = [index for index, draws in enumerate(alone) if draws.extreme_poses is not None]
@@ -53,15 +53,15 @@ def test_a_sample_draws_the_same_in_any_company(shift):
 
 
 def test_draws_differ():
-    first = parts(sample_step_noise(CONFIG, 0, [0, 1], 0, 2, 6, CPU))
+    first = parts(draw_step_noise(CONFIG, 0, [0, 1], 0, 2, 6).to(CPU))
     assert all(not torch.equal(part[0], part[1]) for part in first), "between samples"
-    for other in (sample_step_noise(CONFIG, 1, [2, 3], 2, 2, 6, CPU),
-                  sample_step_noise(StepNoiseConfig(**{**vars(CONFIG), "seed": 2}), 0, [0, 1], 0, 2, 6, CPU)):
+    for other in (draw_step_noise(CONFIG, 1, [2, 3], 2, 2, 6).to(CPU),
+                  draw_step_noise(StepNoiseConfig(**{**vars(CONFIG), "seed": 2}), 0, [0, 1], 0, 2, 6).to(CPU)):
         assert not torch.equal(other.noise.perturbation, first[1])
 
 
 def test_share_of_extreme_poses():
-    extreme = [sample_step_noise(CONFIG, step, [step], step, 1, 1, CPU).extreme_poses for step in range(400)]
+    extreme = [draw_step_noise(CONFIG, step, [step], step, 1, 1).to(CPU).extreme_poses for step in range(400)]
     assert 160 < sum(poses is not None for poses in extreme) < 240
     offset = (torch.cat([poses for poses in extreme if poses is not None]) - math.pi / 2).abs().amax(1)
     assert offset.min() >= 0.3 - 1e-6
@@ -69,7 +69,7 @@ def test_share_of_extreme_poses():
 
 def test_whole_image_without_patches():
     config = StepNoiseConfig(**{**vars(CONFIG), "patches": None})
-    grid = sample_step_noise(config, 0, [0], 0, 1, 5, CPU).grid
+    grid = draw_step_noise(config, 0, [0], 0, 1, 5).to(CPU).grid
     line = torch.linspace(-1, 1, 5)
     torch.testing.assert_close(grid[0, 0, :, 0], line)
     torch.testing.assert_close(grid[0, :, 0, 1], line)

@@ -68,12 +68,6 @@ class PackedNoise:
                          None if own_pose is None else own_pose.long(), drop_paths)
 
 
-def sample_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
-                      resolution: int, device: torch.device) -> StepNoise:
-    """`draw_step_noise` on a device."""
-    return draw_step_noise(config, step, positions, batch_start, batch_total, resolution).to(device)
-
-
 def draw_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int], batch_start: int, batch_total: int,
                     resolution: int, pin: bool = False) -> PackedNoise:
     """Draw for one process's samples of one step.
