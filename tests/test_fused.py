@@ -133,7 +133,8 @@ def test_the_kernel_for_hopper_is_tried_there(monkeypatch, capability, width, fi
     """Elsewhere Triton's compiler would end the process; and it is for wide fields."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(fused, "_trial", lambda *_: 1e-3)
-    assert fused._shape_that_runs.__wrapped__(torch.device("cuda", 0), width, torch.float16) == fused.SHAPES[False][first]
+    shape = fused._shape_that_runs.__wrapped__(torch.device("cuda", 0), width, torch.float16)
+    assert shape == fused.SHAPES[False][first]
 
 
 def test_unknown_precision():

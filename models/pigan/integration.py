@@ -62,8 +62,8 @@ class _RunningProduct(torch.autograd.Function):
 
 
 def running_product(factors: Float[Tensor, "*rays samples"]) -> Float[Tensor, "*rays samples"]:
-    """`factors.cumprod(-1)` of factors none of which is zero. The gradient is `cumprod`'s own, bit for bit; but that one
-    looks for zeros first, and a GPU has to be waited for."""
+    """`factors.cumprod(-1)` of factors none of which is zero. The gradient is `cumprod`'s own, bit for bit, but for its
+    looking for zeros first, for which a GPU would have to be waited for."""
     return _RunningProduct.apply(factors)
 
 

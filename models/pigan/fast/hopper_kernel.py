@@ -92,7 +92,7 @@ def _layer(features, biases, done, buffers, full, empty, turn, others_turn, GROU
         for k in gl.static_range(PARTS):
             right = buffers.index(number % SLOTS).slice(k * OUTPUTS, OUTPUTS, dim=1).permute((1, 0))
             product = warpgroup_mma(features[k], right, product, use_acc=k > 0, is_async=True)
-        products = products + (product,)
+        products = products + (product,)  # noqa: RUF005 - Triton has no stars
     mbarrier.arrive(others_turn, count=1)
     columns = gl.arange(0, OUTPUTS, layout=gl.SliceLayout(0, layout))
     result = ()
@@ -100,7 +100,7 @@ def _layer(features, biases, done, buffers, full, empty, turn, others_turn, GROU
         product = warpgroup_mma_wait((PARTS - 1 - part) * PARTS, deps=(products[part],))
         mbarrier.arrive(empty.index((done * PARTS + part) % SLOTS), count=1)
         angle = product + gl.load(biases + part * OUTPUTS + columns)[None, :]
-        result = result + (_factor(angle, layout, kind),)
+        result = result + (_factor(angle, layout, kind),)  # noqa: RUF005 - Triton has no stars
     return result
 
 
@@ -139,7 +139,7 @@ def _compute(points, density, colour, count, first, biases, outputs, output_bias
             angle = x[:, None] * gl.load(row)[None, :] + gl.load(row + 3 * WIDTH)[None, :]
             angle += y[:, None] * gl.load(row + WIDTH)[None, :]
             angle += z[:, None] * gl.load(row + 2 * WIDTH)[None, :]
-            features = features + (_factor(angle, layout, kind),)
+            features = features + (_factor(angle, layout, kind),)  # noqa: RUF005 - Triton has no stars
         for layer in range(LAYERS - 1):
             features = _layer(features, biases + layer * WIDTH, done, buffers, full, empty, turn, others_turn, GROUP,
                               OUTPUTS, PARTS, SLOTS, POINTS, layout, kind)
