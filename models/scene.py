@@ -26,7 +26,7 @@ from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.fused import FusedField, inference_field
 from models.pigan.fast.grid_at_once import render_with_grid_at_once
 from models.pigan.fast.grid_sampling import Budget, render_block_with_grid
-from models.pigan.fast.kernels import block_size
+from models.pigan.fast.kernels import block_size, to_cpu
 from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
 from utils.parallel import thread_map
@@ -134,7 +134,7 @@ class Scene:
             pixels = self._render_exactly(origin, directions, samples, noise, on_rays)
             evaluations = 2 * samples * size**2
         finished = torch.cat([(pixels.rgb * 2 - 1).t(), pixels.depth[None], pixels.opacity[None]])
-        finished = finished.cpu().reshape(5, size, size)
+        finished = to_cpu(finished).reshape(5, size, size)
         return View(finished[:3], finished[3], finished[4], evaluations / size**2)
 
     @torch.no_grad()
