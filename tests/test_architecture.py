@@ -22,8 +22,8 @@ ALLOWED = {
     "models": {"configs", "datasets", "utils"},
     "criteria": {"configs", "models", "utils"},
     "evaluation": {"configs", "criteria", "datasets", "models", "utils"},
-    "web": {"configs", "utils"},
-    "inference": {"configs", "datasets", "models", "utils", "web"},
+    "inference": {"configs", "datasets", "models", "utils"},
+    "web": {"configs", "datasets", "inference", "models", "utils"},
     "training": {"configs", "criteria", "datasets", "evaluation", "models", "utils"},
     "scripts": set(CORE),
 }
