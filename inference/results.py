@@ -28,6 +28,8 @@ from utils.video import write_video
 
 FIRST_FRAME = 1000  # frames are numbered from here, views of a row from 0
 
+# Writes one more file of a mask: its scene, the mask, the path without suffix -> path
+Writer = Callable[[Scene, MaskItem, Path], Path]
 Progress = Callable[[str, float], None]  # what is rendered, and what fraction of a view has just been finished
 
 
@@ -73,12 +75,13 @@ class Results:
     Args:
         images, videos: folders, made when they are needed.
         progress: called as rays are finished.
+        writers: of further files, beside the images.
     """
 
     def __init__(self, renderer: ViewRenderer, settings: ResultSettings, images: Path, videos: Path,
-                 progress: Progress = lambda what, part: None) -> None:
+                 progress: Progress = lambda what, part: None, writers: Sequence[Writer] = ()) -> None:
         self.renderer, self.net, self.settings = renderer, renderer.net, settings
-        self.images, self.videos, self.progress = images, videos, progress
+        self.images, self.videos, self.progress, self.writers = images, videos, progress, writers
 
     def write(self, item: MaskItem) -> Iterator[Path]:
         """Write the files of a mask; gives their paths, one by one.
@@ -96,6 +99,8 @@ class Results:
         cameras = [own] * ours.own_pose + sweep(ours.sweep, ours.yaw_offsets, ours.views, fov_deg)
         views = list(self._views(scene, cameras, name, 0, "view"))
         yield save_png(self.images / f"{stem}.png", row([mask, *views]))
+        for write in self.writers:
+            yield write(scene, item, self.images / stem)
 
         if ours.overlay_weight > 0 or ours.couple:
             view = views[0] if ours.own_pose else next(self._views(scene, [own], name, len(cameras), "overlay"))

@@ -136,6 +136,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(beyond, "--stochastic_sampling", "jitter the samples along rays, as the official release does")
     beyond.add_argument("--seed", type=seed, default=0, help="of the jitter and of --use_shuffle")
     beyond.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")
+    add_flag(beyond, "--render_viewer", "also <name>.html: the head in a page that turns it, in one file that opens in "
+             "any browser")
+    beyond.add_argument("--viewer_quality", choices=["normal", "high"], default="normal",
+                        help="of that page: about 0.6 MB, or 1 MB and finer")
     add_flag(beyond, "--debug", "show the full traceback of an error")
 
     for name, default in WITHOUT_EFFECT.items():

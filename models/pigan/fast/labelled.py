@@ -73,7 +73,7 @@ class LabelledField(FoldedField):
         return other
 
     @torch.no_grad()
-    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width+labels"]:
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points activations"]:
         """The last density layer's activations, followed by the label logits."""
         x = whole_rows(points)
         logits = self.head.bias.expand(len(x), -1).clone()
@@ -84,7 +84,7 @@ class LabelledField(FoldedField):
         return torch.cat([x, logits], 1)[: len(points)]
 
     @torch.no_grad()
-    def density(self, features: Float[Tensor, "points width+labels"]) -> Float[Tensor, " points"]:
+    def density(self, features: Float[Tensor, "points activations"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         return super().density(features[:, : self.width])
 
@@ -95,7 +95,7 @@ class LabelledField(FoldedField):
 
     @torch.no_grad()
     def colour(
-        self, features: Float[Tensor, "points width+labels"], chosen: Int[Tensor, " chosen"] | None = None
+        self, features: Float[Tensor, "points activations"], chosen: Int[Tensor, " chosen"] | None = None
     ) -> Float[Tensor, "chosen channels"]:
         """Colour in (0, 1), then the probability of each label, of all points or of these."""
         if chosen is not None:
