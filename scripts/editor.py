@@ -1,12 +1,10 @@
 """Paint a semantic mask in the browser, and see the head turn. `--help` shows worked commands."""
 
-import argparse
 import sys
 import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -15,9 +13,6 @@ from options.inference_options import find_checkpoint
 from utils.cli import command, run
 from utils.errors import UserError
 
-if TYPE_CHECKING:
-    from web.server.studio import Studio
-
 
 @command("end other programs, or give it a smaller model")
 def main(argv: Sequence[str]) -> None:
@@ -25,21 +20,28 @@ def main(argv: Sequence[str]) -> None:
     check_packages()
     checkpoint, source = find_checkpoint(opts, given)
 
+    from models.sem2nerf import Sem2NeRF
+    from utils.device import pick_device
     from web.server.app import make_app
+    from web.server.masks import MaskReader
     from web.server.page import PageFiles
-    from web.server.serving import ADDRESS, listen, serve
+    from web.server.serving import ADDRESS, listen, make_server, serve
+    from web.server.studio import Studio
 
     listening = listen(opts.port)
     address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
     print(f"weights: {source}", flush=True)
-    app = make_app(load_studio(opts, checkpoint), PageFiles())
+    net = Sem2NeRF.from_checkpoint(checkpoint, pick_device(opts.device))
+    studio = Studio(net, MaskReader.of(net.input), checkpoint.name, opts.samples_per_ray)
+    studio.warm_up()
+    app = make_app(studio, PageFiles())
 
     def ready() -> None:
         print(f"the editor is at {address} (Ctrl-C ends it)", flush=True)
         if opts.open:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    serve(app, listening, ready)
+    serve(make_server(app), listening, ready)
 
 
 def check_packages() -> None:
@@ -54,24 +56,6 @@ def check_packages() -> None:
         raise UserError(f"the editor needs starlette and uvicorn ({error.name} is not installed): pip install starlette "
                         "uvicorn") from error
     del starlette
-
-
-def load_studio(opts: argparse.Namespace, checkpoint: Path) -> "Studio":
-    """The model of a checkpoint, ready to be asked; the first answer is not slower than others."""
-    from configs.data_configs import DATA_CONFIGS
-    from models.sem2nerf import Sem2NeRF
-    from utils.device import pick_device
-    from utils.files import in_project
-    from web.server.masks import MaskReader
-    from web.server.studio import Studio
-
-    net = Sem2NeRF.from_checkpoint(checkpoint, pick_device(opts.device))
-    data = next(config for config in DATA_CONFIGS.values() if config.label_space is net.input.space)
-    folder = in_project(data.data_root / "mask_samples")
-    reader = MaskReader(net.input.space, net.input.label_order, folder if folder.is_dir() else None)
-    studio = Studio(net, reader, checkpoint.name, opts.samples_per_ray)
-    studio.warm_up()
-    return studio
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 // The editor: puts its parts together. Takes any engine:
 //
 //   describe() -> Promise of {labels: [{index, name, colour: [r, g, b], ignored?}], labelSpace, preset, samples: [name],
-//       layers?, orders?, encodings?, saves?, title?}; the page hides what is not there
+//       layers?, orders?, encodings?, saves?, title?, seen? (the part of a mask's sides that the network sees, in its
+//       middle)}; the page hides what is not there
 //   run({labels, width, height, style: {seed, layers}}, {onVolume(volume, stage), onStatus({warnings})}) -> Promise; a
 //       newer run ends the older, which may reject with an AbortError or simply resolve
 //   sample(name), read(file, {order, encoding}) -> Promise of {labels, width, height, warnings}
@@ -47,6 +48,8 @@
       this.saves = new sem2nerf.Saves({ find, engine, about, head: this.head, state, notices });
       this.opener = new sem2nerf.Opener({ find, engine, about, notices, photo: this.photo, opened: (name, mask) => this.take(name, mask) });
       find("weights").textContent = about.title ?? "";
+      find("seen").hidden = !(about.seen < 1);
+      find("seen").style.inset = `${50 - 50 * (about.seen ?? 1)}%`;
       find("samples-open").hidden = !about.samples?.length;
       this.wire();
     }

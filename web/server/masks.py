@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from configs.data_configs import DATA_CONFIGS
 from configs.label_spaces import LABEL_ORDERS, LabelSpace, order_table
 from datasets.masks import oddities
 from datasets.masks.files import Encoding, read_mask
-from datasets.masks.lists import list_folder
+from datasets.masks.lists import SAMPLES, list_folder
+from datasets.masks.mask_input import MaskInput
 from utils.errors import UserError, listed_warnings
+from utils.files import in_project
 
 LONGEST_SIDE = 1024  # pixels of a mask that is painted; larger files are scaled down, without smoothing
 # what the settings that messages name are called on the page
@@ -60,6 +63,13 @@ class MaskReader:
     def __init__(self, space: LabelSpace, label_order: str, samples: Path | None) -> None:
         self.space, self.label_order = space, label_order
         self._samples = {path.stem: path for path in (list_folder(samples) if samples else [])}
+
+    @classmethod
+    def of(cls, mask_input: MaskInput) -> MaskReader:
+        """For a model, with the samples of its kind of heads."""
+        data = next(config for config in DATA_CONFIGS.values() if config.label_space.name == mask_input.label_space)
+        folder = in_project(data.data_root / SAMPLES)
+        return cls(mask_input.space, mask_input.label_order, folder if folder.is_dir() else None)
 
     @property
     def samples(self) -> list[str]:

@@ -67,14 +67,16 @@ def listen(port: int) -> socket.socket:
     return found
 
 
-def serve(app: ASGIApp, listening: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM. `ready` is called once requests are answered."""
-    config = uvicorn.Config(app, http=PatientProtocol, ws="none", lifespan="off", log_level="warning",
-                            access_log=False, server_header=False, proxy_headers=False,
-                            h11_max_incomplete_event_size=LONGEST_HEAD, limit_concurrency=CONNECTIONS,
-                            timeout_keep_alive=15, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """A server that has not begun; `should_exit` ends it from any thread."""
+    return uvicorn.Server(uvicorn.Config(
+        app, http=PatientProtocol, ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False,
+        proxy_headers=False, h11_max_incomplete_event_size=LONGEST_HEAD, limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=15, timeout_graceful_shutdown=1))
 
+
+def serve(server: uvicorn.Server, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve until Ctrl-C or SIGTERM. `ready` is called once requests are answered."""
     async def run() -> None:
         asyncio.get_running_loop().call_soon(ready)
         await server.serve(sockets=[listening])

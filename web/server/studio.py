@@ -96,12 +96,13 @@ class Studio:
     def describe(self) -> dict[str, Any]:
         """What a page needs to know, as JSON can say it."""
         space = self.input.space
+        cut = self.input.transform
         merge = space.merge if self.input.merged and space.merge is not None else range(len(space))
         return {
             "title": self.title, "labelSpace": space.name, "face": space.index(space.face),
             "labels": [{"index": index, "name": name, "colour": list(colour), "ignored": index > 0 and merge[index] == 0}
                        for index, (name, colour) in enumerate(zip(space.labels, space.palette, strict=True))],
-            "layers": len(LAYERS), "samples": self.reader.samples, "orders": self.reader.orders,
+            "seen": cut.crop_size / cut.load_size if cut.crop else 1, "layers": len(LAYERS), "samples": self.reader.samples, "orders": self.reader.orders,
             "encodings": ["auto", "index", "colour"], "preset": Viewing.of(self.net.config.camera).as_preset(),
         }
 
