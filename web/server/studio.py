@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
 from models.viewing import Viewing
-from models.volume import Cancelled, bake
+from models.volume import SIZES, Cancelled, bake
 from models.volume_file import FAST, pack
 from utils.errors import UserError
 from web.server.masks import MaskReader, check_size, for_page, gathered_warnings
@@ -80,10 +80,12 @@ class Studio:
         reader: reads masks of the model's label space.
         title: what the page says of the weights.
         samples: per ray, of views and videos.
+        sizes: of the volumes, see `models.volume.bake`.
     """
 
-    def __init__(self, net: Sem2NeRF, reader: MaskReader, title: str = "", samples: int = 24) -> None:
-        self.net, self.reader, self.title, self.samples = net, reader, title, samples
+    def __init__(self, net: Sem2NeRF, reader: MaskReader, title: str = "", samples: int = 24,
+                 sizes: Sequence[int] = SIZES) -> None:
+        self.net, self.reader, self.title, self.samples, self.sizes = net, reader, title, samples, sizes
         # a page's labels are those of the table, however the model's own files are numbered
         self.input = replace(net.input, label_order="celebamask")
 
@@ -95,15 +97,15 @@ class Studio:
 
     def describe(self) -> dict[str, Any]:
         """What a page needs to know, as JSON can say it."""
-        space = self.input.space
-        cut = self.input.transform
+        space, cut = self.input.space, self.input.transform
         merge = space.merge if self.input.merged and space.merge is not None else range(len(space))
+        labels = [{"index": index, "name": name, "colour": list(colour), "ignored": index > 0 and merge[index] == 0}
+                  for index, (name, colour) in enumerate(zip(space.labels, space.palette, strict=True))]
         return {
-            "title": self.title, "labelSpace": space.name, "face": space.index(space.face),
-            "labels": [{"index": index, "name": name, "colour": list(colour), "ignored": index > 0 and merge[index] == 0}
-                       for index, (name, colour) in enumerate(zip(space.labels, space.palette, strict=True))],
-            "seen": cut.crop_size / cut.load_size if cut.crop else 1, "layers": len(LAYERS), "samples": self.reader.samples, "orders": self.reader.orders,
-            "encodings": ["auto", "index", "colour"], "preset": Viewing.of(self.net.config.camera).as_preset(),
+            "title": self.title, "labelSpace": space.name, "labels": labels, "layers": len(LAYERS),
+            "seen": cut.crop_size / cut.load_size if cut.crop else 1, "samples": self.reader.samples,
+            "orders": self.reader.orders, "encodings": ["auto", "index", "colour"],
+            "preset": Viewing.of(self.net.config.camera).as_preset(),
         }
 
     def scene(self, painting: Painting) -> tuple[Scene, list[str]]:
@@ -135,7 +137,7 @@ class Studio:
             raise Cancelled
         scene, warnings = self.scene(painting)
         send(({"warnings": warnings}, b""))
-        for volume in bake(scene, cancelled=job.ended):
+        for volume in bake(scene, self.sizes, job.ended):
             data = pack(volume, coarse, FAST)
             if job.ended():
                 raise Cancelled
