@@ -69,6 +69,11 @@ def seed(text: str) -> int:
     return _bounded_integer(text, 0, 2**63 - 1)
 
 
+def port(text: str) -> int:
+    """A port of this machine; 0 stands for any that is free."""
+    return _bounded_integer(text, 0, 65535)
+
+
 def ray_samples(text: str) -> int:
     """Samples per ray: placing more of them where the surface is takes three at least."""
     return _bounded_integer(text, 3)
