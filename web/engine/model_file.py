@@ -15,10 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from configs.data_configs import CameraPreset
+from configs.label_spaces import LABEL_ORDERS, order_table
+from datasets.masks import oddities, order
+from datasets.masks.files import MIN_FACE
 from datasets.masks.maps import MASK_SIZE
+from datasets.masks.mask_input import MaskInput
+from models import volume
 from models.encoders.swin import WINDOW
 from models.pigan.siren import BOX_SCALE, FREQUENCY_OFFSET, FREQUENCY_SCALE, LOCKED_DIRECTION
 from models.sem2nerf import Sem2NeRF
+from models.viewing import Viewing
 from utils.errors import UserError
 
 ALIGNMENT = 16
@@ -52,9 +59,9 @@ def check_size(net: Sem2NeRF) -> None:
     """
     count = sum(value.numel() for value in net.state_dict().values())
     if count > MOST_WEIGHTS or net.config.width > WIDEST_FIELD:
-        raise UserError(f"this network has {count / 1e6:.0f} million weights and a field of width {net.config.width}; a "
-                        f"browser can run up to {MOST_WEIGHTS / 1e6:.0f} million and {WIDEST_FIELD}: use "
-                        "scripts/editor.py, which computes here")
+        raise UserError(f"this network has {count / 1e6:.0f} million weights and a field of width {net.config.width}, "
+                        f"too many for a browser (at most {MOST_WEIGHTS / 1e6:.0f} million, and {WIDEST_FIELD}); use "
+                        "scripts/editor.py, whose server computes")
 
 
 def engine_weights(net: Sem2NeRF) -> dict[str, Tensor]:
@@ -75,7 +82,6 @@ def described(net: Sem2NeRF) -> dict[str, Any]:
     """Everything about a network but its weights."""
     config, size, siren = net.config, net.encoder.size, net.siren
     names = {module: name for name, module in net.named_modules()}
-    reader, space = config.input, config.input.space
     return {
         "encoder": {"inputSize": config.input_size, "patch": size.patch_size, "depths": size.depths,
                     "heads": size.num_heads, "window": WINDOW},
@@ -85,8 +91,37 @@ def described(net: Sem2NeRF) -> dict[str, Any]:
                   "sines": [names[layer] for layer in siren.sine_layers], "density": names[siren.final_layer],
                   "colour": names[siren.colour_output],
                   "mapping": [names[layer] for layer in siren.mapping_network.network if isinstance(layer, nn.Linear)]},
-        "input": {"space": space.name, "labels": space.labels, "palette": space.palette, "face": space.face,
-                  "merge": space.merge if reader.network_space is not space else None,
-                  "networkLabels": len(reader.network_space), "useContour": reader.use_contour,
-                  "transform": vars(reader.transform), "maskSize": MASK_SIZE},
+        "input": described_input(config.input),
+        "viewing": Viewing.of(config.camera).as_preset(), "bake": baking(config.camera),
+    }
+
+
+def described_input(reader: MaskInput) -> dict[str, Any]:
+    """How masks are read, and what is odd about one."""
+    space, network = reader.space, reader.network_space
+    parts, (least, most), centre = oddities.usual(network)
+    known = LABEL_ORDERS if len(space) == len(LABEL_ORDERS["celebamask"]) else ()
+    return {
+        "space": space.name, "labels": space.labels, "palette": space.palette, "face": space.index(space.face),
+        "merge": space.merge if network is not space else None, "networkNames": network.labels,
+        "networkFace": network.index(network.face), "useContour": reader.use_contour,
+        "transform": vars(reader.transform), "maskSize": MASK_SIZE,
+        "orders": {name: order_table(name, space) for name in (reader.label_order, "celebamask", *known)},
+        "checks": {"minFace": MIN_FACE, "squareEnough": oddities.SQUARE_ENOUGH, "order": order.rules(space),
+                   "fewestEdges": oddities.FEWEST_EDGES, "between": oddities.BETWEEN,
+                   "framing": {"parts": parts, "least": least, "most": most, "centre": centre, "far": oddities.FAR}},
+    }
+
+
+def baking(camera: CameraPreset) -> dict[str, Any]:
+    """The constants of models/volume.py, and what follows from the camera."""
+    viewing = Viewing.of(camera)
+    return {
+        "sizes": volume.SIZES, "firstBackground": volume.FIRST_BACKGROUND, "background": volume.BACKGROUND,
+        "half": viewing.half, "backgroundHalf": viewing.background_half, "lastBack": camera.eval_last_back,
+        "softplus": camera.clamp_mode == "softplus", "zero": volume.ZERO, "roomAbove": volume.ROOM_ABOVE,
+        "minScale": volume.MIN_SCALE, "minLight": volume.MIN_LIGHT, "overshoot": volume.OVERSHOOT,
+        "yaws": volume.YAWS, "pitches": volume.PITCHES, "rays": volume.RAYS, "stepsPerTexel": volume.STEPS_PER_TEXEL,
+        "backgroundYaws": volume.BACKGROUND_YAWS, "backgroundPitches": volume.BACKGROUND_PITCHES,
+        "backgroundRays": volume.BACKGROUND_RAYS,
     }
