@@ -7,43 +7,57 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from models.meshing.field import MeshableField
-from models.meshing.surface import neighbours
-from models.pigan.integration import sample_weights
+from models.meshing.surface import Surface, neighbours
 
-SAMPLES = 4  # below a vertex, along its normal
-DEPTH = 0.045  # how far below, in units of `Volume.edge`
 BLENDINGS = 60  # of each vertex that is not seen with those around it
 
 
 class Paint(NamedTuple):
     """Of each vertex."""
 
-    colours: Float[np.ndarray, "vertices 3"]          # in [0, 1], as in rendered views
-    labels: Int[np.ndarray, " vertices"] | None       # None if the field knows none
+    colours: Float[np.ndarray, "vertices 3"]       # in [0, 1], as in rendered views
+    labels: UInt8[np.ndarray, " vertices"] | None  # None if the field knows none
 
 
-@torch.no_grad()
-def paint(
-    field: MeshableField,
-    vertices: Float[np.ndarray, "vertices 3"],
-    normals: Float[np.ndarray, "vertices 3"],
-    faces: Int[np.ndarray, "faces 3"],
-    seen: Bool[np.ndarray, " vertices"],
-    depth: float,
-) -> Paint:
+def paint(field: MeshableField, surface: Surface, places: Float[Tensor, "vertices 3"],
+          seen: Bool[np.ndarray, " vertices"]) -> Paint:
     """
     Args:
-        vertices: world units. normals: outward unit vectors.
+        places: of the vertices, world units.
         seen: by a camera; the others take colours and labels from these. If there are none, all count as seen.
-        depth: the colour is composited over this distance below the surface, world units.
     """
-    seen = seen if seen.any() else np.ones_like(seen)
-    colours, labels = _looks(field, torch.from_numpy(vertices[seen]), torch.from_numpy(normals[seen]), depth)
-    sources = seen.nonzero()[0]
-    if labels is not None and (labels > 0).any():  # a vertex that the background was painted on shows no part of a head
-        sources, colours, labels = sources[labels > 0], colours[labels > 0], labels[labels > 0]
-    return _spread(vertices, faces, sources, colours, labels)
+    sources = seen.nonzero()[0] if seen.any() else np.arange(len(seen))
+    rgb, logits = field.appearance(places[torch.from_numpy(sources)])
+    colours, labels = rgb.numpy(), None
+    if logits is not None:
+        labels = logits.argmax(1).numpy().astype(np.uint8)
+        if (labels > 0).any():  # where it shows the background, a vertex is no part of the head
+            sources, colours, labels = sources[labels > 0], colours[labels > 0], labels[labels > 0]
+    return _spread(surface, places.numpy(), sources, colours, labels)
+
+
+def _spread(surface: Surface, places: Float[np.ndarray, "vertices 3"], sources: np.ndarray,
+            colours: Float[np.ndarray, "sources 3"], labels: UInt8[np.ndarray, " sources"] | None) -> Paint:
+    """All other vertices have the label of the nearest of the `sources` and that label's median colour; without labels,
+    the nearest one's. (At its rim a head is often darker than anywhere else.) Colours are blended where they meet.
+    """
+    from scipy.spatial import cKDTree
+
+    count = len(places)
+    others = np.setdiff1d(np.arange(count), sources)
+    nearest = np.empty(count, np.int64)
+    nearest[sources] = np.arange(len(sources))
+    nearest[others] = cKDTree(places[sources]).query(places[others])[1]
+    out = colours[nearest]
+    if labels is not None:
+        medians = {label: np.median(colours[labels == label], axis=0) for label in np.unique(labels)}
+        out[others] = np.stack([medians[label] for label in labels[nearest[others]]]) if len(others) else out[others]
+    links = neighbours(surface.faces, count)[others]
+    counts = np.asarray(links.sum(1))
+    for _ in range(BLENDINGS):
+        out[others] = links @ out / counts
+    return Paint(out, None if labels is None else labels[nearest])
