@@ -30,8 +30,8 @@ def coarse_densities(field: MeshableField, volume: Volume) -> Float[Tensor, "x y
 
 
 def surface_level(volume: Volume, grid: Float[Tensor, "x y z"]) -> float | None:
-    """The density that the surface has: SHARE of what the frontal camera's rays typically meet where half of their light
-    is lost; None if no ray loses half of it.
+    """The density that the surface has: SHARE of what the frontal camera's rays typically meet where half of their
+    light is lost; None if no ray loses half of it.
 
     A field that jumps from empty to opaque has its surface at nearly the same place for any level. In one that is like
     fog, this is where the fog begins to be seen.

@@ -23,6 +23,10 @@ LEAST_RESOLUTION = 16
 NEAR_SEEN = 0.02  # a vertex this far behind what a camera sees, in units of `Volume.edge`, is seen itself
 
 
+class NoSurfaceError(UserError):
+    """There is nothing to make a mesh of."""
+
+
 @dataclass(frozen=True)
 class Mesh:
     """Triangles in world units: y up, z towards the frontal camera, x to its right.
@@ -50,7 +54,8 @@ def mesh_of(field: MeshableField, resolution: int = 160, level: float | None = N
 
     Raises:
         ValueError: the resolution is less than 16.
-        UserError: the field has no surface, or scikit-image is not installed.
+        NoSurfaceError: the field has no surface.
+        UserError: scikit-image is not installed.
     """
     if resolution < LEAST_RESOLUTION:
         raise ValueError(f"resolution must be at least {LEAST_RESOLUTION}, got {resolution}")
@@ -60,13 +65,13 @@ def mesh_of(field: MeshableField, resolution: int = 160, level: float | None = N
     if level is None:
         level = densities.surface_level(volume, coarse)
     if level is None:
-        raise UserError("the field has no surface: no ray of the frontal camera loses half of its light in it")
+        raise NoSurfaceError("the field has no surface: no ray of the frontal camera loses half of its light in it")
     grid = densities.refined(field, volume, coarse, level) - level
     head = without_background(field, volume, grid)
     maps = carving.depth_maps(volume, head)
     found = surface.zero_surface(carved := carving.carved(volume, head, maps))
     if found is None or not carving.anything_seen(maps):
-        raise UserError(f"the field has no surface: its density is nowhere above {level:g} where a camera sees it")
+        raise NoSurfaceError(f"the field has no surface: no camera sees a place where its density is above {level:g}")
     found, own = surface.on_the_field(found, lambda at: field.density(volume.places(at)) - level, grid, carved)
     places = volume.places(torch.from_numpy(found.vertices))
     seen = own & (carving.farthest_reach(volume, maps, places) > -NEAR_SEEN * volume.edge).numpy()
