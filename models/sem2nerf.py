@@ -24,6 +24,7 @@ from models.config import ModelConfig
 from models.encoders.swin_encoder import SwinEncoder
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
+from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import FILM_LAYERS, FilmSiren, mean_code, style_code
 from models.scene import Scene
 from utils.errors import UserError
@@ -49,6 +50,7 @@ class Sem2NeRF(nn.Module):
         self.encoder = SwinEncoder(config.encoder_type, config.input_nc, config.input_size, config.code_dim)
         self.decoder = Decoder(config.width, config.z_dim)
         self.set_latent_avg(mean_code(self.siren, samples=1))
+        self.semantic_head: SemanticHead | None = None  # like the mean code, beside the weights in a checkpoint
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: str | torch.device = "cpu") -> Sem2NeRF:
@@ -71,6 +73,8 @@ class Sem2NeRF(nn.Module):
         net = cls(config)
         net.load_weights(contents["state_dict"], source)
         net.set_latent_avg(latent_avg_of(contents, source, FILM_LAYERS * config.width) or mean_code(net.siren))
+        if contents.get("semantic") is not None:
+            net.semantic_head = SemanticHead.from_state(contents["semantic"], source, config.width)
         return net.eval().requires_grad_(False)
 
     @property
@@ -169,7 +173,7 @@ class Sem2NeRF(nn.Module):
 
     def scene_of(self, codes: Codes, max_block: int | None = None, precision: str = "fp32") -> Scene:
         """A scene from codes of a batch of one; see `Scene` for the rest."""
-        return Scene(self.siren, codes, self.config.camera, max_block, precision)
+        return Scene(self.siren, codes, self.config.camera, max_block, precision, self.semantic_head)
 
     def edit(self, scene: Scene, edited_labels: UInt8[np.ndarray, "size size"], camera: Camera | None = None) -> Scene:
         """A scene of this model, changed to show edited labels from some side; for the way see `edited_codes`.
