@@ -70,8 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(video, "--sequence", "all masks, in the order of the numbers in their names, as a video. Its colours "
                                   "stay: they are those of the first mask, or of the first of --style_seeds")
     video.add_argument("--num_frames", type=positive, default=36, help="frames from A to B")
-    video.add_argument("--trajectory", choices=["front", "orbit", "still"], default="front",
-                       help="path of the camera with --interpolate")
+    video.add_argument("--trajectory", choices=["turn", "front", "orbit", "still"], default="turn",
+                       help="path of the camera with --interpolate: turn is front without its zoom")
     video.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")
 
     images = parser.add_argument_group("images")
