@@ -178,6 +178,10 @@ class Scene:
         if self._takes_grid(size, samples, sampler):
             self._bricks(cameras, samples)
 
+    def sampler_for(self, size: int, samples: int, sampler: str) -> str:
+        """'exact' or 'grid': what a view of this scene is rendered with where `sampler` is asked for."""
+        return "grid" if self._takes_grid(size, samples, sampler) else "exact"
+
     def on(self, device: torch.device) -> "Scene":
         """The same scene with its field on another device; both share their grids."""
         other = copy.copy(self)
