@@ -54,7 +54,8 @@ class SemanticHead:
     @property
     def by_layer(self) -> dict[int, Float[Tensor, "labels width"]]:
         """The part of `weight` that each layer's activations are multiplied with."""
-        return dict(zip(self.layers, self.weight.split(self.width, 1), strict=True))
+        parts = (part.contiguous() for part in self.weight.split(self.width, 1))  # else oneDNN needs 600 times as long
+        return dict(zip(self.layers, parts, strict=True))
 
     @property
     def sha256(self) -> str:
