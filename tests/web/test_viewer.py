@@ -22,7 +22,7 @@ from web.viewer.page import QUALITIES, viewer_page
 
 MASK = ROOT / "data/CelebAMask-HQ/mask_samples/90001.png"
 PIXELS = "async ([size, pose]) => (await viewer.picture(size, { ...viewer.pose, ...pose })).toDataURL()"
-LABELS = "viewer.labelMap(96, { ...viewer.pose, yaw: 0.2 }).then(labels => Array.from(labels))"
+LABELS = "viewer.labelMap(48, { ...viewer.pose, yaw: 0.2 }).then(labels => Array.from(labels))"
 STILL = {"reduced_motion": "reduce"}  # no greeting turn
 
 
@@ -33,7 +33,7 @@ def scene():
 
     net = tiny_model(FACE_OPTS, contrast=20)
     net.siren.final_layer.weight.mul_(10)
-    net.siren.final_layer.bias.fill_(-3000)
+    net.siren.final_layer.bias.fill_(-2000)
     weight = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
     net.semantic_head = SemanticHead((1, 3), "CelebAMask_HQ_merged", weight, torch.zeros(16))
     return net.scene_of(style_code(net.siren, 1))
@@ -206,14 +206,14 @@ def test_labels_from_any_side(page, scene):
     head = picture(page)
     page.click("#labels")
     assert page.get_attribute("#labels", "aria-pressed") == "true"
-    painted = picture(page, yaw=0.2)
-    numbers = np.array(page.evaluate(LABELS)).reshape(96, 96)
+    painted = picture(page, 48, yaw=0.2)
+    numbers = np.array(page.evaluate(LABELS)).reshape(48, 48)
     palette = np.array(scene.semantic_head.space.palette)
     assert (painted == palette[numbers]).all()
-    labels = scene.render(Camera(FRONTAL + 0.2), 96, 24, labels=True)
-    sure = (labels.label_probabilities.max(0).values > 0.6).numpy()
-    assert sure.mean() > 0.2 and len(np.unique(numbers[sure])) > 2
-    assert (numbers == labels.labels.numpy())[sure].mean() > 0.85
+    view = scene.render(Camera(FRONTAL + 0.2), 48, 12, labels=True)
+    sure = ((view.label_probabilities.max(0).values > 0.6) & (view.opacity > 0.9)).numpy()
+    assert sure.mean() > 0.1 and len(np.unique(numbers[sure])) > 2
+    assert (numbers == view.labels.numpy())[sure].mean() > 0.85
     page.keyboard.press("l")
     assert page.get_attribute("#labels", "aria-pressed") == "false"
     assert (picture(page) == head).all()
@@ -247,14 +247,14 @@ def test_bytes_that_are_no_volume(page, scene):
     for data, words in ((b"", "These bytes are no volume"), (good[:-1], "bytes, and should have"),
                         (good, "needs one of 8 texels"), (b"S2NV" + b"\xff" * 20, "These bytes are no volume"),
                         (good.replace(b'"version": 1', b'"version": 9'), "has format 9"),
-                        (good.replace(b'"size": 16', b'"size": 9e9'), "cannot be read")):
+                        (good.replace(b'"size": 16', b'"size": -1'), "cannot be read")):
         said = page.evaluate("bytes => sem2nerf.unpackVolume(new Uint8Array(bytes)).then(() => '', e => e.message)",
                              list(data))
         assert words in said
 
 
 def test_every_volume_is_unpacked_as_python_packs_it(page, scene):
-    coarse, fine = bake(scene, (8, 24))
+    coarse, fine = bake(scene, (4, 12))
     got = page.evaluate("""async ([coarse, fine]) => {
       const first = await sem2nerf.unpackVolume(new Uint8Array(coarse));
       const { rgba, labels, background } = await sem2nerf.unpackVolume(new Uint8Array(fine), first);
