@@ -69,6 +69,11 @@ class ResultSettings:
                 + (self.video.frames if self.video else 0))
 
 
+def stem_of(name: str, style_layers: Sequence[int], style_seed: int) -> str:
+    """What the files of a mask in a style are called, without their suffix."""
+    return f"{name}_mask{''.join(map(str, style_layers))}_seed{style_seed}" if style_layers else name
+
+
 class Results:
     """Writes the files of one mask after another.
 
@@ -90,9 +95,7 @@ class Results:
             UserError: a file cannot be written.
         """
         ours, name, mask, own = self.settings, item.name, item.painted, Camera(*item.pose or ())
-        stem = name
-        if ours.style_layers:
-            stem += f"_mask{''.join(map(str, ours.style_layers))}_seed{ours.style_seed}"
+        stem = stem_of(name, ours.style_layers, ours.style_seed)
         codes = self._codes(item)
         scene = self._scene(codes, ours.style_seed)
         fov_deg = self.net.config.camera.fov_deg

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from models.pigan.fast.exact import Pixels
+from models.pigan.fast.kernels import to_cpu
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class View:
     @classmethod
     def of(cls, pixels: Pixels, size: int, evaluations: int) -> View:
         """From the pixels of a square image, row by row, and the number of evaluations that they took."""
-        planes = torch.cat([(pixels.rgb * 2 - 1).t(), pixels.depth[None], pixels.opacity[None],
-                            pixels.channels[:, 3:].t()]).cpu().reshape(-1, size, size)
+        planes = to_cpu(torch.cat([(pixels.rgb * 2 - 1).t(), pixels.depth[None], pixels.opacity[None],
+                                   pixels.channels[:, 3:].t()])).reshape(-1, size, size)
         return cls(planes[:3], planes[3], planes[4], evaluations / size**2, planes[5:] if len(planes) > 5 else None)
 
     @cached_property

@@ -4,6 +4,7 @@ Where a field is asked for colours, this one gives colours and label probabiliti
 the former composites the latter with the same weights.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -110,3 +111,16 @@ class LabelledField(FoldedField):
         x, logits = features.split((self.width, self.channels - 3), 1)
         x, count = x.contiguous(), len(points)
         return LabelledPoints(super().density(x)[:count], super().colour(x)[:count], logits[:count])
+
+
+@torch.no_grad()
+def layer_features(
+    field: FoldedField, points: Float[Tensor, "points 3"], layers: Sequence[int]
+) -> Float[Tensor, "points features"]:
+    """Activations of some sine layers of the density, side by side, in their order: what a semantic head reads."""
+    x, found = whole_rows(points), {}
+    for index, (weight, bias) in enumerate(field.layers):
+        x = sine_(affine(x, weight, bias))
+        if index in layers:
+            found[index] = x
+    return torch.cat([found[index] for index in layers], 1)[: len(points)]
