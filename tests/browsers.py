@@ -4,8 +4,8 @@
         page = open_page(path_or_address)               # a Playwright page
         page.messages, page.requests                    # what the console said, and what was asked for, so far
 
-Needs the packages of environment/requirements-dev.txt and a Chromium. Tests are skipped where there is none, and fail if
-SEM2NERF_BROWSER_REQUIRED is set.
+Needs the packages of environment/requirements-dev.txt and a Chromium. Tests are skipped where there is none, and fail
+if SEM2NERF_BROWSER_REQUIRED is set.
 """
 
 import os
