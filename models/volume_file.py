@@ -9,8 +9,8 @@ Layout: b"S2NV"; the length of the header as a little-endian uint32; the header,
      "background": {"size": 32, "half": 0.207}, "parts": {"rgba": 398000, "background": 15000, "labels": 0}}
 
 and the parts with these lengths in bytes, one after another, each deflated (zlib). Texels are stored channel by
-channel: all of red, then green, blue, density. With `base` above 0 they are differences, modulo 256, from the packed volume of
-that size enlarged by `enlarged`. Labels are never differences.
+channel: all of red, then green, blue, density. With `base` above 0 they are differences, modulo 256, from the packed
+volume of that size enlarged by `enlarged`. Labels are never differences.
 """
 
 from __future__ import annotations

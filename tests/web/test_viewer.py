@@ -199,7 +199,7 @@ def test_the_picture_is_smaller_while_a_slow_machine_moves_it(page):
       return [...sides, Math.min(viewer.canvas.clientWidth, viewer.canvas.clientHeight)];
     }""")
     *sides, full = sides
-    assert sides == [256, 100, 64, full, min(full, 500)]
+    assert sides == [256, 100, 64, full, min(full, 645)]
 
 
 def test_the_button_and_the_key_show_labels(page, scene):

@@ -10,7 +10,7 @@
 
 (() => {
   const sem2nerf = globalThis.sem2nerf ??= {};
-  const MOVING_MS = 24, RESTING_MS = 600;     // that drawing may take
+  const MOVING_MS = 24, RESTING_MS = 1000;    // that drawing may take
   const SIDES = [64, 1024];                   // pixels
   const FIRST_SIDE = 256;                     // while nothing is known of the graphics processor
   const FINER = 1.2;                          // so much larger an image is worth to be drawn at rest
