@@ -19,7 +19,7 @@ def test_the_notebook_runs():
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert sum(len(images(cell)) for cell in code) == 4
     page = code[-1].outputs[0].data["text/html"]
-    assert page.startswith("<iframe")
+    assert page.startswith("<figure><iframe")
     assert "&lt;canvas&gt;" in page
     assert len(page) > 400_000
     said = [output.text for cell in code for output in cell.outputs if output.output_type == "stream"]
