@@ -59,11 +59,13 @@ class MaskReader:
         space: the labels of mask files.
         label_order: how the model's own files number the parts, the default for files that are loaded.
         samples: folder of masks; these files alone can be asked for by name.
+
+    `sample_files` is where each of them lies, by name.
     """
 
     def __init__(self, space: LabelSpace, label_order: str, samples: Path | None) -> None:
         self.space, self.label_order = space, label_order
-        self._samples = {path.stem: path for path in (list_folder(samples) if samples else [])}
+        self.sample_files = {path.stem: path for path in (list_folder(samples) if samples else [])}
 
     @classmethod
     def of(cls, mask_input: MaskInput) -> MaskReader:
@@ -75,7 +77,7 @@ class MaskReader:
     @property
     def samples(self) -> list[str]:
         """Names of the bundled samples."""
-        return list(self._samples)
+        return list(self.sample_files)
 
     @property
     def orders(self) -> list[str]:
@@ -89,7 +91,7 @@ class MaskReader:
         Raises:
             KeyError: there is none of that name.
         """
-        return self._read(self._samples[name], "auto", "celebamask")
+        return self._read(self.sample_files[name], "auto", "celebamask")
 
     def upload(self, data: bytes, encoding: Encoding, label_order: str) -> LoadedMask:
         """A file that a page has sent.

@@ -13,6 +13,7 @@
   const MOVING_MS = 24, RESTING_MS = 600;     // that drawing may take
   const SIDES = [64, 1024];                   // pixels
   const FIRST_SIDE = 256;                     // while nothing is known of the graphics processor
+  const FINER = 1.2;                          // so much larger an image is worth to be drawn at rest
   const REST_AFTER_MS = 250;
   const TURN_MS = 4000, TURN_ANGLE = 0.25;    // of the greeting turn
   const WORDS = "A head in 3D. Arrow keys turn it, plus and minus zoom, Home brings it back to the front.";
@@ -166,7 +167,8 @@
       this.costs = this.costs === null ? cost : this.costs + (cost - this.costs) * 0.3;
       this.drawing = false;
       this.events.onframe?.({ side, ms });
-      if (this.wanted) this.draw();
+      const resting = !this.moving && !this.greeting;
+      if (this.wanted || (resting && this.side() > FINER * side)) this.draw();
     }
 
     /** Pixels of the next image along each side; 0 where the canvas is not to be seen. */
