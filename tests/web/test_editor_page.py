@@ -1,7 +1,9 @@
 """The editor in a real browser, driven by mouse and keyboard."""
 
+import base64
 import io
 import json
+import re
 import time
 
 import numpy as np
@@ -36,10 +38,9 @@ class EditorPage:
     def labels(self) -> np.ndarray:
         mask = self.page.evaluate("""() => {
             const { mask } = sem2nerf.editor;
-            return [mask.width, mask.height, btoa(Array.from(mask.labels, label => String.fromCharCode(label)).join(""))];
+            const bytes = Array.from(mask.labels, label => String.fromCharCode(label)).join("");
+            return [mask.width, mask.height, btoa(bytes)];
         }""")
-        import base64
-
         return np.frombuffer(base64.b64decode(mask[2]), np.uint8).reshape(mask[1], mask[0])
 
     def until(self, condition: str, timeout: float = 60):
@@ -58,8 +59,6 @@ class EditorPage:
     def view(self, size: int = 128) -> np.ndarray:
         """The head as the page shows it, colours in 0..255."""
         url = self.page.evaluate(f"sem2nerf.editor.head.viewer.picture({size}).then(canvas => canvas.toDataURL())")
-        import base64
-
         return np.array(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")).astype(float)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
@@ -93,7 +92,8 @@ class EditorPage:
 @pytest.fixture
 def opened(editor, open_page):
     def opened(fragment: str = "", **settings) -> EditorPage:
-        return EditorPage(open_page(editor.address + fragment, **{"viewport": {"width": 1300, "height": 820}, **settings}))
+        settings = {"viewport": {"width": 1300, "height": 820}, **settings}
+        return EditorPage(open_page(editor.address + fragment, **settings))
 
     return opened
 
@@ -267,7 +267,8 @@ def test_photographs_are_traced_and_not_sent(opened):
     out = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)).save(out, "JPEG")
     before = len(page.page.requests)
-    page.page.locator("#photo-file").set_input_files({"name": "me.jpg", "mimeType": "image/jpeg", "buffer": out.getvalue()})
+    photo = {"name": "me.jpg", "mimeType": "image/jpeg", "buffer": out.getvalue()}
+    page.page.locator("#photo-file").set_input_files(photo)
     page.page.locator("#photo-bar").wait_for(state="visible")
     assert page.page.evaluate("getComputedStyle(sem2nerf.editor.board.canvas).opacity") == "0.55"
     drawn = "sem2nerf.editor.board.photo.getContext('2d').getImageData(250, 250, 1, 1).data[3]"
@@ -301,8 +302,6 @@ def test_a_link_reproduces_mask_style_and_view(opened, editor):
     ("#mask=2.2.Y2RkZGQEAA", "damaged|labels"), ("#mask=<script>", "no mask"),
 ], ids=range(6))
 def test_broken_links(opened, fragment, words):
-    import re
-
     page = opened(fragment)
     page.settle()
     (line,) = page.notices()
@@ -398,9 +397,11 @@ def test_small_screens_and_narrow_windows(opened):
 
 def test_every_control_has_a_name(opened):
     page = opened()
-    nameless = page.page.evaluate("""() => [...document.querySelectorAll("button, input:not([type=file]), select, canvas, [role]")]
+    nameless = page.page.evaluate("""() =>
+        [...document.querySelectorAll("button, input:not([type=file]), select, canvas, [role]")]
         .filter(element => element.checkVisibility() && !element.ariaHidden && !element.closest("[aria-hidden]"))
-        .filter(element => !(element.ariaLabel || element.textContent.trim() || element.labels?.length || element.title ||
-                             element.getAttribute("aria-labelledby") || element.getAttribute("role") === "status"))
+        .filter(element => !(element.ariaLabel || element.textContent.trim() || element.labels?.length ||
+                             element.title || element.getAttribute("aria-labelledby") ||
+                             element.getAttribute("role") === "status"))
         .map(element => element.outerHTML.slice(0, 80))""")
     assert nameless == []
