@@ -54,9 +54,13 @@
       this.resized.observe(canvas);
     }
 
-    /** Show a volume in place of the one before; the pose stays. */
-    show(volume) {
+    /**
+     * Show a volume in place of the one before; the pose stays. A draft, which a better one follows soon, is drawn as
+     * fast as a moving head, so that those who make the better one are not kept from it.
+     */
+    show(volume, { draft = false } = {}) {
       this.volume = volume;
+      this.draft = draft;
       if (!this.renderer.lost) this.renderer.setVolume(volume);
       this.draw();
     }
@@ -126,6 +130,8 @@
 
     // ---- what follows is the viewer's own
 
+    get hurried() { return this.moving || this.greeting || this.draft; }
+
     get zoomed() { return this.current.fov / this.preset.fov; }
 
     get mode() { return sem2nerf.MODES[this.labels.on && this.hasLabels ? "labels" : "colour"]; }
@@ -167,8 +173,7 @@
       this.costs = this.costs === null ? cost : this.costs + (cost - this.costs) * 0.3;
       this.drawing = false;
       this.events.onframe?.({ side, ms });
-      const resting = !this.moving && !this.greeting;
-      if (this.wanted || (resting && this.side() > FINER * side)) this.draw();
+      if (this.wanted || (!this.hurried && this.side() > FINER * side)) this.draw();
     }
 
     /** Pixels of the next image along each side; 0 where the canvas is not to be seen. */
@@ -176,7 +181,7 @@
       const { clientWidth, clientHeight } = this.canvas, [least, most] = SIDES;
       const full = Math.min(Math.round(Math.min(clientWidth, clientHeight) * devicePixelRatio), most);
       if (full < 1) return 0;
-      const ms = this.moving || this.greeting ? MOVING_MS : RESTING_MS;
+      const ms = this.hurried ? MOVING_MS : RESTING_MS;
       const fits = this.costs === null ? FIRST_SIDE : Math.sqrt(ms / this.costs);
       return Math.min(full, Math.max(least, Math.floor(fits)));
     }
