@@ -33,7 +33,7 @@
           },
         });
       } catch (error) {
-        if (isNewest() && error.name !== "AbortError" && !error.offline) this.notices.error("run", error.message);
+        if (isNewest() && error.name !== "AbortError" && !error.offline) this.notices.warn("run", error.message);
       } finally {
         if (isNewest()) {
           this.find("head").removeAttribute("aria-busy");
