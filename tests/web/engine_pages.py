@@ -1,16 +1,14 @@
 """A page that holds the engine alone, and arrays on their way to and from it."""
 
 import base64
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
-from web.engine.model_file import in_single_precision, model_file
+from web.engine.model_file import in_single_precision
 from web.engine.page import page_data, page_scripts
 from web.pages import build_page
 
@@ -72,10 +70,3 @@ def one_row(codes: Codes) -> np.ndarray:
     """Frequencies, then phase shifts."""
     return torch.cat([codes.frequencies[0], codes.phase_shifts[0]]).numpy()
 
-
-__all__ = ["as_stored", "floats", "model_file", "octets", "one_row", "packed", "replace", "write_page"]
-
-
-def answers(page: Any, script: str, argument: Any) -> Any:
-    """What an async function of the page returns."""
-    return page.evaluate(script, argument)

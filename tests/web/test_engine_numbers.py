@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from engine_pages import as_stored, floats, model_file, octets, one_row, packed, write_page
+from engine_pages import as_stored, floats, octets, one_row, packed, write_page
 from tiny import CAT_OPTS, FACE_OPTS, tiny_model
 
 from models.encoders.swin import SwinSize
 from models.encoders.swin_encoder import SWIN_SIZES
 from models.sem2nerf import Sem2NeRF
+from web.engine.model_file import model_file
 
 SAMPLES = sorted((ROOT / "data/CelebAMask-HQ/mask_samples").glob("*.png"))
 CAT = ROOT / "data/CatMask/mask_samples/90001.png"
@@ -27,8 +28,9 @@ COMPUTE = """async ({model, plain, items}) => {
     const codes = sem2nerf.withLayersFrom(own, sem2nerf.styleCodes(net, kernels, seed), layers, net.field.width);
     kernels.loadField(sem2nerf.fold(net, codes));
     const none = new Uint8Array(0);
-    return {label: textOf(planes.label), contour: textOf(planes.contour ?? none), distance: textOf(planes.distance ?? none),
-            out: textOf(out), codes: textOf(codes), values: textOf(kernels.evaluate(floatsOf(points)))};
+    const {label, contour, distance} = planes, values = kernels.evaluate(floatsOf(points));
+    return {label: textOf(label), contour: textOf(contour ?? none), distance: textOf(distance ?? none),
+            out: textOf(out), codes: textOf(codes), values: textOf(values)};
   });
 }"""
 
@@ -58,7 +60,7 @@ def item(labels: np.ndarray, seed: int = 7, layers: tuple[int, ...] = (6, 8)) ->
 
 
 @torch.no_grad()
-def assert_same(net: Sem2NeRF, labels: np.ndarray, found: dict, seed: int = 7, layers: tuple[int, ...] = (6, 8)) -> None:
+def assert_same(net: Sem2NeRF, labels: np.ndarray, found: dict, seed: int = 7, layers=(6, 8)) -> None:
     planes = net.input.prepare(labels)
     for name in ("label", "contour", "distance"):
         wanted = getattr(planes, name)
