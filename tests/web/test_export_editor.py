@@ -46,7 +46,7 @@ def test_the_page_works_without_anything_else(open_page, tmp_path, opts, capsys)
 @pytest.mark.parametrize("output", ["editor.png", "", "."])
 def test_wrong_outputs(tmp_path, monkeypatch, output):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="ends in .html"):
+    with pytest.raises(UserError, match="ends in"):
         export_editor.main([output])
     assert list(tmp_path.iterdir()) == []
 
@@ -67,14 +67,13 @@ def test_the_demo_fits_into_seven_megabytes():
 
 PRODUCTS = """async ({kernels, script}) => {
   (0, eval)(script);
-  const layer = {ins: 37, outs: 21, bias: Float32Array.from({length: 21}, (_, i) => Math.cos(i)),
-                 weight: Float32Array.from({length: 37 * 21}, (_, i) => Math.sin(i))};
-  const x = Float32Array.from({length: 5 * 37}, (_, i) => Math.sin(7 * i)), found = [];
+  const layer = (ins, outs) => ({ins, outs, bias: Float32Array.from({length: outs}, (_, i) => Math.cos(i)),
+                                 weight: Float32Array.from({length: ins * outs}, (_, i) => Math.sin(i))});
+  const x = Float32Array.from({length: 5 * 37}, (_, i) => Math.sin(7 * i)), found = [], plain = layer(37, 21);
   for (const text of kernels) {
     const made = await sem2nerf.WasmKernels.create(Uint8Array.from(atob(text), letter => letter.charCodeAt(0)));
-    made.loadField({sines: [{...layer, ins: 3, weight: layer.weight.slice(0, 63)}, {...layer, ins: 21, outs: 16}],
-                    density: {...layer, ins: 21, outs: 1}, colour: {...layer, ins: 16, outs: 3}});
-    found.push([...made.linear(x, 5, layer), ...made.evaluate(x.slice(0, 183))]);
+    made.loadField({sines: [layer(3, 21), layer(21, 16)], density: layer(21, 1), colour: layer(16, 3)});
+    found.push([...made.linear(x, 5, plain), ...made.evaluate(x.slice(0, 183))]);
   }
   return found;
 }"""
