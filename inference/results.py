@@ -28,6 +28,8 @@ from utils.video import write_video
 
 FIRST_FRAME = 1000  # frames are numbered from here, views of a row from 0
 
+# Writes one more file of a mask: its scene, the mask, the path without suffix -> path
+Writer = Callable[[Scene, MaskItem, Path], Path]
 Progress = Callable[[str, float], None]  # what is rendered, and what fraction of a view has just been finished
 
 
@@ -67,18 +69,24 @@ class ResultSettings:
                 + (self.video.frames if self.video else 0))
 
 
+def stem_of(name: str, style_layers: Sequence[int], style_seed: int) -> str:
+    """What the files of a mask in a style are called, without their suffix."""
+    return f"{name}_mask{''.join(map(str, style_layers))}_seed{style_seed}" if style_layers else name
+
+
 class Results:
     """Writes the files of one mask after another.
 
     Args:
         images, videos: folders, made when they are needed.
         progress: called as rays are finished.
+        writers: of further files, beside the images.
     """
 
     def __init__(self, renderer: ViewRenderer, settings: ResultSettings, images: Path, videos: Path,
-                 progress: Progress = lambda what, part: None) -> None:
+                 progress: Progress = lambda what, part: None, writers: Sequence[Writer] = ()) -> None:
         self.renderer, self.net, self.settings = renderer, renderer.net, settings
-        self.images, self.videos, self.progress = images, videos, progress
+        self.images, self.videos, self.progress, self.writers = images, videos, progress, writers
 
     def write(self, item: MaskItem) -> Iterator[Path]:
         """Write the files of a mask; gives their paths, one by one.
@@ -87,15 +95,15 @@ class Results:
             UserError: a file cannot be written.
         """
         ours, name, mask, own = self.settings, item.name, item.painted, Camera(*item.pose or ())
-        stem = name
-        if ours.style_layers:
-            stem += f"_mask{''.join(map(str, ours.style_layers))}_seed{ours.style_seed}"
+        stem = stem_of(name, ours.style_layers, ours.style_seed)
         codes = self._codes(item)
         scene = self._scene(codes, ours.style_seed)
         fov_deg = self.net.config.camera.fov_deg
         cameras = [own] * ours.own_pose + sweep(ours.sweep, ours.yaw_offsets, ours.views, fov_deg)
         views = list(self._views(scene, cameras, name, 0, "view"))
         yield save_png(self.images / f"{stem}.png", row([mask, *views]))
+        for write in self.writers:
+            yield write(scene, item, self.images / stem)
 
         if ours.overlay_weight > 0 or ours.couple:
             view = views[0] if ours.own_pose else next(self._views(scene, [own], name, len(cameras), "overlay"))

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.pigan.cameras import FRONTAL, Camera, camera_rays
+from models.pigan.fast.blocks import Field, points_at_a_time, workers
+from models.pigan.fast.labelled import LabelledField
 from models.scene import Scene
 from models.viewing import Viewing
 from utils.parallel import thread_map
@@ -54,6 +56,7 @@ class Volume:
     density_scale: float                               # density of byte 255
     background: UInt8[np.ndarray, "back back back 3"]  # colour of what is left of the light at a ray's far end
     background_half: float
+    # the most probable label of each texel, of the scene's `semantic_head.space`; None: it has no semantic head
     labels: UInt8[np.ndarray, "size size size"] | None = None
 
     @property
@@ -80,42 +83,49 @@ def bake(scene: Scene, sizes: Sequence[int] = SIZES, cancelled: Callable[[], boo
     if any(size % first for size in finer):
         raise ValueError(f"sizes must be multiples of the first, got {tuple(sizes)}")
     viewing, device = Viewing.of(scene.preset), scene.field.device
-    coarse = evaluate(scene, centres(first, viewing.half, device), cancelled).reshape(first, first, first, 4)
+    field = scene.field if scene.semantic_head is None else scene.labelled_field
+    coarse = evaluate(scene, field, centres(first, viewing.half, device), cancelled).reshape(first, first, first, -1)
     scale = max(float(coarse[..., 3].max()), MIN_SCALE) * ROOM_ABOVE
 
     def finished(texels: Tensor, background: np.ndarray) -> Volume:
-        return Volume(to_bytes(texels, scale), viewing.half, scale, background, viewing.background_half)
+        labels = texels[..., 4].byte().cpu().numpy() if texels.shape[-1] > 4 else None
+        return Volume(to_bytes(texels[..., :4], scale), viewing.half, scale, background, viewing.background_half,
+                      labels)
 
     background = bake_background(scene, viewing, FIRST_BACKGROUND if finer else BACKGROUND, cancelled)
     yield finished(coarse, background)
     if not finer:
         return
-    cells, background = visible_cells(coarse, viewing), bake_background(scene, viewing, BACKGROUND, cancelled)
+    cells, background = visible_cells(coarse[..., 3].contiguous(), viewing), bake_background(scene, viewing, BACKGROUND, cancelled)
     for size in finer:
-        factor = size // first
-        chosen = cells.repeat_interleave(factor, 0).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-        chosen = chosen.reshape(-1).nonzero()[:, 0]
-        texels = enlarge(coarse, size)
-        texels.view(-1, 4)[chosen] = evaluate(scene, centres(size, viewing.half, device)[chosen], cancelled)
+        chosen = repeated(cells, size).reshape(-1).nonzero()[:, 0]
+        texels = torch.cat([enlarge(coarse[..., :4], size), repeated(coarse[..., 4:], size)], -1)
+        points = centres(size, viewing.half, device)[chosen]
+        texels.view(size**3, -1)[chosen] = evaluate(scene, field, points, cancelled)
         yield finished(texels, background)
 
 
-def evaluate(scene: Scene, points: Float[Tensor, "points 3"], cancelled: Callable[[], bool]
-             ) -> Float[Tensor, "points 4"]:
-    """Colour in [0, 1] and density before relu, block by block."""
-    on_cpu = points.device.type == "cpu"
+def evaluate(scene: Scene, field: Field, points: Float[Tensor, "points 3"], cancelled: Callable[[], bool]
+             ) -> Float[Tensor, "points channels"]:
+    """Colour in [0, 1], density before relu, and the label if the field knows labels; block by block."""
+    size = points_at_a_time(field, scene.max_block)
+    if points.device.type == "cpu":
+        size = min(size, CPU_BLOCK)
 
     def block(part: Tensor) -> Tensor:
         if cancelled():
             raise Cancelled
-        rgb, density = scene.field(part)
+        labels = []
+        if isinstance(field, LabelledField):
+            density, rgb, logits = field.evaluate(part)
+            labels.append(logits.argmax(1, keepdim=True).to(rgb))
+        else:
+            rgb, density = field(part)
         if scene.preset.clamp_mode == "softplus":
             density = F.softplus(density)  # positive, so that the viewer's relu leaves it as it is
-        return torch.cat([rgb, density[:, None]], 1)
+        return torch.cat([rgb, density[:, None], *labels], 1)
 
-    parts = points.split(min(CPU_BLOCK, scene.block) if on_cpu else scene.block)
-    blocks = list(thread_map(block, parts, torch.get_num_threads() if on_cpu else 1))
-    return torch.cat(blocks) if blocks else points.new_zeros(0, 4)
+    return torch.cat(list(thread_map(block, points.split(size), workers(field))))
 
 
 def bake_background(scene: Scene, viewing: Viewing, size: int, cancelled: Callable[[], bool]
@@ -123,7 +133,7 @@ def bake_background(scene: Scene, viewing: Viewing, size: int, cancelled: Callab
     """Colours at the far ends of rays, as the renderer's last sample takes them; 0 where no ray ends."""
     device = scene.field.device
     chosen = background_texels(viewing, size).to(device)
-    values = evaluate(scene, centres(size, viewing.background_half, device)[chosen], cancelled)
+    values = evaluate(scene, scene.field, centres(size, viewing.background_half, device)[chosen], cancelled)
     colours = torch.zeros(size**3, 3, device=device)
     # what lies behind the last sample is opaque if there is density, else left dark unless the preset fills it
     colours[chosen] = values[:, :3] if scene.preset.eval_last_back else values[:, :3] * (values[:, 3:] > 0)
@@ -140,9 +150,9 @@ def background_texels(viewing: Viewing, size: int) -> Int[Tensor, " chosen"]:
     return (_grown(ends.reshape(size, size, size)) > 0).reshape(-1).nonzero()[:, 0]
 
 
-def visible_cells(texels: Float[Tensor, "size size size 4"], viewing: Viewing) -> Bool[Tensor, "size size size"]:
+def visible_cells(density: Float[Tensor, "size size size"], viewing: Viewing) -> Bool[Tensor, "size size size"]:
     """Which texels hold, or are beside, what light reaches from any of the allowed poses."""
-    size, device, density = len(texels), texels.device, texels[..., 3].contiguous()
+    size, device = len(density), density.device
     steps = math.ceil((viewing.ray_end - viewing.ray_start) / (2 * viewing.half / size) * STEPS_PER_TEXEL)
     step = (viewing.ray_end - viewing.ray_start) / steps
     depths = viewing.ray_start + (torch.arange(steps, device=device) + 0.5) * step
@@ -158,8 +168,8 @@ def visible_cells(texels: Float[Tensor, "size size size 4"], viewing: Viewing) -
         return torch.zeros(size**3, device=device).scatter_reduce_(0, index.reshape(-1), arriving.reshape(-1), "amax")
 
     # each in one thread: of such small tensors several threads would only make more work
-    workers = torch.get_num_threads() if device.type == "cpu" else 1
-    lights = list(thread_map(light_of, cameras_of(viewing, YAWS, PITCHES), workers))
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    lights = list(thread_map(light_of, cameras_of(viewing, YAWS, PITCHES), threads))
     light = torch.stack(lights).amax(0).reshape(size, size, size)
     high, low = _grown(density), -_grown(-density)
     return (_grown(light) > MIN_LIGHT) & (high + (high - low) * OVERSHOOT > 0)
@@ -188,6 +198,13 @@ def enlarge(texels: Float[Tensor, "size size size channels"], size: int) -> Floa
     """Interpolated as graphics processors do: between texel centres, clamped at the edges."""
     x = texels.permute(3, 0, 1, 2)[None]
     return F.interpolate(x, size=(size, size, size), mode="trilinear")[0].permute(1, 2, 3, 0).contiguous()
+
+
+def repeated(texels: Shaped[Tensor, "size size size *channels"], size: int) -> Shaped[Tensor, "new new new *channels"]:
+    """Each texel as a cube of equal ones."""
+    for axis in range(3):
+        texels = texels.repeat_interleave(size // texels.shape[axis], axis)
+    return texels
 
 
 def to_bytes(texels: Float[Tensor, "size size size 4"], scale: float) -> UInt8[np.ndarray, "size size size 4"]:

@@ -14,7 +14,7 @@ DESCRIPTION = """Paint a semantic mask in the browser, and see the head turn whi
   # other weights, of faces or of cats, and the browser opened at once
   python scripts/editor.py --checkpoint_path pretrained_models/sem2nerf_catmask_pretrained.pt --open
 
-The server answers to this machine only (127.0.0.1). docs/editor.md says how it works, and how to reach it from elsewhere.
+The server answers to this machine only (127.0.0.1). docs/editor.md says how it works, and how to reach it from others.
 """
 
 

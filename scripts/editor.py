@@ -53,8 +53,8 @@ def check_packages() -> None:
         import starlette
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UserError(f"the editor needs starlette and uvicorn ({error.name} is not installed): pip install starlette "
-                        "uvicorn") from error
+        raise UserError(f"the editor needs starlette and uvicorn ({error.name} is not installed): pip install "
+                        "starlette uvicorn") from error
     del starlette
 
 

@@ -5,7 +5,7 @@ import http.client
 import json
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from conftest import ROOT
 
 from models.sem2nerf import Sem2NeRF
+from models.volume import SIZES
 from web.server.app import make_app
 from web.server.masks import MaskReader
 from web.server.page import PageFiles
@@ -25,8 +26,9 @@ FACES = ROOT / "data/CelebAMask-HQ/mask_samples"
 class RunningEditor:
     """`address` is its page's; `studio` its model."""
 
-    def __init__(self, net: Sem2NeRF, port: int = 0) -> None:
-        self.studio = Studio(net, MaskReader.of(net.input), "some weights")
+    def __init__(self, net: Sem2NeRF, port: int = 0, sizes: Sequence[int] = SIZES, title: str = "some weights"
+                 ) -> None:
+        self.studio = Studio(net, MaskReader.of(net.input), title, sizes=sizes)
         listening = listen(port)
         self.port = listening.getsockname()[1]
         self.host = f"127.0.0.1:{self.port}"
@@ -77,8 +79,8 @@ def frames(body: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
 
 
 @contextlib.contextmanager
-def running(net: Sem2NeRF, port: int = 0) -> Iterator[RunningEditor]:
-    editor = RunningEditor(net, port)
+def running(net: Sem2NeRF, port: int = 0, sizes: Sequence[int] = SIZES) -> Iterator[RunningEditor]:
+    editor = RunningEditor(net, port, sizes)
     try:
         yield editor
     finally:

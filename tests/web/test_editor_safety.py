@@ -1,5 +1,6 @@
 """What the editor's server refuses: other sites, too much, too slow; and what it survives."""
 
+import contextlib
 import http.client
 import os
 import socket
@@ -14,20 +15,23 @@ from tiny import tiny_model
 
 from web.server import guard, serving
 
+SIZES = (8, 16, 24)  # small: it is not the volumes that are tested
+
 
 @pytest.fixture(scope="module")
 def editor():
-    with running(tiny_model(contrast=20)) as editor:
+    with running(tiny_model(contrast=20), sizes=SIZES) as editor:
         yield editor
 
 
 def raw(editor, data: bytes, timeout: float = 20) -> bytes:
     """What the server says to these bytes, until it closes the connection."""
     with socket.create_connection(("127.0.0.1", editor.port), timeout) as line:
-        line.sendall(data)
         said = b""
-        while piece := line.recv(65536):
-            said += piece
+        with contextlib.suppress(ConnectionError):  # it need not read to the end what it refuses
+            line.sendall(data)
+            while piece := line.recv(65536):
+                said += piece
         return said
 
 
@@ -43,7 +47,8 @@ PATHS = [("GET", "/"), ("GET", "/describe"), ("GET", "/samples/90001"), ("GET", 
 @pytest.mark.parametrize("method, path", PATHS)
 @pytest.mark.parametrize("headers", [
     {"Host": "evil.example"}, {"Host": "evil.example:{port}"}, {"Host": "127.0.0.1.evil.example:{port}"},
-    {"Host": "localhost.evil.example"}, {"Host": ""}, {"Host": "[::1]:{port}"}, {"Host": "evil.example@127.0.0.1:{port}@x"},
+    {"Host": "localhost.evil.example"}, {"Host": ""}, {"Host": "[::1]:{port}"},
+    {"Host": "evil.example@127.0.0.1:{port}@x"},
     {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:1"},
     {"Origin": "https://{host}"}, {"Origin": "http://{host}.evil.example"},
     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
@@ -135,7 +140,7 @@ def test_what_is_not_there(editor):
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GARBAGE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
     b"POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Length: abc\r\n\r\n",
     b"POST /run HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 70000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (8 << 20) + b"\r\n\r\n",
 ], ids=range(6))
 def test_what_is_no_request(editor, data):
     said = raw(editor, data)
@@ -174,8 +179,8 @@ def test_slow_heads(editor, monkeypatch, begun):
     if begun == "after":
         begun = f"GET /alive HTTP/1.1\r\nHost: {editor.host}\r\n\r\nGET /ali".encode()
     start = time.monotonic()
-    said = raw(editor, begun)
-    assert time.monotonic() - start < 10
+    said = raw(editor, begun, 30)
+    assert time.monotonic() - start < 20
     assert said == b"" or b"instance" in said
 
 
@@ -190,7 +195,7 @@ def test_who_does_not_take_the_answer(editor, monkeypatch):
         line.sendall(f"POST {path} HTTP/1.1\r\nHost: {editor.host}\r\nContent-Length: {labels.size}\r\n\r\n".encode())
         line.sendall(labels.tobytes())
         lines.append(line)
-    assert editor.run(labels, tab="reader")[-1][0]["size"] == 96
+    assert editor.run(labels, tab="reader")[-1][0]["size"] == SIZES[-1]
     for line in lines:
         line.close()
 

@@ -1,9 +1,13 @@
 """What the editor's server answers to its own page."""
 
+import http.client
+import io
 import json
+import re
 import threading
 import time
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,22 +36,16 @@ def cats():
         yield editor
 
 
-def as_file(pixels: np.ndarray, mode: str | None = None, palette: np.ndarray | None = None, suffix: str = "PNG") -> bytes:
-    import io
-
+def as_file(pixels: np.ndarray, palette: np.ndarray | None = None, suffix: str = "PNG") -> bytes:
     image = Image.fromarray(pixels)
     if palette is not None:
         image.putpalette(palette.tobytes())
-    if mode is not None:
-        image = image.convert(mode)
     out = io.BytesIO()
     image.save(out, format=suffix)
     return out.getvalue()
 
 
 def test_the_page_and_everything_it_names(editor):
-    import re
-
     status, page = editor.ask("GET", "/")
     assert status == 200
     names = re.findall(r'(?:src|href)="\.\./([^"]+)"', page.decode())
@@ -77,8 +75,8 @@ def test_cats(cats):
     assert about["orders"] == ["celebamask"]
     assert about["seen"] == 1
     assert about["samples"] == ["90001", "90001_ears", "90002"]
-    sizes = [facts["size"] for facts, _ in cats.run(sample(folder=ROOT / "data/CatMask/mask_samples")) if "size" in facts]
-    assert sizes == [24, 72, 96]
+    answer = cats.run(sample(folder=ROOT / "data/CatMask/mask_samples"))
+    assert [facts["size"] for facts, _ in answer if "size" in facts] == [24, 72, 96]
 
 
 def test_a_model_of_unmerged_labels():
@@ -100,8 +98,6 @@ def test_a_painting_becomes_the_volumes_of_its_scene(editor):
 def test_labels_of_a_page_are_those_of_the_table():
     """However the model's own files are numbered."""
     net = tiny_model()
-    from dataclasses import replace
-
     other = tiny_model()
     other.config = replace(other.config, input=replace(other.config.input, label_order="bisenet"))
     with running(other) as editor:
@@ -212,12 +208,11 @@ def test_views_and_videos(editor):
     facts, data = answer[-1]
     assert (facts["suffix"], data[:4]) == ("png", b"\x89PNG")
     assert [facts["progress"] for facts, _ in answer[:-1]] == sorted(facts["progress"] for facts, _ in answer[:-1])
-    import io
-
     from models.pigan.cameras import FRONTAL, Camera
     from utils.images import to_uint8
 
-    expected = editor.studio.net.scene(sample()).render(Camera(FRONTAL + 0.3, FRONTAL - 0.1, 11), 32, 24, sampler="auto")
+    camera = Camera(FRONTAL + 0.3, FRONTAL - 0.1, 11)
+    expected = editor.studio.net.scene(sample()).render(camera, 32, 24, sampler="auto")
     np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(data))), to_uint8(expected.rgb))
 
     facts, data = editor.run(sample(), "/save/row", size=16)[-1]
@@ -225,6 +220,15 @@ def test_views_and_videos(editor):
     facts, data = editor.run(sample(), "/save/video", size=16)[-1]
     assert facts["suffix"] == "mp4"
     assert data[4:8] == b"ftyp"
+    facts, data = editor.run(sample(), "/save/viewer")[-1]
+    assert facts["suffix"] == "html"
+    assert data.startswith(b"<!doctype html>")
+
+
+def test_meshes(editor):
+    pytest.importorskip("trimesh")
+    facts, data = editor.run(sample(), "/save/mesh")[-1]
+    assert (facts["suffix"], data[:4]) == ("glb", b"glTF")
 
 
 @pytest.mark.parametrize("query, words", [({"yaw": 3}, "yaw"), ({"pitch": "nan"}, "pitch"), ({"fov": 90}, "fov"),
@@ -236,26 +240,23 @@ def test_views_from_nowhere(editor, query, words):
 
 def test_a_newer_painting_ends_the_older(editor):
     """Of the same tab; another's goes on."""
-    answers = {}
+    labels, answers = sample(), {}
+    older = http.client.HTTPConnection("127.0.0.1", editor.port, timeout=60)
+    older.request("POST", painting_path(labels, tab="a"), labels.tobytes())
+    answer = older.getresponse()
+    begun = answer.read(4)
 
-    def ask(name, tab):
-        answers[name] = editor.run(sample(), tab=tab)
-
-    threads = [threading.Thread(target=ask, args=arguments) for arguments in (("old", "a"), ("other", "b"))]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.15)
-    ask("new", "a")
-    for thread in threads:
-        thread.join(60)
-    assert answers["old"][-1][0].get("cancelled")
-    assert [facts["size"] for facts, _ in answers["new"] if "size" in facts] == [24, 72, 96]
-    assert [facts["size"] for facts, _ in answers["other"] if "size" in facts] == [24, 72, 96]
+    other = threading.Thread(target=lambda: answers.update(other=editor.run(labels, tab="b")))
+    other.start()
+    newer = editor.run(labels, tab="a")
+    other.join(60)
+    assert list(frames(begun + answer.read()))[-1][0].get("cancelled")
+    older.close()
+    for answer in (newer, answers["other"]):
+        assert [facts["size"] for facts, _ in answer if "size" in facts] == [24, 72, 96]
 
 
 def test_who_goes_away_is_not_computed_for(editor):
-    import http.client
-
     connection = http.client.HTTPConnection("127.0.0.1", editor.port, timeout=20)
     labels = sample()
     connection.request("POST", painting_path(labels, tab="leaver"), labels.tobytes())

@@ -79,7 +79,7 @@ def test_who_has_no_picture_goes_first():
 
 
 def test_no_tab_starves_another(monkeypatch):
-    """A tab that paints stroke after stroke has always something urgent; the other's picture is finished all the same."""
+    """A tab that paints stroke after stroke has always something urgent; the other's picture is finished too."""
     monkeypatch.setattr(turns_module, "HEAD_START", 20 * BLOCK)
     turns, log, done = Turns(), [], threading.Event()
     quiet = turns.begin("quiet")

@@ -21,7 +21,7 @@
             this.notices.clear("run");
             const first = !seen.length;
             seen.push(volume.size);
-            await this.head.show(volume);
+            await this.head.show(volume, first);
             const ms = Math.round(performance.now() - start);
             this.dispatchEvent(new CustomEvent("picture", { detail: { run, size: volume.size, ms, first } }));
             if (isNewest()) this.say(first ? `first picture after ${(ms / 1000).toFixed(2)} s` : `${this.words}, ${volume.size} texels after ${(ms / 1000).toFixed(2)} s`, first);

@@ -38,17 +38,18 @@ class LoadedMask:
 
 
 @contextmanager
-def gathered_warnings(name: str = "mask") -> Iterator[list[str]]:
-    """While inside, warnings about masks are gathered; afterwards they are sentences for the page, without `name`."""
+def gathered_warnings(path: str = "") -> Iterator[list[str]]:
+    """While inside, warnings about masks are gathered; afterwards they are sentences for the page (see `for_page`)."""
     with _reading, listed_warnings() as found:
         yield found
-    found[:] = list(dict.fromkeys(for_page(text, name) for text in found))
+    found[:] = list(dict.fromkeys(for_page(text, path) for text in found))
 
 
-def for_page(text: str | UserError, name: str = "mask") -> str:
-    """A message as the page shows it: one line, settings in plain words, without the name of the file in front."""
+def for_page(text: str | UserError, path: str = "") -> str:
+    """A message as the page shows it: one line, settings in plain words, without the path of the server's own file."""
     words = str(UserError(str(text)).with_settings(lambda setting: WORDS.get(setting, setting)))
-    return " ".join(words.removeprefix(f"{name}: ").split())
+    words = words.removeprefix(f"{path or 'mask'}: ")  # arrays are called that
+    return " ".join((words.replace(path, "the file") if path else words).split())
 
 
 class MaskReader:

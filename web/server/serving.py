@@ -62,17 +62,17 @@ def listen(port: int) -> socket.socket:
         found.listen(CONNECTIONS)
     except OSError as error:
         found.close()
-        raise UserError(f"`port` {port}: it cannot be used ({error.strerror or error}); give another, or 0 for any that "
-                        "is free") from error
+        raise UserError(f"`port` {port}: it cannot be used ({error.strerror or error}); give another, or 0 for any "
+                        "that is free") from error
     return found
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
     """A server that has not begun; `should_exit` ends it from any thread."""
     return uvicorn.Server(uvicorn.Config(
-        app, http=PatientProtocol, ws="none", lifespan="off", log_level="warning", access_log=False, server_header=False,
-        proxy_headers=False, h11_max_incomplete_event_size=LONGEST_HEAD, limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=15, timeout_graceful_shutdown=1))
+        app, http=PatientProtocol, ws="none", lifespan="off", log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, h11_max_incomplete_event_size=LONGEST_HEAD,
+        limit_concurrency=CONNECTIONS, timeout_keep_alive=5, timeout_graceful_shutdown=1))
 
 
 def serve(server: uvicorn.Server, listening: socket.socket, ready: Callable[[], None]) -> None:

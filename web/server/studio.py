@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from datasets.masks.maps import PreparedMask
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
 from models.viewing import Viewing
-from models.volume import Cancelled, bake
+from models.volume import SIZES, Cancelled, bake
 from models.volume_file import FAST, pack
 from utils.errors import UserError
-from web.server.masks import MaskReader, check_size, for_page, gathered_warnings
+from web.server.masks import MaskReader, check_size, gathered_warnings
 from web.server.turns import Job
 
 LAYERS = range(9)      # FiLM layers of the field
@@ -80,10 +81,12 @@ class Studio:
         reader: reads masks of the model's label space.
         title: what the page says of the weights.
         samples: per ray, of views and videos.
+        sizes: of the volumes, see `models.volume.bake`.
     """
 
-    def __init__(self, net: Sem2NeRF, reader: MaskReader, title: str = "", samples: int = 24) -> None:
-        self.net, self.reader, self.title, self.samples = net, reader, title, samples
+    def __init__(self, net: Sem2NeRF, reader: MaskReader, title: str = "", samples: int = 24,
+                 sizes: Sequence[int] = SIZES) -> None:
+        self.net, self.reader, self.title, self.samples, self.sizes = net, reader, title, samples, sizes
         # a page's labels are those of the table, however the model's own files are numbered
         self.input = replace(net.input, label_order="celebamask")
 
@@ -95,16 +98,26 @@ class Studio:
 
     def describe(self) -> dict[str, Any]:
         """What a page needs to know, as JSON can say it."""
-        space = self.input.space
-        cut = self.input.transform
+        space, cut = self.input.space, self.input.transform
         merge = space.merge if self.input.merged and space.merge is not None else range(len(space))
+        labels = [{"index": index, "name": name, "colour": list(colour), "ignored": index > 0 and merge[index] == 0}
+                  for index, (name, colour) in enumerate(zip(space.labels, space.palette, strict=True))]
         return {
-            "title": self.title, "labelSpace": space.name, "face": space.index(space.face),
-            "labels": [{"index": index, "name": name, "colour": list(colour), "ignored": index > 0 and merge[index] == 0}
-                       for index, (name, colour) in enumerate(zip(space.labels, space.palette, strict=True))],
-            "seen": cut.crop_size / cut.load_size if cut.crop else 1, "layers": len(LAYERS), "samples": self.reader.samples, "orders": self.reader.orders,
-            "encodings": ["auto", "index", "colour"], "preset": Viewing.of(self.net.config.camera).as_preset(),
+            "title": self.title, "labelSpace": space.name, "labels": labels, "layers": len(LAYERS),
+            "seen": cut.crop_size / cut.load_size if cut.crop else 1, "samples": self.reader.samples,
+            "orders": self.reader.orders, "encodings": ["auto", "index", "colour"],
+            "preset": Viewing.of(self.net.config.camera).as_preset(),
         }
+
+    def prepared(self, painting: Painting) -> tuple[PreparedMask, list[str]]:
+        """A mask in the network's square, and what is odd about it.
+
+        Raises:
+            UserError: it shows no face.
+        """
+        with gathered_warnings() as warnings:
+            planes = self.input.prepare(self.input.labels(painting.labels))
+        return planes, warnings
 
     def scene(self, painting: Painting) -> tuple[Scene, list[str]]:
         """The scene of a painting, and what is odd about the mask.
@@ -112,11 +125,7 @@ class Studio:
         Raises:
             UserError: the mask shows no face.
         """
-        try:
-            with gathered_warnings() as warnings:
-                planes = self.input.prepare(self.input.labels(painting.labels))
-        except UserError as error:
-            raise UserError(for_page(error)) from error
+        planes, warnings = self.prepared(painting)
         codes = self.net.encode(self.input.tensor(planes, self.net.latent_avg.frequencies.device)[None])
         if painting.layers:
             codes = self.net.styled(codes, painting.seed, painting.layers)
@@ -135,7 +144,7 @@ class Studio:
             raise Cancelled
         scene, warnings = self.scene(painting)
         send(({"warnings": warnings}, b""))
-        for volume in bake(scene, cancelled=job.ended):
+        for volume in bake(scene, self.sizes, job.ended):
             data = pack(volume, coarse, FAST)
             if job.ended():
                 raise Cancelled

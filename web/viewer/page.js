@@ -2,7 +2,7 @@
 // The page of one head.
 
 (() => {
-  const { pageBytes, pageValue, hasPageData, unpackVolume, Viewer } = globalThis.sem2nerf;
+  const { pageBytes, pageImage, pageValue, unpackVolume, wordsOf, Viewer } = globalThis.sem2nerf;
   const element = id => document.getElementById(id), canvas = document.querySelector("canvas");
   const SAVED = 1024;   // pixels of a saved picture
 
@@ -11,13 +11,12 @@
     element("trouble").hidden = !text;
   }
 
-  /** The mask, and the names and colours of its parts: [[name, [r, g, b]], ...]. */
+  /** The mask, and the names and colours of its parts: [[name, [red, green, blue]], ...]. */
   function showMask() {
-    const bytes = pageBytes("mask"), image = element("mask");
-    image.src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+    element("mask").src = pageImage("mask");
     for (const [name, colour] of pageValue("parts")) {
       const item = document.createElement("li");
-      item.textContent = name;
+      item.textContent = wordsOf(name);
       item.style.setProperty("--colour", `rgb(${colour})`);
       element("legend").append(item);
     }
@@ -60,7 +59,7 @@
     });
   }
 
-  if (hasPageData("mask")) showMask();
+  showMask();
   globalThis.ready = showHead().then(viewer => {
     connect(viewer);
     viewer.greet();

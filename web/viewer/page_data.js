@@ -10,9 +10,10 @@
     return element.textContent;
   }
 
-  sem2nerf.hasPageData = name => Boolean(document.getElementById(`data-${name}`));
-
   sem2nerf.pageValue = name => JSON.parse(content(`value-${name}`));
+
+  /** The address of an image, for `src`. */
+  sem2nerf.pageImage = (name, type = "image/png") => `data:${type};base64,${content(`data-${name}`)}`;
 
   /** @returns {Uint8Array} */
   sem2nerf.pageBytes = name => {

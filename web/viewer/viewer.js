@@ -13,6 +13,7 @@
   const MOVING_MS = 24, RESTING_MS = 600;     // that drawing may take
   const SIDES = [64, 1024];                   // pixels
   const FIRST_SIDE = 256;                     // while nothing is known of the graphics processor
+  const FINER = 1.2;                          // so much larger an image is worth to be drawn at rest
   const REST_AFTER_MS = 250;
   const TURN_MS = 4000, TURN_ANGLE = 0.25;    // of the greeting turn
   const WORDS = "A head in 3D. Arrow keys turn it, plus and minus zoom, Home brings it back to the front.";
@@ -53,9 +54,13 @@
       this.resized.observe(canvas);
     }
 
-    /** Show a volume in place of the one before; the pose stays. */
-    show(volume) {
+    /**
+     * Show a volume in place of the one before; the pose stays. A draft, which a better one follows soon, is drawn as
+     * fast as a moving head, so that those who make the better one are not kept from it.
+     */
+    show(volume, { draft = false } = {}) {
       this.volume = volume;
+      this.draft = draft;
       if (!this.renderer.lost) this.renderer.setVolume(volume);
       this.draw();
     }
@@ -125,6 +130,8 @@
 
     // ---- what follows is the viewer's own
 
+    get hurried() { return this.moving || this.greeting || this.draft; }
+
     get zoomed() { return this.current.fov / this.preset.fov; }
 
     get mode() { return sem2nerf.MODES[this.labels.on && this.hasLabels ? "labels" : "colour"]; }
@@ -166,7 +173,7 @@
       this.costs = this.costs === null ? cost : this.costs + (cost - this.costs) * 0.3;
       this.drawing = false;
       this.events.onframe?.({ side, ms });
-      if (this.wanted) this.draw();
+      if (this.wanted || (!this.hurried && this.side() > FINER * side)) this.draw();
     }
 
     /** Pixels of the next image along each side; 0 where the canvas is not to be seen. */
@@ -174,7 +181,7 @@
       const { clientWidth, clientHeight } = this.canvas, [least, most] = SIDES;
       const full = Math.min(Math.round(Math.min(clientWidth, clientHeight) * devicePixelRatio), most);
       if (full < 1) return 0;
-      const ms = this.moving || this.greeting ? MOVING_MS : RESTING_MS;
+      const ms = this.hurried ? MOVING_MS : RESTING_MS;
       const fits = this.costs === null ? FIRST_SIDE : Math.sqrt(ms / this.costs);
       return Math.min(full, Math.max(least, Math.floor(fits)));
     }
