@@ -14,7 +14,7 @@ from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import style_code
 from models.sem2nerf import Sem2NeRF
-from models.volume import bake
+from models.volume import Volume, bake
 from models.volume_file import pack
 from scripts.inference3d import main
 from utils.images import to_uint8
@@ -22,7 +22,7 @@ from web.viewer.page import QUALITIES, viewer_page
 
 MASK = ROOT / "data/CelebAMask-HQ/mask_samples/90001.png"
 PIXELS = "async ([size, pose]) => (await viewer.picture(size, { ...viewer.pose, ...pose })).toDataURL()"
-LABELS = "viewer.labelMap(96, { ...viewer.pose, yaw: 0.2 }).then(labels => Array.from(labels))"
+LABELS = "viewer.labelMap(48, { ...viewer.pose, yaw: 0.2 }).then(labels => Array.from(labels))"
 STILL = {"reduced_motion": "reduce"}  # no greeting turn
 
 
@@ -33,7 +33,7 @@ def scene():
 
     net = tiny_model(FACE_OPTS, contrast=20)
     net.siren.final_layer.weight.mul_(10)
-    net.siren.final_layer.bias.fill_(-3000)
+    net.siren.final_layer.bias.fill_(-2000)
     weight = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
     net.semantic_head = SemanticHead((1, 3), "CelebAMask_HQ_merged", weight, torch.zeros(16))
     return net.scene_of(style_code(net.siren, 1))
@@ -201,22 +201,34 @@ def test_the_picture_is_smaller_while_a_slow_machine_moves_it(page):
     assert sides == [256, 100, 64, full, min(full, 500)]
 
 
-def test_labels_from_any_side(page, scene):
-    """Beside the labels of the same scene's own view: they disagree at edges only."""
+def test_the_button_and_the_key_show_labels(page, scene):
     head = picture(page)
     page.click("#labels")
     assert page.get_attribute("#labels", "aria-pressed") == "true"
-    painted = picture(page, yaw=0.2)
-    numbers = np.array(page.evaluate(LABELS)).reshape(96, 96)
-    palette = np.array(scene.semantic_head.space.palette)
-    assert (painted == palette[numbers]).all()
-    labels = scene.render(Camera(FRONTAL + 0.2), 96, 24, labels=True)
-    sure = (labels.label_probabilities.max(0).values > 0.6).numpy()
-    assert sure.mean() > 0.2 and len(np.unique(numbers[sure])) > 2
-    assert (numbers == labels.labels.numpy())[sure].mean() > 0.85
+    painted, numbers = picture(page, 48, yaw=0.2), np.array(page.evaluate(LABELS)).reshape(48, 48)
+    assert (painted == np.array(scene.semantic_head.space.palette)[numbers]).all()
+    assert len(np.unique(numbers)) > 3
     page.keyboard.press("l")
     assert page.get_attribute("#labels", "aria-pressed") == "false"
     assert (picture(page) == head).all()
+
+
+def test_label_maps_by_hand(page):
+    """A wall across the origin, label 3 on its left and 7 on its right; the upper part of the picture sees over it."""
+    size, half, top = 16, 0.13, 0.065
+    rgba, labels = np.full((size, size, size, 4), 128, np.uint8), np.full((size, size, size), 7, np.uint8)
+    rgba[:8, :12, :, 3] = 255  # z below 0, y below `top`
+    labels[:, :, :8] = 3
+    volume = Volume(rgba, half, 1e5, np.zeros((2, 2, 2, 3), np.uint8), 0.2, labels)
+    numbers = np.array(page.evaluate("""async packed => {
+      viewer.show(await sem2nerf.unpackVolume(new Uint8Array(packed)));
+      return Array.from(await viewer.labelMap(33));
+    }""", list(pack(volume)))).reshape(33, 33)
+    at = np.linspace(-1, 1, 33) * math.tan(math.radians(6))
+    x, y = np.meshgrid(at, -at)
+    wanted = np.where(y > top, 0, np.where(x < 0, 3, 7))
+    clear = (abs(y - top) > half / size) & (abs(x) > 1e-3)
+    assert (numbers == wanted)[clear].all()
 
 
 def test_a_page_without_labels_has_no_button(open_page, tmp_path, weights, faces, monkeypatch):
@@ -247,14 +259,14 @@ def test_bytes_that_are_no_volume(page, scene):
     for data, words in ((b"", "These bytes are no volume"), (good[:-1], "bytes, and should have"),
                         (good, "needs one of 8 texels"), (b"S2NV" + b"\xff" * 20, "These bytes are no volume"),
                         (good.replace(b'"version": 1', b'"version": 9'), "has format 9"),
-                        (good.replace(b'"size": 16', b'"size": 9e9'), "cannot be read")):
+                        (good.replace(b'"size": 16', b'"size": -1'), "cannot be read")):
         said = page.evaluate("bytes => sem2nerf.unpackVolume(new Uint8Array(bytes)).then(() => '', e => e.message)",
                              list(data))
         assert words in said
 
 
 def test_every_volume_is_unpacked_as_python_packs_it(page, scene):
-    coarse, fine = bake(scene, (8, 24))
+    coarse, fine = bake(scene, (4, 12))
     got = page.evaluate("""async ([coarse, fine]) => {
       const first = await sem2nerf.unpackVolume(new Uint8Array(coarse));
       const { rgba, labels, background } = await sem2nerf.unpackVolume(new Uint8Array(fine), first);
