@@ -61,8 +61,7 @@ class Scene:
         siren: the decoder's field; it is read once and not kept.
         codes: FiLM codes of one scene.
         camera_preset: camera and compositing constants the field was trained with.
-        max_block: upper bound for the number of points evaluated at a time (bounds the memory); None: what suits the
-            device.
+        max_block: most points that are evaluated at a time (bounds the memory); None: what suits the device.
         precision: of the hidden layers' products on a GPU, a key of `models.pigan.fast.fused.PRECISIONS`.
         semantic_head: of this decoder, for views with labels.
 
