@@ -31,6 +31,7 @@ FORMAT = "sem2nerf"
 LOCAL_PATH_OPTIONS = frozenset({
     "exp_dir", "dataset_type", "data_root", "train_paths_conf", "test_paths_conf", "map_cache", "checkpoint_path",
     "pigan_weights", "swin_weights", "lpips_weights", "pigan_steps_conf", "dist_url"})
+KEPT_FOR_RELEASE = ("format", "latent_avg", "semantic", "global_step", "best_val_loss")  # beside input, opts, weights
 STATE_DICTS = ("state_dict", "train_state_dict")  # the second one where the first is an average of the weights
 NEEDED_BY_THE_RELEASE = ("encoder_type", "input_nc", "label_nc", "start_from_latent_avg", "distributed_train")
 ANCHOR = "encoder.patch_embed.proj.weight"  # a weight that every Sem2NeRF has
@@ -119,7 +120,7 @@ def for_release(contents: Mapping[str, Any]) -> dict[str, Any]:
         whole = key.startswith("decoder.siren.") and ".mapping_network." not in key
         return value if whole or not value.is_floating_point() else value.half()
 
-    kept = {key: native[key] for key in ("format", "latent_avg", "global_step", "best_val_loss") if key in native}
+    kept = {key: native[key] for key in KEPT_FOR_RELEASE if key in native}
     opts = {key: value for key, value in native["opts"].items() if key not in LOCAL_PATH_OPTIONS}
     weights = {key: stored(key, value) for key, value in native["state_dict"].items()}
     return {**kept, "input": MaskInput.of_checkpoint(native).to_dict(), "opts": opts, "state_dict": weights}

@@ -1,8 +1,8 @@
 """One mask's decoded NeRF. Made once per mask; each view is then cheap.
 
     scene = net.scene(mask)
-    view = scene.render(Camera(yaw=1.3), size=256, samples=24)
-    view.rgb, view.depth, view.opacity
+    view = scene.render(Camera(yaw=1.3), size=256, samples=24, labels=True)
+    view.rgb, view.depth, view.opacity, view.labels
 """
 
 import copy
@@ -10,7 +10,6 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -19,24 +18,26 @@ from torch import Tensor
 from configs.data_configs import CameraPreset
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
+from models.pigan.fast.blocks import Field, density_of, labels_of, pixels_of, points_at_a_time, workers
 from models.pigan.fast.bricks import BrickMap
 from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.fast.exact import Pixels, render_block
 from models.pigan.fast.fold import FoldedField
-from models.pigan.fast.fused import FusedField, inference_field
+from models.pigan.fast.fused import inference_field
 from models.pigan.fast.grid_at_once import render_with_grid_at_once
 from models.pigan.fast.grid_sampling import Budget, render_block_with_grid
-from models.pigan.fast.kernels import block_size
+from models.pigan.fast.labelled import LabelledField, LabelledPoints
 from models.pigan.sampling import RayNoise
+from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import FilmSiren
-from utils.parallel import thread_map
+from models.view import View
+from utils.errors import UserError
 
 # A grid that stands in for more samples per ray and pass (S) is finer, and its rays take more colours.
 GRID_TOLERANCE = 30.0  # `DensityGrid.tolerance` is this / S^1.5
 FINE_GRID_SAMPLES = 48  # from this S on a coarse cell of the grid is divided into 6 along each side, else into 4
 GRID_DEPTH_PER_SAMPLE = 0.085  # `Budget.depth_per_sample`, world units, is this / S
 GRID_MAX_SAMPLES = 2.0  # `Budget.max_samples` is this * sqrt(S)
-FUSED_BLOCK = 2**24  # points evaluated at a time by the fused kernel, which keeps nothing of them but the results
 GRID_RAYS, GRID_RAYS_GPU = 1 << 10, 1 << 18  # rays per block when samples are placed by a grid
 SAMPLERS = ("exact", "grid", "auto")
 # `auto` takes the grid if a view has enough evaluations for a grid to pay, and if every fourth pixel of a
@@ -47,16 +48,6 @@ CONVERGED_FACTOR, MIN_CONVERGED_SAMPLES = 3, 96  # the converged render has this
 PROBE_PSNR, PROBE_MEAN = 40.0, 0.5 / 255  # least PSNR (dB) and greatest mean error of colours in [0, 1]
 PROBE_RATIO = 2.0  # greatest squared error, relative to that of the exact samples
 MIN_SAMPLES = 3  # importance sampling needs at least one bin between midpoints
-
-
-@dataclass(frozen=True)
-class View:
-    """One rendered image, on the CPU. Rows run from top to bottom."""
-
-    rgb: Float[Tensor, "3 height width"]  # in [-1, 1]
-    depth: Float[Tensor, "height width"]  # expected distance from the camera along the pixel's unit ray, world units
-    opacity: Float[Tensor, "height width"]  # accumulated weight in [0, 1], before the background takes the rest
-    evaluations: float  # of the field, per ray; those that made the grid are in `DensityGrid.evaluations`
 
 
 class Scene:
@@ -72,14 +63,19 @@ class Scene:
         max_block: upper bound for the number of points evaluated at a time (bounds the memory); None: what suits the
             device.
         precision: of the hidden layers' products on a GPU, a key of `models.pigan.fast.fused.PRECISIONS`.
+        semantic_head: of this decoder, for views with labels.
 
     Raises:
         ValueError: codes of more than one scene, or an unknown precision.
     """
 
     def __init__(self, siren: FilmSiren, codes: Codes, camera_preset: CameraPreset, max_block: int | None = None,
-                 precision: str = "fp32") -> None:
+                 precision: str = "fp32", semantic_head: SemanticHead | None = None) -> None:
         self.field = inference_field(siren, codes, precision)
+        self.semantic_head, self._labelled = semantic_head, None
+        if semantic_head is not None:
+            folded = self.field if isinstance(self.field, FoldedField) else FoldedField(siren, codes)
+            self._labelled = LabelledField(folded, semantic_head)
         self.codes = codes
         self.preset = camera_preset
         self.max_block = max_block
@@ -95,6 +91,7 @@ class Scene:
         samples: int = 24,
         *,
         sampler: str = "exact",
+        labels: bool = False,
         noise: RayNoise | None = None,
         generator: torch.Generator | None = None,
         on_rays: Callable[[int], None] | None = None,
@@ -109,6 +106,7 @@ class Scene:
                 with the first view, grows with others, and is the finer the more `samples` it stands in for; 'auto' is
                 'grid' if the view is large and a few rays of the frontal view come out as well as with 'exact', and
                 'exact' otherwise.
+            labels: also the probability of each label at every pixel.
             noise: explicit random numbers, (size * size, samples) each; rays in row-major order.
             generator: draws the noise instead (CPU generator); without either, samples are placed deterministically.
             on_rays: called with the number of rays finished since its last call (for progress bars).
@@ -116,6 +114,7 @@ class Scene:
         Raises:
             ValueError: size < 1, samples < 3, an unknown sampler, or a grid with random numbers or a clamp other than
                 relu.
+            UserError: labels of a scene without a semantic head.
         """
         if size < 1 or samples < MIN_SAMPLES:
             raise ValueError(f"size must be at least 1 and samples at least {MIN_SAMPLES}, got {size} and {samples}")
@@ -124,18 +123,16 @@ class Scene:
             raise ValueError("a grid places samples without random numbers; use sampler='exact'")
         camera = camera or Camera()
         origin, directions = camera_rays(camera, size, self.preset.fov_deg, self.field.device)
-        by_grid = self._takes_grid(size, samples, "exact" if random and sampler == "auto" else sampler)
-        if by_grid:
-            pixels, evaluations = self._render_with_grid(camera, directions, samples, on_rays)
+        field = self.labelled_field if labels else self.field
+        if self._takes_grid(size, samples, "exact" if random and sampler == "auto" else sampler):
+            pixels, evaluations = self._render_with_grid(field, camera, directions, samples, on_rays)
         else:
             if generator is not None:
                 shape = (size * size, samples)
                 noise = RayNoise(torch.rand(shape, generator=generator), torch.rand(shape, generator=generator))
-            pixels = self._render_exactly(origin, directions, samples, noise, on_rays)
+            pixels = self._render_exactly(field, origin, directions, samples, noise, on_rays)
             evaluations = 2 * samples * size**2
-        finished = torch.cat([(pixels.rgb * 2 - 1).t(), pixels.depth[None], pixels.opacity[None]])
-        finished = finished.cpu().reshape(5, size, size)
-        return View(finished[:3], finished[3], finished[4], evaluations / size**2)
+        return View.of(pixels, size, evaluations)
 
     @torch.no_grad()
     def render_rays(
@@ -149,11 +146,12 @@ class Scene:
     ) -> Pixels:
         """Render any rays from one camera position, block by block; results are on the CPU."""
         device = self.field.device
-        pixels = self._render_exactly(origin.to(device), directions.to(device), samples, noise, on_rays)
+        pixels = self._render_exactly(self.field, origin.to(device), directions.to(device), samples, noise, on_rays)
         return Pixels(*(value.cpu() for value in pixels))
 
     def _render_exactly(
         self,
+        field: Field,
         origin: Float[Tensor, "3"],
         directions: Float[Tensor, "rays 3"],
         samples: int,
@@ -161,23 +159,17 @@ class Scene:
         on_rays: Callable[[int], None] | None,
     ) -> Pixels:
         noise = noise or RayNoise()
-        rays = min(max(self.block // samples, 1), len(directions))
+        rays = min(max(self._block(field) // samples, 1), len(directions))
 
-        def block(start: int) -> Pixels:
-            part = slice(start, start + rays)
+        def render(part: slice) -> Pixels:
             return render_block(
-                self.field, origin, directions[part], samples=samples,
+                field, origin, directions[part], samples=samples,
                 near=self.preset.ray_start, far=self.preset.ray_end,
                 last_back=self.preset.eval_last_back, clamp=self.preset.clamp_mode,
-                noise=RayNoise(*(None if value is None else value[part] for value in noise)).to(self.field.device),
+                noise=RayNoise(*(None if value is None else value[part] for value in noise)).to(field.device),
             )
 
-        blocks = []
-        for pixels in thread_map(block, range(0, len(directions), rays), self._workers):
-            blocks.append(pixels)
-            if on_rays is not None:
-                on_rays(len(pixels.depth))
-        return Pixels(*(torch.cat(values) for values in zip(*blocks, strict=True)))
+        return pixels_of(render, len(directions), rays, workers(field), on_rays)
 
     @torch.no_grad()
     def prepare(self, cameras: Sequence[Camera], size: int, samples: int, sampler: str = "grid") -> None:
@@ -193,6 +185,7 @@ class Scene:
         """The same scene with its field on another device; both share their grids."""
         other = copy.copy(self)
         other.field = self.field.to(device)
+        other._labelled = None if self._labelled is None else self._labelled.to(device)
         return other
 
     @torch.no_grad()
@@ -206,7 +199,7 @@ class Scene:
                 converged = self.render_rays(origin, directions, max(CONVERGED_FACTOR * samples,
                                                                      MIN_CONVERGED_SAMPLES)).rgb
                 own = (self.render_rays(origin, directions, samples).rgb - converged).square().mean()
-                difference = self._render_with_grid(camera, directions, samples)[0].rgb.cpu() - converged
+                difference = self._render_with_grid(self.field, camera, directions, samples)[0].rgb.cpu() - converged
                 error = difference.square().mean()
                 self._reliable[samples] = bool(error <= min(PROBE_RATIO * own, 10 ** (-PROBE_PSNR / 10))
                                                and difference.abs().mean() <= PROBE_MEAN)
@@ -239,54 +232,60 @@ class Scene:
 
     def _render_with_grid(
         self,
+        field: Field,
         camera: Camera,
         directions: Float[Tensor, "rays 3"],
         samples: int,
         on_rays: Callable[[int], None] | None = None,
     ) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
-        bricks, on_cpu = self._bricks([camera], samples), self.field.device.type == "cpu"
+        bricks, on_cpu = self._bricks([camera], samples), field.device.type == "cpu"
         budget = Budget(GRID_DEPTH_PER_SAMPLE / samples, round(GRID_MAX_SAMPLES * math.sqrt(samples)))
-        origin = camera_rays(camera, 1, self.preset.fov_deg, self.field.device)[0]
+        origin = camera_rays(camera, 1, self.preset.fov_deg, field.device)[0]
         starts, ends = bricks.segments(camera, self.preset.fov_deg, directions)
         rays, render = (GRID_RAYS, render_block_with_grid) if on_cpu else (GRID_RAYS_GPU, render_with_grid_at_once)
 
-        def block(start: int) -> tuple[Pixels, int]:
-            part = slice(start, start + rays)
-            return render(self.field, bricks, origin, directions[part], starts[part], ends[part],
-                          budget=budget, block=self.block, last_back=self.preset.eval_last_back)
+        evaluations: list[int] = []  # of each block
 
-        blocks, evaluations = [], 0
-        for pixels, count in thread_map(block, range(0, len(directions), rays), self._workers):
-            blocks.append(pixels)
-            evaluations += count
-            if on_rays is not None:
-                on_rays(len(pixels.depth))
-        return Pixels(*(torch.cat(values) for values in zip(*blocks, strict=True))), evaluations
+        def block(part: slice) -> Pixels:
+            pixels, count = render(field, bricks, origin, directions[part], starts[part], ends[part], budget=budget,
+                                   block=self._block(field), last_back=self.preset.eval_last_back)
+            evaluations.append(count)
+            return pixels
+
+        return pixels_of(block, len(directions), rays, workers(field), on_rays), sum(evaluations)
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density (before its clamp to positive values) at world positions; the result is on the CPU."""
         return density_of(self.field, points.to(self.field.device), self.block).cpu()
 
     @property
-    def block(self) -> int:
-        """Points evaluated at a time."""
-        block = FUSED_BLOCK if isinstance(self.field, FusedField) else block_size(self.field.device, self.field.width)
-        return min(block, self.max_block) if self.max_block else block
+    def labelled_field(self) -> LabelledField:
+        """The field with its semantic head.
+
+        Raises:
+            UserError: the scene has none.
+        """
+        if self._labelled is None:
+            raise UserError("these weights have no semantic head, which labels are read with; give one with "
+                            "`semantic_head`, or train it with train_semantics.py")
+        return self._labelled
+
+    @torch.no_grad()
+    def evaluate(self, points: Float[Tensor, "points 3"]) -> LabelledPoints:
+        """Density, colour and label logits at world positions; the results are on the CPU.
+
+        Raises:
+            UserError: as `labelled_field`.
+        """
+        field = self.labelled_field
+        values = labels_of(field, points.to(field.device), self._block(field))
+        return LabelledPoints(*(value.cpu() for value in values))
 
     @property
-    def _workers(self) -> int:
-        return _workers(self.field)
+    def block(self) -> int:
+        """Points evaluated at a time."""
+        return self._block(self.field)
 
-
-@torch.no_grad()
-def density_of(
-    field: FoldedField | FusedField, points: Float[Tensor, "points 3"], block: int
-) -> Float[Tensor, " points"]:
-    """Density (before its clamp to positive values) at world positions, `block` points at a time."""
-    blocks = list(thread_map(field.density_at, points.split(block), _workers(field)))
-    return torch.cat(blocks) if blocks else points.new_zeros(0)
-
-
-def _workers(field: FoldedField | FusedField) -> int:
-    return torch.get_num_threads() if field.device.type == "cpu" else 1
+    def _block(self, field: Field) -> int:
+        return points_at_a_time(field, self.max_block)

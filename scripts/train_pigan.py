@@ -37,11 +37,13 @@ def _objective() -> type[DecoderObjective]:
     return AdversarialObjective
 
 
-def train_command(argv: Sequence[str], script: str, command_line: CommandLine, objective_type) -> None:
-    """What this script does; other commands train a decoder in another way.
+def train_command(argv: Sequence[str], script: str, command_line: CommandLine, objective_type, memory: str = MEMORY
+                  ) -> None:
+    """What this script does; other commands train something else.
 
     Args:
         objective_type: imports and returns the class of the objective.
+        memory: what to lower where memory runs out.
     """
     opts = command_line.parse(argv)
 
@@ -51,7 +53,7 @@ def train_command(argv: Sequence[str], script: str, command_line: CommandLine, o
         from training.runtime.start import alone_in, find_own_run, reporter
 
         report = reporter(world)
-        with memory_named(MEMORY), alone_in(opts.exp_dir, world, report):
+        with memory_named(memory), alone_in(opts.exp_dir, world, report):
             from training import loop
 
             contents = find_own_run(opts, world, report)

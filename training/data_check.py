@@ -31,6 +31,23 @@ def check_masks(data: ImagesDataset3D, masks: list[Path], world: World, report: 
         report: prints a line.
 
     Raises:
+        UserError: as `check_files`.
+    """
+    def check(path: Path) -> None:
+        data.read_planes(path)
+        check_photograph(data.images[image_id(path)])
+
+    return check_files(check, masks, world, report)
+
+
+def check_files(check_one: Callable[[Path], object], masks: list[Path], world: World, report: Callable[[str], None]
+                ) -> list[Path]:
+    """The masks that `check_one` has nothing against; each is looked at by one of the processes.
+
+    Args:
+        check_one: raises a UserError.
+
+    Raises:
         UserError: files cannot be read, or most masks show no face.
     """
     if len(masks) >= MANY:
@@ -38,8 +55,7 @@ def check_masks(data: ImagesDataset3D, masks: list[Path], world: World, report: 
 
     def check(path: Path) -> tuple[Path, str, bool] | None:
         try:
-            data.read_planes(path)
-            check_photograph(data.images[image_id(path)])
+            check_one(path)
         except UserError as error:
             return path, str(error), isinstance(error, NoFaceError)
         return None

@@ -19,11 +19,18 @@ INVISIBLE_WEIGHT = 1e-7
 
 
 class Pixels(NamedTuple):
-    """What a block of rays sees: colour in [0, 1], depth along the ray, opacity before the background is filled."""
+    """What a block of rays sees: colour in [0, 1], depth along the ray, opacity before the background is filled.
 
-    rgb: Float[Tensor, "rays 3"]
+    `channels` are colours, and behind them what else the field gives (see `LabelledField.colour`).
+    """
+
+    channels: Float[Tensor, "rays channels"]
     depth: Float[Tensor, " rays"]
     opacity: Float[Tensor, " rays"]
+
+    @property
+    def rgb(self) -> Float[Tensor, "rays 3"]:
+        return self.channels[:, :3]
 
 
 @torch.no_grad()
@@ -71,18 +78,18 @@ def render_block(
     if last_back:
         weights[:, -1] += 1 - opacity
 
-    rgb = torch.zeros_like(directions)
-    coloured = directions.new_empty(rays * samples, 3)
+    rgb = directions.new_zeros(rays, field.channels)
+    coloured = directions.new_empty(rays * samples, field.channels)
     by_pass = torch.empty_like(weights).scatter_(1, order, weights).split(samples, 1)
     for values, weight in zip((coarse_values, fine_values), by_pass, strict=True):
         if not chooser:
-            rgb += (weight[..., None] * values.reshape(rays, samples, 3)).sum(1)
+            rgb += (weight[..., None] * values.reshape(rays, samples, -1)).sum(1)
             continue
         weight = weight.reshape(-1)
         seen = (weight.abs() > INVISIBLE_WEIGHT).nonzero()[:, 0]
         # not `rgb.index_add_`: on a GPU its order of addition changes from run to run
         coloured.zero_().index_copy_(0, seen, chooser.colour(values, seen) * weight[seen, None])
-        rgb += coloured.reshape(rays, samples, 3).sum(1)
+        rgb += coloured.reshape(rays, samples, -1).sum(1)
     return Pixels(rgb, (weights * depths).sum(1), opacity)
 
 

@@ -86,6 +86,7 @@ class FoldedField:
         ValueError: codes of more than one scene.
     """
 
+    channels = 3  # of what `colour` gives
     width: int
     layers: list[Layer]  # of the density
     colour_layer: Layer

@@ -92,6 +92,8 @@ class FusedField:
         shape: one of SHAPES; by default the first.
     """
 
+    channels = 3
+
     @torch.no_grad()
     def __init__(self, field: FoldedField, kind: torch.dtype = torch.float32, shape: Shape | None = None) -> None:
         self.width = field.width

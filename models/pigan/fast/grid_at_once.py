@@ -62,9 +62,9 @@ def render_with_grid_at_once(
         weight = torch.where(at_far, solid, weight)
     # added along rows, not by index: on a GPU the order of addition would change from run to run
     values = torch.cat([colour * weight[:, None], (weight * depth)[:, None], solid[:, None]], 1)
-    rows = values.new_zeros(len(total) * columns, 5).index_copy_(0, kept, values)
-    sums = rows.reshape(-1, columns, 5).sum(1)
-    return Pixels(sums[:, :3], sums[:, 3], total + sums[:, 4]), len(kept)
+    rows = values.new_zeros(len(total) * columns, values.shape[1]).index_copy_(0, kept, values)
+    sums = rows.reshape(-1, columns, values.shape[1]).sum(1)
+    return Pixels(sums[:, :-2], sums[:, -2], total + sums[:, -1]), len(kept)
 
 
 def place(

@@ -144,7 +144,7 @@ def render_block_with_grid(
     ray, depth, weight = (torch.cat(values) for values in zip(
         samples, (left, torch.full_like(total[left], bricks.far), 1 - total[left]), strict=True))
     at_far = torch.arange(len(ray)) >= len(ray) - len(left)
-    rgb, opacity = torch.zeros_like(directions), total.clone()
+    rgb, opacity = directions.new_zeros(len(directions), field.channels), total.clone()
     for i in range(0, len(ray), block):
         part = slice(i, i + block)
         colour, density = field(torch.addcmul(origin, directions[ray[part]], depth[part, None]))

@@ -1,0 +1,128 @@
+"""The folded field with a semantic head: label logits are added up while the layers are computed.
+
+Where a field is asked for colours, this one gives them, the same colours times the probability of not being background,
+and the probability of each label, side by side: whatever composites the first composites all with the same weights.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.pigan.codes import Codes
+from models.pigan.fast.fold import FoldedField, field_weights, fold
+from models.pigan.fast.kernels import affine, sine_, whole_rows
+from models.pigan.semantic_head import SemanticHead
+from models.pigan.siren import FilmSiren
+
+
+class LabelledPoints(NamedTuple):
+    """What the field says of points."""
+
+    density: Float[Tensor, " points"]  # before its clamp to positive values
+    rgb: Float[Tensor, "points 3"]  # in (0, 1), for the locked view direction
+    logits: Float[Tensor, "points labels"]  # of the semantic head
+
+
+def evaluate_labelled(
+    siren: FilmSiren, codes: Codes, head: SemanticHead, points: Float[Tensor, "points 3"]
+) -> LabelledPoints:
+    """Density, colour and label logits at world positions in one scene, differentiable in codes, positions, weights.
+
+    Raises:
+        ValueError: codes of more than one scene.
+    """
+    if len(codes) != 1:
+        raise ValueError(f"points are of one scene, got codes of {len(codes)}")
+    weights = field_weights(siren)
+    frequency, phase = (value[0] for value in siren.modulation(codes))
+    *layers, colour = fold(weights, frequency, phase)
+    x, features = points, []
+    for index, (weight, bias) in enumerate(layers):
+        x = F.linear(x, weight, bias).sin()
+        if index in head.layers:
+            features.append(x)
+    density = F.linear(x, *weights.density)[:, 0]
+    rgb = F.linear(F.linear(x, *colour).sin(), *weights.colour).sigmoid()
+    return LabelledPoints(density, rgb, head.logits(features))
+
+
+class LabelledField(FoldedField):
+    """A folded field that also says what a point is a part of. No gradients.
+
+    Args:
+        field: its layers are shared, not copied.
+        head: of the same decoder.
+    """
+
+    @torch.no_grad()
+    def __init__(self, field: FoldedField, head: SemanticHead) -> None:
+        vars(self).update(vars(field))
+        self.channels = 6 + len(head.bias)
+        self.head = head.to(field.device)
+        self._of_layer = self.head.by_layer
+
+    def to(self, device: torch.device) -> "LabelledField":
+        """A copy on another device."""
+        other = cast(LabelledField, super().to(device))  # a copy already
+        other.head = self.head.to(device)
+        other._of_layer = other.head.by_layer
+        return other
+
+    @torch.no_grad()
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width+labels"]:
+        """The last density layer's activations, followed by the label logits."""
+        x = whole_rows(points)
+        logits = self.head.bias.expand(len(x), -1).clone()
+        for index, (weight, bias) in enumerate(self.layers):
+            x = sine_(affine(x, weight, bias))
+            if index in self._of_layer:
+                logits += affine(x, self._of_layer[index])
+        return torch.cat([x, logits], 1)[: len(points)]
+
+    @torch.no_grad()
+    def density(self, features: Float[Tensor, "points width+labels"]) -> Float[Tensor, " points"]:
+        """Density before its clamp to positive values."""
+        return super().density(features[:, : self.width])
+
+    @torch.no_grad()
+    def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density before its clamp to positive values."""
+        return super().density(super().features(points))
+
+    @torch.no_grad()
+    def colour(
+        self, features: Float[Tensor, "points width+labels"], chosen: Int[Tensor, " chosen"] | None = None
+    ) -> Float[Tensor, "chosen channels"]:
+        """Colour in (0, 1), colour times 1 - the background's probability, and the probability of each label, of all
+        points or of these."""
+        if chosen is not None:
+            features = features.index_select(0, whole_rows(chosen))
+        x, logits = features.split((self.width, self.channels - 6), 1)
+        rgb, chances = super().colour(x.contiguous()), logits.softmax(1)
+        out = torch.cat([rgb, rgb * (1 - chances[:, :1]), chances], 1)
+        return out if chosen is None else out[: len(chosen)]
+
+    @torch.no_grad()
+    def evaluate(self, points: Float[Tensor, "points 3"]) -> LabelledPoints:
+        """The same numbers as `evaluate_labelled`."""
+        features = self.features(whole_rows(points))
+        x, logits = features.split((self.width, self.channels - 6), 1)
+        x, count = x.contiguous(), len(points)
+        return LabelledPoints(super().density(x)[:count], super().colour(x)[:count], logits[:count])
+
+
+@torch.no_grad()
+def layer_features(
+    field: FoldedField, points: Float[Tensor, "points 3"], layers: Sequence[int]
+) -> Float[Tensor, "points features"]:
+    """Activations of some sine layers of the density, side by side, in their order: what a semantic head reads."""
+    x, found = whole_rows(points), {}
+    for index, (weight, bias) in enumerate(field.layers):
+        x = sine_(affine(x, weight, bias))
+        if index in layers:
+            found[index] = x
+    return torch.cat([found[index] for index in layers], 1)[: len(points)]
