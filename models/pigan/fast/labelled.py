@@ -73,7 +73,15 @@ class LabelledField(FoldedField):
         return other
 
     @torch.no_grad()
-    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width+labels"]:
+    def __call__(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, "points channels"], Float[Tensor, " points"]]:
+        """What `colour` gives, and density before its clamp to positive values."""
+        features = self.features(whole_rows(points))
+        return self.colour(features)[: len(points)], self.density(features)[: len(points)]
+
+    @torch.no_grad()
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points columns"]:
         """The last density layer's activations, followed by the label logits."""
         x = whole_rows(points)
         logits = self.head.bias.expand(len(x), -1).clone()
@@ -84,7 +92,7 @@ class LabelledField(FoldedField):
         return torch.cat([x, logits], 1)[: len(points)]
 
     @torch.no_grad()
-    def density(self, features: Float[Tensor, "points width+labels"]) -> Float[Tensor, " points"]:
+    def density(self, features: Float[Tensor, "points columns"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         return super().density(features[:, : self.width])
 
@@ -95,7 +103,7 @@ class LabelledField(FoldedField):
 
     @torch.no_grad()
     def colour(
-        self, features: Float[Tensor, "points width+labels"], chosen: Int[Tensor, " chosen"] | None = None
+        self, features: Float[Tensor, "points columns"], chosen: Int[Tensor, " chosen"] | None = None
     ) -> Float[Tensor, "chosen channels"]:
         """Colour in (0, 1), colour times 1 - the background's probability, and the probability of each label, of all
         points or of these."""
