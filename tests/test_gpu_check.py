@@ -12,7 +12,7 @@ from tiny_training import make_data
 ROOT = Path(__file__).resolve().parents[1]
 
 
-PARTS = ("machine", "render", "train_1", "training", "film")  # those of `tests` and of the demo take minutes
+PARTS = ("machine", "render", "train_1", "training", "film")  # the demo takes minutes
 
 
 @pytest.mark.slow

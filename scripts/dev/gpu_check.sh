@@ -33,7 +33,7 @@ else
     video=(--test_output_size 512 --pigan_infer_ray_step 72 --num_frames 60)
 fi
 
-tests=(tests/test_gpu.py tests/test_gpu_training.py -m gpu)
+pytest=("$python" -m pytest -m gpu -rf --tb=short --durations=12 -p no:cacheprovider)
 # part NAME SECONDS COMMAND...: its output in NAME.log, its time and exit status in parts.tsv
 : > "$out/parts.tsv"
 part() {
@@ -52,7 +52,11 @@ part() {
 benchmark() { echo "$python" scripts/benchmark.py "$@" --device "$device"; }
 
 part machine 30 "$python" scripts/dev/gpu_report.py "$out" --machine
-part tests 110 "$python" -m pytest -q -p no:cacheprovider "${tests[@]}"
+# all at a time: they wait for compilers and for new processes, not for the GPU
+part tests_rendering 110 "${pytest[@]}" tests/test_gpu.py &
+part tests_training 110 "${pytest[@]}" tests/test_gpu_training.py &
+part tests_processes 110 "${pytest[@]}" tests/test_gpu_processes.py &
+wait
 part render 80 $(benchmark render --json "$out/render.json") "${view[@]}" --converged 256
 part render_demo 50 $(benchmark render --json "$out/render_demo.json") "${demo[@]}"
 for batch in "${batches[@]}"; do
