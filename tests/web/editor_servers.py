@@ -26,8 +26,9 @@ FACES = ROOT / "data/CelebAMask-HQ/mask_samples"
 class RunningEditor:
     """`address` is its page's; `studio` its model."""
 
-    def __init__(self, net: Sem2NeRF, port: int = 0, sizes: Sequence[int] = SIZES) -> None:
-        self.studio = Studio(net, MaskReader.of(net.input), "some weights", sizes=sizes)
+    def __init__(self, net: Sem2NeRF, port: int = 0, sizes: Sequence[int] = SIZES, title: str = "some weights"
+                 ) -> None:
+        self.studio = Studio(net, MaskReader.of(net.input), title, sizes=sizes)
         listening = listen(port)
         self.port = listening.getsockname()[1]
         self.host = f"127.0.0.1:{self.port}"

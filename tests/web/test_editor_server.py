@@ -220,6 +220,15 @@ def test_views_and_videos(editor):
     facts, data = editor.run(sample(), "/save/video", size=16)[-1]
     assert facts["suffix"] == "mp4"
     assert data[4:8] == b"ftyp"
+    facts, data = editor.run(sample(), "/save/viewer")[-1]
+    assert facts["suffix"] == "html"
+    assert data.startswith(b"<!doctype html>")
+
+
+def test_meshes(editor):
+    pytest.importorskip("trimesh")
+    facts, data = editor.run(sample(), "/save/mesh")[-1]
+    assert (facts["suffix"], data[:4]) == ("glb", b"glTF")
 
 
 @pytest.mark.parametrize("query, words", [({"yaw": 3}, "yaw"), ({"pitch": "nan"}, "pitch"), ({"fov": 90}, "fov"),

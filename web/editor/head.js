@@ -34,11 +34,11 @@
       this.moved();
     }
 
-    /** A volume on the screen; resolves once it has been drawn. */
-    show(volume) {
+    /** A volume on the screen; resolves once it has been drawn. A better one follows a draft. */
+    show(volume, draft) {
       this.find("wait").hidden = true;
       const drawn = new Promise(resolve => this.addEventListener("frame", resolve, { once: true }));
-      this.viewer.show(volume);
+      this.viewer.show(volume, { draft });
       return drawn;
     }
 

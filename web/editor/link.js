@@ -29,8 +29,8 @@
   sem2nerf.maskOfText = async (text, labelCount) => {
     const [, width, height, data] = /^(\d{1,4})\.(\d{1,4})\.([\w-]+)$/.exec(text) ?? [];
     if (!(width >= 1 && width <= LONGEST_SIDE && height >= 1 && height <= LONGEST_SIDE)) throw new Error("this link holds no mask");
-    const packed = await inflate(toBytes(data), width * height, "deflate-raw");
-    if (packed.length !== width * height) throw new Error("this link's mask is cut short");
+    const packed = await inflate(toBytes(data), width * height, "deflate-raw").catch(() => []);
+    if (packed.length !== width * height) throw new Error("this link's mask is damaged or cut short");
     const labels = byRows(packed, +width, true);
     if (labels.some(label => label >= labelCount)) throw new Error("this link's mask has labels that these weights do not know");
     return { labels, width: +width, height: +height };

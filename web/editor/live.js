@@ -21,7 +21,7 @@
             this.notices.clear("run");
             const first = !seen.length;
             seen.push(volume.size);
-            await this.head.show(volume);
+            await this.head.show(volume, first);
             const ms = Math.round(performance.now() - start);
             this.dispatchEvent(new CustomEvent("picture", { detail: { run, size: volume.size, ms, first } }));
             if (isNewest()) this.say(first ? `first picture after ${(ms / 1000).toFixed(2)} s` : `${this.words}, ${volume.size} texels after ${(ms / 1000).toFixed(2)} s`, first);
@@ -33,7 +33,7 @@
           },
         });
       } catch (error) {
-        if (isNewest() && error.name !== "AbortError" && !error.offline) this.notices.error("run", error.message);
+        if (isNewest() && error.name !== "AbortError" && !error.offline) this.notices.warn("run", error.message);
       } finally {
         if (isNewest()) {
           this.find("head").removeAttribute("aria-busy");

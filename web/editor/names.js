@@ -1,16 +1,7 @@
-// Labels as people call them, their mirrored partners and their keys.
+// Labels in a mirror, and on the keyboard.
 (() => {
   "use strict";
   const sem2nerf = (globalThis.sem2nerf ??= {});
-
-  const WORDS = {
-    eye_g: "glasses", ear_r: "earring", neck_l: "necklace", cloth: "clothes", mouth: "mouth, teeth",
-    u_lip: "upper lip", l_lip: "lower lip", l_eye: "left eye", r_eye: "right eye", l_brow: "left brow",
-    r_brow: "right brow", l_ear: "left ear", r_ear: "right ear",
-  };
-
-  /** The name of a label of the table, in plain words. Left and right are the person's own. */
-  sem2nerf.wordsOf = name => WORDS[name] ?? name.replaceAll("_", " ");
 
   /** For each label the one it becomes in a mirror: left and right parts change places. */
   sem2nerf.mirrorTable = labels => {

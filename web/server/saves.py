@@ -1,4 +1,4 @@
-"""Files of a painted head: the exact view, a row of views, a video, a page that turns it."""
+"""Files of a painted head: the exact view, a row of views, a video, a page that turns it, a mesh."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from configs.data_configs import config_of_preset
+from datasets.masks.maps import PreparedMask
+from inference.mesh_files import write_mesh
 from inference.view_renderer import ViewRenderer, ViewSettings
 from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.trajectories import sweep, trajectory
@@ -25,6 +28,7 @@ from utils.images import row
 from utils.video import write_video
 from web.server.studio import Painting, Send, Studio, number
 from web.server.turns import Job
+from web.viewer.page import viewer_page
 
 LARGEST = 1024  # pixels along each side of a view
 FRAMES = 36     # of a video, forwards
@@ -43,6 +47,12 @@ class Order:
     camera: Camera
     size: int
     views: Callable[[Sequence[Camera]], Iterator[Picture]]
+    ended: Callable[[], bool]  # whether the file is still wanted: asked before each block of work
+
+    @property
+    def planes(self) -> PreparedMask:
+        """The mask as the network sees it."""
+        return self.studio.prepared(self.painting)[0]
 
 
 def save(studio: Studio, kind: str, painting: Painting, query: Mapping[str, str], job: Job, send: Send) -> None:
@@ -77,7 +87,9 @@ def save(studio: Studio, kind: str, painting: Painting, query: Mapping[str, str]
 
     suffix, media_type, make = KINDS[kind]
     with torch.no_grad():
-        data = make(Order(studio, painting, scene, camera, size, views))
+        data = make(Order(studio, painting, scene, camera, size, views, job.ended))
+    if job.cancelled:
+        raise Cancelled
     send(({"suffix": suffix, "mediaType": media_type}, data))
 
 
@@ -106,9 +118,9 @@ def _view(order: Order) -> bytes:
 
 
 def _row(order: Order) -> bytes:
-    preset, reader = order.studio.net.config.camera, order.studio.input
+    preset = order.studio.net.config.camera
     offsets = config_of_preset(preset.name).eval_yaw_offsets
-    painted = reader.painted(reader.prepare(order.painting.labels), order.size)
+    painted = order.studio.input.painted(order.planes, order.size)
     return _png(row([painted, *order.views(sweep("h", offsets, len(offsets), preset.fov_deg))]))
 
 
@@ -120,6 +132,17 @@ def _video(order: Order) -> bytes:
         return path.read_bytes()
 
 
+def _viewer(order: Order) -> bytes:
+    page = viewer_page(order.scene, "head", order.planes.label, order.studio.input.network_space,
+                       cancelled=order.ended)
+    return page.encode()
+
+
+def _mesh(order: Order) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="sem2nerf-mesh-") as folder:
+        return write_mesh(Path(folder), "head", order.scene.mesh(), None)[0].read_bytes()
+
+
 def _png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
     out = io.BytesIO()
     Image.fromarray(image).save(out, format="PNG")
@@ -127,8 +150,12 @@ def _png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
 
 
 # kind -> suffix of the file, its media type, and what makes it
-KINDS: dict[str, tuple[str, str, Callable[[Order], bytes]]] = {
+_KINDS: dict[str, tuple[str, str, Callable[[Order], bytes]]] = {
     "view": ("png", "image/png", _view),
     "row": ("png", "image/png", _row),
     "video": ("mp4", "video/mp4", _video),
+    "viewer": ("html", "text/html", _viewer),
+    "mesh": ("glb", "model/gltf-binary", _mesh),
 }
+# those that can be made with the packages that are installed
+KINDS = {kind: maker for kind, maker in _KINDS.items() if kind != "mesh" or find_spec("trimesh")}

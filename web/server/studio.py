@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from datasets.masks.maps import PreparedMask
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
 from models.viewing import Viewing
 from models.volume import SIZES, Cancelled, bake
 from models.volume_file import FAST, pack
 from utils.errors import UserError
-from web.server.masks import MaskReader, check_size, for_page, gathered_warnings
+from web.server.masks import MaskReader, check_size, gathered_warnings
 from web.server.turns import Job
 
 LAYERS = range(9)      # FiLM layers of the field
@@ -108,17 +109,23 @@ class Studio:
             "preset": Viewing.of(self.net.config.camera).as_preset(),
         }
 
+    def prepared(self, painting: Painting) -> tuple[PreparedMask, list[str]]:
+        """A mask in the network's square, and what is odd about it.
+
+        Raises:
+            UserError: it shows no face.
+        """
+        with gathered_warnings() as warnings:
+            planes = self.input.prepare(self.input.labels(painting.labels))
+        return planes, warnings
+
     def scene(self, painting: Painting) -> tuple[Scene, list[str]]:
         """The scene of a painting, and what is odd about the mask.
 
         Raises:
             UserError: the mask shows no face.
         """
-        try:
-            with gathered_warnings() as warnings:
-                planes = self.input.prepare(self.input.labels(painting.labels))
-        except UserError as error:
-            raise UserError(for_page(error)) from error
+        planes, warnings = self.prepared(painting)
         codes = self.net.encode(self.input.tensor(planes, self.net.latent_avg.frequencies.device)[None])
         if painting.layers:
             codes = self.net.styled(codes, painting.seed, painting.layers)

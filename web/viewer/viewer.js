@@ -10,7 +10,7 @@
 
 (() => {
   const sem2nerf = globalThis.sem2nerf ??= {};
-  const MOVING_MS = 24, RESTING_MS = 600;     // that drawing may take
+  const MOVING_MS = 24, RESTING_MS = 1000;    // that drawing may take
   const SIDES = [64, 1024];                   // pixels
   const FIRST_SIDE = 256;                     // while nothing is known of the graphics processor
   const FINER = 1.2;                          // so much larger an image is worth to be drawn at rest
@@ -54,9 +54,13 @@
       this.resized.observe(canvas);
     }
 
-    /** Show a volume in place of the one before; the pose stays. */
-    show(volume) {
+    /**
+     * Show a volume in place of the one before; the pose stays. A draft, which a better one follows soon, is drawn as
+     * fast as a moving head, so that those who make the better one are not kept from it.
+     */
+    show(volume, { draft = false } = {}) {
       this.volume = volume;
+      this.draft = draft;
       if (!this.renderer.lost) this.renderer.setVolume(volume);
       this.draw();
     }
@@ -126,6 +130,8 @@
 
     // ---- what follows is the viewer's own
 
+    get hurried() { return this.moving || this.greeting || this.draft; }
+
     get zoomed() { return this.current.fov / this.preset.fov; }
 
     get mode() { return sem2nerf.MODES[this.labels.on && this.hasLabels ? "labels" : "colour"]; }
@@ -141,6 +147,7 @@
 
     restore() {
       this.renderer.restore();
+      this.warm = false;
       this.renderer.setPalette(this.labels.palette);
       if (this.volume) this.renderer.setVolume(this.volume);
       this.events.oncontextrestored?.();
@@ -164,11 +171,12 @@
       this.renderer.draw(this.current, side, this.mode);
       await this.renderer.finished();
       const ms = performance.now() - start, cost = ms / side ** 2;
-      this.costs = this.costs === null ? cost : this.costs + (cost - this.costs) * 0.3;
+      if (this.warm) this.costs = this.costs === null ? cost : this.costs + (cost - this.costs) * 0.3;
+      else this.wanted = true;   // the first image takes long, and says nothing of the next
+      this.warm = true;
       this.drawing = false;
       this.events.onframe?.({ side, ms });
-      const resting = !this.moving && !this.greeting;
-      if (this.wanted || (resting && this.side() > FINER * side)) this.draw();
+      if (this.wanted || (!this.hurried && this.side() > FINER * side)) this.draw();
     }
 
     /** Pixels of the next image along each side; 0 where the canvas is not to be seen. */
@@ -176,7 +184,7 @@
       const { clientWidth, clientHeight } = this.canvas, [least, most] = SIDES;
       const full = Math.min(Math.round(Math.min(clientWidth, clientHeight) * devicePixelRatio), most);
       if (full < 1) return 0;
-      const ms = this.moving || this.greeting ? MOVING_MS : RESTING_MS;
+      const ms = this.hurried ? MOVING_MS : RESTING_MS;
       const fits = this.costs === null ? FIRST_SIDE : Math.sqrt(ms / this.costs);
       return Math.min(full, Math.max(least, Math.floor(fits)));
     }
