@@ -46,4 +46,5 @@ def gives_the_folded_fields_values(width, precision, shape):
     assert rgb.std() > 0.1
     assert (got_rgb.cpu() - rgb).abs().max() < colour_bound
     assert (got_density.cpu() - density).abs().max() < density_bound * density.abs().max()
-    assert torch.equal(field.density_at(points.to(CUDA)), got_density)
+    alone = field.density_at(points.to(CUDA))  # compiled apart: an H200 rounds one form differently
+    assert (alone - got_density).abs().max() < 1e-5 * density.abs().max()
