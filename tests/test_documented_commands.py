@@ -18,6 +18,9 @@ from PIL import Image
 from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint
 from tiny_training import SMALL, make_cat_data, make_data, make_decoder, make_steps
 
+from models.sem2nerf import Sem2NeRF
+from models.semantic_files import save_semantic_head
+
 SHRUNK = {
     "inference3d.py": ["--test_output_size=16", "--pigan_infer_ray_step=4", "--num_frames=2", "--n_images=1",
                        "--n_outputs_to_generate=1"],
@@ -94,8 +97,16 @@ def test_every_script_is_run_by_a_test():
             f"{command.script}: give options that shrink it, or a test that calls its main")
 
 
+@pytest.fixture(scope="module")
+def semantic_head(tmp_path_factory):
+    """The bundled weights' head in a file of its own, as a training of it leaves it."""
+    net, path = Sem2NeRF.from_checkpoint(ROOT / "pretrained_models/sem2nerf_demo.pt"), tmp_path_factory.mktemp("head")
+    save_semantic_head(path / "semantic_head.pt", net.semantic_head, net.siren)
+    return path / "semantic_head.pt"
+
+
 @pytest.fixture
-def user_folder(tmp_path, monkeypatch):
+def user_folder(tmp_path, monkeypatch, semantic_head):
     """What a user has after following the README: weights (tiny ones here), data sets, lists."""
     weights, samples = tmp_path / "pretrained_models", ROOT / "data/CelebAMask-HQ/mask_samples"
     weights.mkdir()
@@ -107,6 +118,8 @@ def user_folder(tmp_path, monkeypatch):
     make_steps(tmp_path / "steps.yaml")
     (tmp_path / "out/sem2nerf_train_celebahq/checkpoints").mkdir(parents=True)
     tiny_checkpoint(tmp_path / "out/sem2nerf_train_celebahq/checkpoints/best_model.pt")
+    (tmp_path / "out/semantic_head/checkpoints").mkdir(parents=True)
+    shutil.copy(semantic_head, tmp_path / "out/semantic_head/checkpoints")
     faces = make_data(tmp_path / "data/CelebAMask-HQ")
     make_cat_data(tmp_path / "data/CatMask")
     make_data(tmp_path / "data/SynthHeads")
