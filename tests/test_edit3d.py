@@ -129,7 +129,7 @@ def test_options_that_contradict(options, message, tmp_path):
 
 
 def test_weights_without_a_semantic_head(tmp_path, weights):
-    with pytest.raises(UserError, match="no semantic head.*--semantic_head"):
+    with pytest.raises(UserError, match=r"no semantic head.*--semantic_head"):
         edit3d(weights, tmp_path / "out", "--mask", MASK, "--render_map")
     assert not (tmp_path / "out").exists()
 
@@ -137,5 +137,5 @@ def test_weights_without_a_semantic_head(tmp_path, weights):
 def test_codes_of_another_model(tmp_path, model):
     path = tmp_path / "codes.pt"
     torch.save({"format": "sem2nerf codes", "decoder_sha256": "0"}, path)
-    with pytest.raises(UserError, match="--codes .*another decoder"):
+    with pytest.raises(UserError, match=r"--codes .*another decoder"):
         edit3d(model, tmp_path / "out", "--codes", str(path), "--render_map")
