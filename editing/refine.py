@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from configs.data_configs import CameraPreset
@@ -58,7 +58,7 @@ class Refiner:
 
     def __init__(
         self, siren: FilmSiren, preset: CameraPreset, head: SemanticHead, directions: CodeDirections, camera: Camera,
-        before: View, wanted: Int[np.ndarray, "size size"], region: EditRegion,
+        before: View, wanted: UInt8[np.ndarray, "size size"], region: EditRegion,
         settings: RefineSettings = RefineSettings(),
     ) -> None:
         self.siren, self.preset, self.head, self.moves, self.settings = siren, preset, head, directions, settings
