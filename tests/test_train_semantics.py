@@ -163,6 +163,8 @@ def test_processes_share_the_work(faces_at, tmp_path):
 
 
 @pytest.mark.parametrize("more, words", [
+    (["--data_path="], "--data_path: name a data root"),
+    (["--checkpoint_path="], "--checkpoint_path: name the Sem2NeRF"),
     (["--layers=8"], "--layers 8: give one or more layers of the density"),
     (["--layers="], "--layers : give one or more layers"),
     (["--cache_gb=-1"], "--cache_gb -1.0: give at least 0"),
