@@ -21,6 +21,7 @@ from tiny_training import SMALL, make_cat_data, make_data, make_decoder, make_st
 SHRUNK = {
     "inference3d.py": ["--test_output_size=16", "--pigan_infer_ray_step=4", "--num_frames=2", "--n_images=1",
                        "--n_outputs_to_generate=1"],
+    "export_mesh.py": ["--resolution=16", "--n_images=1"],
     "build_celeba_mask.py": ["--workers=1"],
     "build_synth_heads.py": ["--num_heads=2", "--views=1", "--size=128", "--workers=1"],
     "convert_checkpoint.py": [],
