@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -41,8 +41,8 @@ class Volume:
         self.half = REACH * self.edge
         self.spacing = 2 * self.half / self.cells
 
-    def places(self, index: Int[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-        """World positions of grid points."""
+    def places(self, index: Real[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
+        """World positions of grid points, or of places between them."""
         return index * self.spacing - self.half
 
     def indices(self, stride: int = 1) -> Int[Tensor, "points 3"]:
