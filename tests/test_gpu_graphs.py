@@ -43,6 +43,7 @@ def test_cuda_graphs(options, tmp_path, monkeypatch, way):  # noqa: F811
             with loop._averaged():
                 result = loop.objective.validate(lambda: False)
         loop.objective.close()
+        assert result is not None
         return loop, result.loss
 
     with warnings.catch_warnings():

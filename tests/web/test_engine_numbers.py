@@ -28,7 +28,7 @@ COMPUTE = """async ({model, plain, items}) => {
     const codes = sem2nerf.withLayersFrom(own, sem2nerf.styleCodes(net, kernels, seed), layers, net.field.width);
     kernels.loadField(sem2nerf.fold(net, codes));
     const none = new Uint8Array(0);
-    const {label, contour, distance} = planes, values = kernels.evaluate(floatsOf(points));
+    const {label, contour, distance} = planes, [values] = kernels.evaluate(floatsOf(points));
     return {label: textOf(label), contour: textOf(contour ?? none), distance: textOf(distance ?? none),
             out: textOf(out), codes: textOf(codes), values: textOf(values)};
   });

@@ -2,21 +2,26 @@
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from engine_pages import as_stored, octets, packed, write_page
 from tiny import CAT_OPTS, FACE_OPTS, tiny_model
 
+from models import volume
+from models.pigan.semantic_head import SemanticHead
 from models.volume import bake
 
 FACES = sorted((ROOT / "data/CelebAMask-HQ/mask_samples").glob("*.png"))
 CAT = ROOT / "data/CatMask/mask_samples/90001.png"
+SIZES = (16, 32, 48)  # smaller than in use, for time's sake
 SMALL = {"src_input_size": 96}
 RUN = """async ({labels, width, height, style, options}) => {
   const engine = sem2nerf.makeEngine(options), found = [], said = [];
   try {
     await engine.run({labels: bytesOf(labels), width, height, style}, {
-      onVolume: ({size, half, densityScale, rgba, background}, stage) => found.push({stage, size, half, densityScale,
-        rgba: textOf(rgba), back: background.size, backHalf: background.half, background: textOf(background.rgb)}),
+      onVolume: ({size, half, densityScale, rgba, background, labels}, stage) => found.push({
+        stage, size, half, densityScale, labels: labels && textOf(labels), rgba: textOf(rgba),
+        backHalf: background.half, background: textOf(background.rgb)}),
       onStatus: ({warnings}) => said.push(...warnings)});
     return {found, said, plain: engine.plain};
   } finally { engine.dispose(); }
@@ -25,7 +30,9 @@ RUN = """async ({labels, width, height, style, options}) => {
 
 def page_of(chromium, net, folder):
     page = chromium.new_page()
-    page.goto(write_page(folder, net).as_uri())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(volume, "SIZES", SIZES)
+        page.goto(write_page(folder, net).as_uri())
     return page
 
 
@@ -48,14 +55,18 @@ def asked(labels, seed=0, layers=(), **options):
 
 def assert_same_volumes(net, labels, found, seed=0, layers=()):
     codes = net.encode(net.input.tensor(net.input.prepare(labels))[None])
-    wanted = list(bake(net.scene_of(net.styled(codes, seed, layers))))
+    wanted = list(bake(net.scene_of(net.styled(codes, seed, layers)), SIZES))
     assert [volume["stage"] for volume in found] == ["coarse", "fine", "finest"]
-    for volume, its in zip(wanted, found, strict=True):
-        assert its["size"] == volume.size
-        assert its["half"] == pytest.approx(volume.half)
-        assert its["densityScale"] == pytest.approx(volume.density_scale, rel=1e-3)
-        assert its["backHalf"] == pytest.approx(volume.background_half)
-        for mine, theirs in ((octets(its["rgba"]), volume.rgba), (octets(its["background"]), volume.background)):
+    for one, its in zip(wanted, found, strict=True):
+        assert its["size"] == one.size
+        assert its["half"] == pytest.approx(one.half)
+        assert its["densityScale"] == pytest.approx(one.density_scale, rel=1e-3)
+        assert its["backHalf"] == pytest.approx(one.background_half)
+        assert (its["labels"] is None) == (one.labels is None)
+        if one.labels is not None:
+            assert len(np.unique(one.labels)) > 3
+            assert (octets(its["labels"]) == one.labels.ravel()).mean() >= 0.99
+        for mine, theirs in ((octets(its["rgba"]), one.rgba), (octets(its["background"]), one.background)):
             away = np.abs(mine.astype(int) - theirs.ravel())
             assert (away == 0).mean() >= 0.99
             assert (away > 1).mean() < 0.002  # texels at the edge of what light reaches, on one side alone
@@ -75,6 +86,17 @@ def test_volumes_of_cats(chromium, tmp_path):
     labels = net.input.labels(CAT)
     page = page_of(chromium, net, tmp_path)
     assert_same_volumes(net, labels, page.evaluate(RUN, asked(labels))["found"])
+    page.close()
+
+
+@pytest.mark.parametrize("options", [{}, {"wasm": None}], ids=["wasm", "plain"])
+def test_volumes_have_labels_where_the_model_knows_them(chromium, tmp_path, options):
+    net, generator = as_stored(tiny_model({**FACE_OPTS, **SMALL})), torch.Generator().manual_seed(1)
+    net.semantic_head = SemanticHead((1, 3, 7), "CelebAMask_HQ", torch.randn(19, 3 * 16, generator=generator),
+                                     torch.randn(19, generator=generator))
+    labels = net.input.labels(FACES[0])
+    page = page_of(chromium, net, tmp_path)
+    assert_same_volumes(net, labels, page.evaluate(RUN, asked(labels, **options))["found"])
     page.close()
 
 

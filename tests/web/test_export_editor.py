@@ -72,8 +72,9 @@ PRODUCTS = """async ({kernels, script}) => {
   const x = Float32Array.from({length: 5 * 37}, (_, i) => Math.sin(7 * i)), found = [], plain = layer(37, 21);
   for (const text of kernels) {
     const made = await sem2nerf.WasmKernels.create(Uint8Array.from(atob(text), letter => letter.charCodeAt(0)));
-    made.loadField({sines: [layer(3, 21), layer(21, 16)], density: layer(21, 1), colour: layer(16, 3)});
-    found.push([...made.linear(x, 5, plain), ...made.evaluate(x.slice(0, 183))]);
+    made.loadField({sines: [layer(3, 21), layer(21, 16)], density: layer(21, 1), colour: layer(16, 3),
+                    semantics: []});
+    found.push([...made.linear(x, 5, plain), ...made.evaluate(x.slice(0, 183))[0]]);
   }
   return found;
 }"""
