@@ -161,7 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(beyond, "--render_viewer", "also <name>.html: the head in a page that turns it, in one file that opens in "
              "any browser")
     beyond.add_argument("--viewer_quality", choices=["normal", "high"], default="normal",
-                        help="of that page: about 0.6 MB, or 1 MB and finer")
+                        help="of that page: about 0.5 MB, or 0.8 MB and finer")
     add_flag(beyond, "--debug", "show the full traceback of an error")
 
     for name, default in WITHOUT_EFFECT.items():

@@ -104,10 +104,10 @@
     /** A turn to either side, once, until somebody takes hold of the head; none where motion is unwelcome. */
     greet() {
       if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-      const start = performance.now(), from = this.pose;
-      let last = JSON.stringify(from);
+      const from = this.pose;
+      let last = JSON.stringify(from), start = null;
       const turn = now => {
-        const part = Math.max(0, (now - start) / TURN_MS);
+        const part = (now - (start ??= now)) / TURN_MS;
         if (this.gone || this.moving || JSON.stringify(this.current) !== last) return;
         this.pose = part < 1 ? { ...from, yaw: from.yaw + TURN_ANGLE * Math.sin(2 * Math.PI * part) } : from;
         last = JSON.stringify(this.current);
