@@ -18,7 +18,7 @@ LEAST_VARIANCE = 1e-8  # relative to the largest: below it a direction is roundi
 
 
 class CodeDirections(NamedTuple):
-    """Principal directions of the codes of z ~ N(0, I), each as long as one standard deviation of the codes along it."""
+    """Principal directions of the codes of z ~ N(0, I), each one standard deviation long."""
 
     frequencies: Float[Tensor, "directions codes"]
     phase_shifts: Float[Tensor, "directions codes"]
@@ -36,6 +36,7 @@ def code_directions(siren: FilmSiren, count: int = DIRECTIONS) -> CodeDirections
     R h, where h goes into that layer and is much shorter than the codes.
     """
     *layers, last = siren.mapping_network.network
+    assert isinstance(last, nn.Linear)
     z = torch.randn(Z_SAMPLES, siren.z_dim, generator=torch.Generator().manual_seed(Z_SEED))
     h = nn.Sequential(*layers)(z.to(last.weight.device)).double()
     q, r = torch.linalg.qr(last.weight.double())

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from editing.directions import CodeDirections, code_directions
@@ -28,7 +27,7 @@ from models.view import View
 from utils.errors import UserError
 
 Labels = UInt8[np.ndarray, "size size"]
-STEPS = 20  # of a refinement
+STEPS, USUAL = 20, RefineSettings()  # of a refinement
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,16 @@ class Editor:
     Args:
         net: the model the scene is of, with a semantic head.
         size: pixels along each side of the label map.
-        samples: per ray and pass, of the views that are compared.
+        samples, sampler: of the views that are compared, see `Scene.render`.
 
     Raises:
         UserError: the model has no semantic head, or one that tells other parts apart than the encoder needs.
     """
 
-    def __init__(self, net: Sem2NeRF, scene: Scene, camera: Camera, size: int = 256, samples: int = 24) -> None:
-        self.net, self.scene, self.camera, self.size, self.samples = net, scene, camera, size, samples
+    def __init__(self, net: Sem2NeRF, scene: Scene, camera: Camera, size: int = 256, samples: int = 24,
+                 sampler: str = "auto") -> None:
+        self.net, self.scene, self.camera, self.size = net, scene, camera, size
+        self.samples, self.sampler = samples, sampler
         self.before = self.view(scene)
 
     @property
@@ -74,14 +75,15 @@ class Editor:
             UserError: nowhere, or the map has another size, or numbers that are no labels.
         """
         if edited.shape != self.labels.shape:
-            raise UserError(f"the edited map has {edited.shape[1]} x {edited.shape[0]} pixels, the map of this view "
-                            f"{self.size} x {self.size}; draw on that map, and keep its size")
+            raise UserError(f"`edit`: this map has {edited.shape[1]} x {edited.shape[0]} pixels, that of the view has "
+                            f"{self.size} x {self.size}; draw on the view's own map and keep its size, or say in "
+                            "`test_output_size` at which size it was made")
         if edited.max() >= len(self.head.space):
-            raise UserError(f"the edited map has label {edited.max()}, but labels of {self.head.space.name} are 0 to "
+            raise UserError(f"`edit`: this map has label {edited.max()}, but those of {self.head.space.name} are 0 to "
                             f"{len(self.head.space) - 1}; draw with these")
         region = edit_region(self.labels, edited)
         if not region.inside.any():
-            raise UserError("the edited map shows the labels that this view has already, so there is nothing to edit; "
+            raise UserError("`edit`: this map shows the labels that the view has already, so there is nothing to edit; "
                             "change the labels of a part (a patch of a pixel or two does not count)")
         return region
 
@@ -94,8 +96,7 @@ class Editor:
         self.region(edited)
         return self.net.edited_codes(self.scene, edited, self.labels)
 
-    def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = RefineSettings()
-               ) -> Codes:
+    def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL) -> Codes:
         """Codes nearer to the edited map, from those of a delta encoding (or any others), see `editing.refine`.
 
         Raises:
@@ -119,7 +120,7 @@ class Editor:
 
     def view(self, scene: Scene) -> View:
         """Any scene of the model, from this side."""
-        return scene.render(self.camera, self.size, self.samples, sampler="auto", labels=True)
+        return scene.render(self.camera, self.size, self.samples, sampler=self.sampler, labels=True)
 
 
 def compare(before: View, after: View, edited: Labels, region: EditRegion) -> EditReport:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, UInt8
 
 MARGIN = 4 / 128  # of the margin, relative to a side: where labels stay, but colours may follow the edit
 SPECKLE = 8e-5    # of a patch that differs, relative to the area: a smaller one is rounding, not drawing
@@ -23,7 +23,7 @@ class EditRegion(NamedTuple):
 def edit_region(before: UInt8[np.ndarray, "size size"], after: UInt8[np.ndarray, "size size"]) -> EditRegion:
     """Where two label maps differ; patches of a pixel or two (at 128 pixels a side) do not count."""
     changed = (before != after).astype(np.uint8)
-    count, patches, stats, _ = cv2.connectedComponentsWithStats(changed, connectivity=8)
+    _, patches, stats, _ = cv2.connectedComponentsWithStats(changed, connectivity=8)
     small = stats[:, cv2.CC_STAT_AREA] <= SPECKLE * changed.size
     return region_around(changed.astype(bool) & ~small[patches])
 

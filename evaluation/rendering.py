@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from evaluation.test_set import EvaluationSet, TestMask
 from models.checkpoints import read_checkpoint
 from models.config import ModelConfig
 from models.pigan.cameras import FRONTAL, Camera
+from models.pigan.semantic_head import SemanticHead
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
 from utils.errors import UserError
@@ -56,6 +57,7 @@ class RenderSettings:
     styles: int
     max_block: int | None = None  # bounds the memory, changes no image
     rounded: bool = True          # colours are kept in 8 bits, as image files have them; False: as they are computed
+    semantic_head: SemanticHead | None = field(default=None, compare=False)  # of the weights; label maps are kept too
 
     @property
     def transform(self) -> MaskTransform:
@@ -80,16 +82,19 @@ class RenderSettings:
             "near_yaw": NEAR_YAW, "style_layers": list(self.style_layers),
             "style_seeds": list(range(FIRST_STYLE, FIRST_STYLE + self.styles)),
             **({} if self.rounded else {"colours": "as computed, in 32 bits"}),
+            **({"semantic_head_sha256": self.semantic_head.sha256} if self.semantic_head else {}),
         }
 
 
 @dataclass(frozen=True)
 class SavedViews:
-    """Views of one mask and kind: colours in [-1, 1], distances along the rays in world units, opacity in [0, 1]."""
+    """Views of one mask and kind: colours in [-1, 1], distances along the rays in world units, opacity in [0, 1], and
+    labels where the weights have a semantic head."""
 
     rgb: Float[Tensor, "views 3 size size"]
     depth: Float[Tensor, "views size size"]
     opacity: Float[Tensor, "views size size"]
+    labels: UInt8[Tensor, "views size size"] | None = None
 
     @property
     def pixels(self) -> UInt8[Tensor, "views 3 size size"]:
@@ -168,11 +173,12 @@ class Renders:
         try:
             with np.load(path, allow_pickle=False) as file:
                 rgb, depth, opacity = (torch.from_numpy(file[key]) for key in ("rgb", "depth", "opacity"))
+                labels = torch.from_numpy(file["labels"]) if "labels" in file else None
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path}: this render cannot be read ({error}); delete it and run again") from error
         if not self.settings.rounded:
-            return SavedViews(rgb, depth, opacity)
-        return SavedViews(from_bytes(rgb), depth.float() * DEPTH_UNIT, opacity.float() / 255)
+            return SavedViews(rgb, depth, opacity, labels)
+        return SavedViews(from_bytes(rgb), depth.float() * DEPTH_UNIT, opacity.float() / 255, labels)
 
 
 def render_mask(job: tuple[Renders, TestMask, tuple[str, ...]]) -> str:
@@ -184,6 +190,7 @@ def render_mask(job: tuple[Renders, TestMask, tuple[str, ...]]) -> str:
     renders, mask, kinds = job
     settings = renders.settings
     net = load_model(settings.checkpoint, settings.model, own_value() or "cpu")
+    net.semantic_head = settings.semantic_head
     with torch.no_grad():
         codes = net.encode(net.read(mask.path)[None])
     own = net.scene_of(codes, settings.max_block)
@@ -215,16 +222,19 @@ def file_sha256(path: Path) -> str:
 
 
 def _save(path: Path, shots: Sequence[tuple[Scene, tuple[float, float]]], settings: RenderSettings) -> None:
-    views = [scene.render(Camera(*pose), settings.size, settings.samples, sampler=settings.sampler)
-             for scene, pose in shots]
+    views = [scene.render(Camera(*pose), settings.size, settings.samples, sampler=settings.sampler,
+                          labels=settings.semantic_head is not None) for scene, pose in shots]
+    labels = [view.labels.numpy() for view in views if view.labels is not None]
     rgb, depth, opacity = (torch.stack([getattr(view, name) for view in views]) for name in ("rgb", "depth", "opacity"))
-    arrays = {"rgb": rgb.numpy(), "depth": depth.numpy(), "opacity": opacity.numpy()}
+    arrays: dict[str, Any] = {"rgb": rgb.numpy(), "depth": depth.numpy(), "opacity": opacity.numpy()}
     if settings.rounded:
         arrays = {"rgb": SavedViews(rgb, depth, opacity).pixels.numpy(),
                   "depth": (depth / DEPTH_UNIT).round().clamp(0, 65535).numpy().astype(np.uint16),
                   "opacity": (opacity * 255).round().clamp(0, 255).numpy().astype(np.uint8)}
+    if labels:
+        arrays["labels"] = np.stack(labels)
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, rgb=arrays["rgb"], depth=arrays["depth"], opacity=arrays["opacity"])
+        np.savez_compressed(temporary, **arrays)
 
 
 @lru_cache(maxsize=2)

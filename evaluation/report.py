@@ -12,6 +12,8 @@ from typing import Any
 from evaluation.metrics.registry import NOVEL, score_meanings
 from utils.files import write_text
 
+SEMANTIC = "semantic_"  # begins the names of scores of rendered label maps
+
 
 @dataclass(frozen=True)
 class Report:
@@ -44,11 +46,12 @@ class Report:
             if not is_class(name):
                 meaning, better = describe(name)
                 lines.append(f"| {meaning} | {number(value)} | {better} |{self._verdict(name)}")
-        classes = {name: value for name, value in self.results.items() if is_class(name) and name.startswith("iou_")}
-        if classes:
-            names = [name.removeprefix("iou_") for name in classes]
-            lines += ["", "IoU of each class:", "", f"| {' | '.join(names)} |", "|" + "---|" * len(names),
-                      f"| {' | '.join(number(value) for value in classes.values())} |"]
+        for prefix, title in (("", "IoU of each class:"), (SEMANTIC, "IoU of each class in the rendered label maps:")):
+            classes = {name.removeprefix(f"{prefix}iou_"): value for name, value in self.results.items()
+                       if name.startswith(f"{prefix}iou_")}
+            if classes:
+                lines += ["", title, "", f"| {' | '.join(classes)} |", "|" + "---|" * len(classes),
+                          f"| {' | '.join(number(value) for value in classes.values())} |"]
         lines += ["", "Protocol:", ""]
         lines += [f"- {key.replace('_', ' ')}: {_plain(value)}" for key, value in self.protocol.items()]
         if self.notes:
@@ -73,7 +76,7 @@ class Report:
 
 def is_class(name: str) -> bool:
     """Whether a score is the IoU of one class."""
-    return name.removeprefix(NOVEL).startswith("iou_")
+    return name.removeprefix(NOVEL).removeprefix(SEMANTIC).startswith("iou_")
 
 
 def describe(name: str) -> tuple[str, str]:

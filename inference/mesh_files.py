@@ -22,7 +22,6 @@ from utils.errors import UserError
 from utils.files import atomic_path
 
 UNLIT = "KHR_materials_unlit"  # glTF's extension: a colour is shown as it is
-LINEAR_COLOURS = "_LINEAR"  # glTF has linear colours; 8 bits of them would show steps in dark hair
 OBJ_DIGITS = 6  # micrometres
 OBJ_HEADER = "metres; y up, the face looks along +z; colours of vertices are sRGB"
 
@@ -107,42 +106,35 @@ def _glb(parts: Mapping[str, Mesh], lit: bool) -> bytes:
     if not lit:
         material["extensions"] = {UNLIT: {}}
 
-    def finish(tree: dict[str, Any]) -> None:
-        """Tell what the meshes' attribute is, and give them the material."""
+    def give_material(tree: dict[str, Any]) -> None:
         tree["materials"] = [material]
         if not lit:
             tree["extensionsUsed"] = [UNLIT]
         for primitive in (primitive for mesh in tree["meshes"] for primitive in mesh["primitives"]):
             primitive["material"] = 0
-            accessor = primitive["attributes"]["COLOR_0"] = primitive["attributes"].pop(LINEAR_COLOURS)
-            tree["accessors"][accessor]["normalized"] = True
 
-    trimesh, scene = import_trimesh(), import_trimesh().Scene()
+    scene = import_trimesh().Scene()
     for name, part in parts.items():
-        colours = np.ones((len(part.vertices), 4), np.float32)
-        colours[:, :3] = linear(part.colours.clip(0, 1))
-        scene.add_geometry(trimesh.Trimesh(
-            part.vertices, part.faces, process=False,
-            vertex_attributes={LINEAR_COLOURS: np.rint(colours * 65535).astype(np.uint16)}), name, name)
-    return trimesh.exchange.gltf.export_glb(scene, include_normals=False, tree_postprocessor=finish)
+        scene.add_geometry(_in_bytes(part, linear(part.colours)), name, name)
+    return import_trimesh().exchange.gltf.export_glb(scene, include_normals=False, tree_postprocessor=give_material)
 
 
 def _obj(parts: Mapping[str, Mesh]) -> bytes:
     scene = import_trimesh().Scene()
     for name, part in parts.items():
-        scene.add_geometry(_in_bytes(part), name, name)
+        scene.add_geometry(_in_bytes(part, part.colours), name, name)
     text = import_trimesh().exchange.obj.export_obj(scene, include_normals=False, digits=OBJ_DIGITS, header=OBJ_HEADER)
     return text.encode()
 
 
 def _ply(part: Mesh) -> bytes:
-    mesh = _in_bytes(part)
+    mesh = _in_bytes(part, part.colours)
     if part.labels is not None:
         mesh.vertex_attributes["label"] = part.labels
     return import_trimesh().exchange.ply.export_ply(mesh, vertex_normal=False)
 
 
-def _in_bytes(part: Mesh) -> Any:
-    """With colours as images have them."""
+def _in_bytes(part: Mesh, colours: Float[np.ndarray, "vertices 3"]) -> Any:
+    """As trimesh holds it."""
     return import_trimesh().Trimesh(part.vertices, part.faces, process=False,
-                                    vertex_colors=np.rint(part.colours.clip(0, 1) * 255).astype(np.uint8))
+                                    vertex_colors=np.rint(colours.clip(0, 1) * 255).astype(np.uint8))

@@ -9,21 +9,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from configs.label_spaces import LabelSpace
 from datasets.inference_set import MaskItem
+from inference.extras import ExtraSettings, painted, write_extras
 from inference.view_renderer import ViewRenderer
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.pigan.siren import style_code
 from models.pigan.trajectories import sweep, trajectory
 from models.scene import Scene
-from utils.images import overlay, resize, row, save_png
+from models.view import View
+from utils.images import overlay, resize, row, save_png, to_uint8
 from utils.video import write_video
 
 FIRST_FRAME = 1000  # frames are numbered from here, views of a row from 0
@@ -60,6 +63,7 @@ class ResultSettings:
     strip: tuple[int, int] | None = None           # seed of the last style, and images, of a strip of styles
     mean_head: bool = False                        # the decoder's mean codes instead of the mask's
     video: VideoSettings | None = None
+    extras: ExtraSettings = field(default_factory=ExtraSettings)    # label maps, distances, transparent backgrounds
 
     @property
     def views_per_mask(self) -> int:
@@ -100,10 +104,12 @@ class Results:
         scene = self._scene(codes, ours.style_seed)
         fov_deg = self.net.config.camera.fov_deg
         cameras = [own] * ours.own_pose + sweep(ours.sweep, ours.yaw_offsets, ours.views, fov_deg)
-        views = list(self._views(scene, cameras, name, 0, "view"))
+        rendered = list(self._rendered(scene, cameras, name, 0, "view"))
+        views = [self._image(view) for view in rendered]
         yield save_png(self.images / f"{stem}.png", row([mask, *views]))
         for write in self.writers:
             yield write(scene, item, self.images / stem)
+        yield from write_extras(ours.extras, self.images, stem, rendered, views, mask, self._space)
 
         if ours.overlay_weight > 0 or ours.couple:
             view = views[0] if ours.own_pose else next(self._views(scene, [own], name, len(cameras), "overlay"))
@@ -120,22 +126,30 @@ class Results:
                      for i, style in enumerate(styles)]
             yield save_png(self.images / f"{stem}-{seed}_styles.png", row([mask, *views]))
         if ours.video:
-            yield self._write_video(ours.video, scene, name, self.videos / f"{stem}.{ours.video.suffix}")
+            yield from self._write_videos(ours.video, scene, name, self.videos / f"{stem}.{ours.video.suffix}")
 
-    def _write_video(self, video: VideoSettings, scene: Scene, name: str, path: Path) -> Path:
-        """Frame by frame, as they are rendered."""
+    def _write_videos(self, video: VideoSettings, scene: Scene, name: str, path: Path) -> Iterator[Path]:
+        """Frame by frame, as they are rendered; label maps, where they are wanted, in a second video."""
         cameras = trajectory(video.trajectory, video.frames, self.net.config.camera.fov_deg)
+        size, maps = self.settings.saved_size or self.renderer.settings.size, []
 
         def frames() -> Iterator[UInt8[np.ndarray, "size size 3"]]:
             shown = []
-            for frame in self._views(scene, cameras, name, FIRST_FRAME, "frame"):
+            for view in self._rendered(scene, cameras, name, FIRST_FRAME, "frame"):
+                frame = self._image(view)
+                if self.settings.extras.labels and self._space is not None:
+                    maps.append(painted(view, self._space, size))
                 if video.ping_pong:
                     shown.append(frame)
                 yield frame
             yield from shown[-2:0:-1]  # neither end twice, so that the loop does not stutter
 
-        write_video(path, frames(), self.settings.saved_size or self.renderer.settings.size)
-        return path
+        write_video(path, frames(), size)
+        yield path
+        if maps:
+            second = path.with_name(f"{path.stem}_labels{path.suffix}")
+            write_video(second, [*maps, *(maps[-2:0:-1] if video.ping_pong else [])], size)
+            yield second
 
     @torch.no_grad()
     def _codes(self, item: MaskItem) -> Codes:
@@ -150,9 +164,21 @@ class Results:
 
     def _views(self, scene: Scene, cameras: Sequence[Camera], name: str, first: int, what: str
                ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-        """Images to save; see `ViewRenderer.views`."""
+        """Images to save; see `ViewRenderer.rendered`."""
+        return map(self._image, self._rendered(scene, cameras, name, first, what))
+
+    def _rendered(self, scene: Scene, cameras: Sequence[Camera], name: str, first: int, what: str) -> Iterator[View]:
         def progress(index: int, part: float) -> None:
             self.progress(f"{name} {what} {index + 1}/{len(cameras)}", part)
 
-        for view in self.renderer.views(scene, cameras, name, first, progress):
-            yield resize(view, self.settings.saved_size) if self.settings.saved_size else view
+        return self.renderer.rendered(scene, cameras, name, first, progress)
+
+    def _image(self, view: View) -> UInt8[np.ndarray, "size size 3"]:
+        """As it is saved."""
+        image = to_uint8(view.rgb)
+        return resize(image, self.settings.saved_size) if self.settings.saved_size else image
+
+    @property
+    def _space(self) -> LabelSpace | None:
+        head = self.net.semantic_head
+        return None if head is None else head.space

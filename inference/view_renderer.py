@@ -19,6 +19,7 @@ from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
+from models.view import View
 from utils.images import to_uint8
 from utils.parallel import prefetch_map
 
@@ -35,6 +36,7 @@ class ViewSettings:
     stochastic_seed: int | None = None   # jitters the samples, as the official release does; None: deterministic
     precision: str = "fp32"              # or tf32 or bf16, see `Scene`
     max_block: int | None = None         # most points evaluated at a time; None: as the device likes best
+    labels: bool = False                 # also what is seen at each pixel, see `Scene.render`
 
 
 class ViewRenderer:
@@ -64,7 +66,13 @@ class ViewRenderer:
     def views(
         self, scene: Scene, cameras: Sequence[Camera], name: str = "", first: int = 0, progress: Progress | None = None
     ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-        """Images of these cameras, in order, made as they are asked for.
+        """Images of these cameras, in order, made as they are asked for; arguments are those of `rendered`."""
+        return (to_uint8(view.rgb) for view in self.rendered(scene, cameras, name, first, progress))
+
+    def rendered(
+        self, scene: Scene, cameras: Sequence[Camera], name: str = "", first: int = 0, progress: Progress | None = None
+    ) -> Iterator[View]:
+        """Views of these cameras, in order, made as they are asked for.
 
         Args:
             name, first: tell views apart where samples are jittered: the scene's name, and the number of the first
@@ -80,15 +88,14 @@ class ViewRenderer:
             if progress is not None:
                 progress(index, rays / size**2)
 
-        def render(index: int) -> UInt8[np.ndarray, "size size 3"]:
+        def render(index: int) -> View:
             generator = None
             if settings.stochastic_seed is not None:
                 seed = zlib.crc32(f"{settings.stochastic_seed}/{name}/{first + index}".encode())
                 generator = torch.Generator().manual_seed(seed)
-            view = scenes[index % len(scenes)].render(
-                cameras[index], size, settings.samples, sampler=settings.sampler, generator=generator,
-                on_rays=lambda rays: report(index, rays))
-            return to_uint8(view.rgb)
+            return scenes[index % len(scenes)].render(
+                cameras[index], size, settings.samples, sampler=settings.sampler, labels=settings.labels,
+                generator=generator, on_rays=lambda rays: report(index, rays))
 
         # on one device a view is the work of all its cores, and Ctrl-C ends it at once
         threads = len(scenes) if len(scenes) > 1 else 0

@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from models.checkpoints import save_checkpoint
+from models.checkpoints import save_checkpoint, to_native
+from models.config import ModelConfig
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import FilmSiren
 from models.weight_files import read_file
@@ -57,3 +60,23 @@ def load_semantic_head(path: str | Path, siren: FilmSiren) -> SemanticHead:
         raise UserError(f"`semantic_head` {path}: was trained with another decoder ({told}; the checkpoint's is "
                         f"{decoder_sha256(siren)[:12]}...); train one for this checkpoint with train_semantics.py")
     return head
+
+
+def head_of(contents: Mapping[str, Any], source: str | Path, path: str | Path | None = None) -> SemanticHead | None:
+    """The head of a checkpoint: that of a file, if one is given, else what the checkpoint holds, or None.
+
+    Args:
+        contents: of the checkpoint, of either layout.
+        source: its file, for messages.
+
+    Raises:
+        UserError: as `load_semantic_head`; or what the checkpoint holds is damaged.
+    """
+    config = ModelConfig.from_contents(contents)
+    if path is None:
+        return None if contents.get("semantic") is None else SemanticHead.from_state(contents["semantic"], source,
+                                                                                     config.width)
+    siren, prefix = FilmSiren(config.width, config.z_dim), "decoder.siren."
+    siren.load_state_dict({key.removeprefix(prefix): value for key, value in to_native(contents)["state_dict"].items()
+                           if key.startswith(prefix)})
+    return load_semantic_head(path, siren)

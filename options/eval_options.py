@@ -72,6 +72,8 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
     for earlier, name in (("--parser", "face_segmenter"), ("--parser_weights", "segmenter_weights")):
         metrics.add_argument(earlier, dest=name, default=argparse.SUPPRESS, help=argparse.SUPPRESS,
                              type=segmenter_kind if name == "face_segmenter" else str)
+    metrics.add_argument("--semantic_head", metavar="FILE", help="for semantic: what train_semantics.py has trained "
+                         "for these weights; by default the checkpoint's own")
     metrics.add_argument("--latent_mask", type=layer_list, default="6,7,8", metavar="LAYERS",
                          help="the layers that styles replace, for the diversity")
     metrics.add_argument("--style_masks", type=positive, default=50, metavar="N",

@@ -148,6 +148,13 @@ def build_parser() -> argparse.ArgumentParser:
     beyond.add_argument("--mask_encoding", choices=["auto", "index", "colour"], default="auto",
                         help="whether pixels are label numbers or colours of the label table")
     beyond.add_argument("--label_order", metavar="ORDER", default="celebamask", help="* " + LABEL_ORDER)
+    add_flag(beyond, "--render_labels", "also what is seen at each pixel: <name>_labels.png (label maps below the "
+             "views), the label numbers of each view, and a second video")
+    add_flag(beyond, "--save_depth", "also the distances of each view of the row: PNGs of 16 bits, in steps of "
+             "1/50,000 of the distance from camera to origin; 0: background")
+    add_flag(beyond, "--alpha", "also each view of the row with a transparent background")
+    beyond.add_argument("--semantic_head", metavar="FILE", help="what labels are read with, of scripts/"
+                        "train_semantics.py; by default the checkpoint's own")
     add_flag(beyond, "--stochastic_sampling", "jitter the samples along rays, as the official release does")
     beyond.add_argument("--seed", type=seed, default=0, help="of the jitter and of --use_shuffle")
     beyond.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")

@@ -22,7 +22,7 @@ EXAMPLES = """examples:
     python scripts/train_semantics.py --checkpoint_path pretrained_models/sem2nerf_celebahq_pretrained.pt \\
         --data_path data/CelebAMask-HQ --exp_dir out/celeba_labels --max_steps 3000 --cache_gb 20
   go on where a run stopped:
-    python scripts/train_semantics.py --checkpoint_path ... --data_path ... --auto_resume
+    python scripts/train_semantics.py --exp_dir out/celeba_labels --auto_resume
   on several GPUs:
     torchrun --nproc_per_node=4 scripts/train_semantics.py --checkpoint_path ... --data_path ...
 
@@ -37,9 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_run(parser, exp_dir="out/semantic_head")
 
     data = parser.add_argument_group("network and data")
-    data.add_argument("--checkpoint_path", required=True,
-                      help="Sem2NeRF whose decoder gets the head; its weights stay as they are")
-    data.add_argument("--data_path", "--data_root", required=True,
+    data.add_argument("--checkpoint_path", help="Sem2NeRF whose decoder gets the head; its weights stay as they are")
+    data.add_argument("--data_path", "--data_root",
                       help="data root: mask/ (or masks/) with label PNGs, and the pose file")
     data.add_argument("--dataset_type", help="label table, framing and poses; None: the checkpoint's")
     data.add_argument("--train_paths_conf", "--train_list", help="text file: masks to train on")
@@ -74,6 +73,10 @@ def check(opts: argparse.Namespace) -> None:
     Raises:
         UserError: naming the first such option.
     """
+    for name, what in (("checkpoint_path", "the Sem2NeRF that is to get a head"),
+                       ("data_path", "a data root with masks and poses")):
+        if not getattr(opts, name):
+            raise UserError(f"--{name}: name {what}")
     if not opts.layers or max(opts.layers) > 7:
         raise UserError(f"--layers {','.join(map(str, opts.layers))}: give one or more layers of the density, 0 to 7 "
                         "(layer 8 is that of the colours)")

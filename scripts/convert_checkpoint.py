@@ -20,6 +20,10 @@ DESCRIPTION = """Convert a checkpoint between layouts; weights, optimiser states
   # a small file to share: weights alone, in half precision
   python scripts/convert_checkpoint.py out/my_run/checkpoints/best_model.pt my_model.pt --release
 
+  # with labels: the head that train_semantics.py has trained goes into the checkpoint
+  python scripts/convert_checkpoint.py pretrained_models/my_model.pt my_model_labels.pt --to native \\
+      --semantic_head out/semantic_head/checkpoints/semantic_head.pt
+
   # official -> ours (not needed for reading; it leaves out the constant buffers of the official encoder)
   python scripts/convert_checkpoint.py pretrained_models/sem2nerf_celebahq_pretrained.pt native.pt
 """
@@ -32,6 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", choices=["official", "native", "other"], default="other",
                         help="layout to write; other: the one that the input is not in")
     add_flag(parser, "--release", "write only what using the model needs, in half precision (native layout)")
+    parser.add_argument("--semantic_head", metavar="FILE",
+                        help="put the head that train_semantics.py has trained for this decoder into the checkpoint")
     add_flag(parser, "--overwrite", "replace an existing output")
     add_flag(parser, "--debug", "show the full traceback of an error")
     return parser
@@ -57,6 +63,11 @@ def main(argv: Sequence[str]) -> None:
     )
 
     contents = read_contents(args.input)
+    if args.semantic_head:
+        from models.semantic_files import head_of
+
+        head = head_of(contents, args.input, args.semantic_head)
+        contents = {**contents, "semantic": head and head.state()}
     if args.release:
         target, converted = "native", for_release(contents)
     else:

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from configs.data_configs import data_config
 from options.eval_options import complete, parse_options
 from options.inference_options import find_checkpoint, model_answers
 from utils.cli import command, run
+from utils.errors import UserError
 from utils.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def main(argv: Sequence[str]) -> "Report | None":
     from evaluation.test_views import TestViews
     from models.checkpoints import read_checkpoint
     from models.config import ModelConfig, with_options
+    from models.semantic_files import head_of
     from utils.device import pick_devices
 
     contents = with_options(read_checkpoint(checkpoint), model_answers(opts, given), checkpoint)
@@ -53,7 +56,12 @@ def main(argv: Sequence[str]) -> "Report | None":
     # files that are missing are named before hours of rendering
     networks = None if opts.shard else load_networks(opts.metrics, files, devices[0])
     out = Path(opts.exp_dir)
-    renders = Renders.open(out / RENDERS, render_settings(opts, checkpoint, model), opts.overwrite)
+    head = head_of(contents, checkpoint, opts.semantic_head)
+    if head is None and "metrics" in given and "semantic" in opts.metrics:
+        raise UserError(f"--metrics semantic: {checkpoint} has no semantic head; give one with --semantic_head, or "
+                        "train it with scripts/train_semantics.py")
+    renders = Renders.open(out / RENDERS, replace(render_settings(opts, checkpoint, model), semantic_head=head),
+                           opts.overwrite)
     tests = TestViews(data, renders, progress_bar)
     if networks is not None and "photographs" in needs_of(opts.metrics):
         tests.photographs()

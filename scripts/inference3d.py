@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from configs.data_configs import data_config
 from options.inference_options import complete, find_checkpoint, model_answers, parse_options, warnings_for
 from utils.cli import command, run
+from utils.errors import UserError
 
 if TYPE_CHECKING:  # heavy modules are imported once the options are known to be right
     from datasets.inference_set import MaskItem
@@ -44,6 +46,7 @@ def main(argv: Sequence[str]) -> None:
     from models.checkpoints import read_checkpoint
     from models.config import with_options
     from models.sem2nerf import Sem2NeRF
+    from models.semantic_files import load_semantic_head
     from utils.device import pick_devices
     from utils.files import append_text, make_folder
 
@@ -58,13 +61,20 @@ def main(argv: Sequence[str]) -> None:
         print(f"reading {len(data)} masks once, so that bad ones are found before anything is rendered", flush=True)
     masks = read_all(data, opts.test_workers, opts.test_batch_size)
     net = Sem2NeRF.from_contents(contents, checkpoint).to(devices[0])
+    if opts.semantic_head:
+        net.semantic_head = load_semantic_head(opts.semantic_head, net.siren)
+    settings = result_settings(opts)
+    if settings.extras.needs_labels and net.semantic_head is None:
+        raise UserError(f"{'--render_labels' if opts.render_labels else '--alpha'}: {checkpoint} has no semantic head, "
+                        "which labels are read with; give one with --semantic_head, or train it with "
+                        "scripts/train_semantics.py")
 
     out = make_folder(opts.exp_dir)
     script = sys.argv[0] if sys.argv[0].endswith("inference3d.py") else "scripts/inference3d.py"
     append_text(out / "inference.bash", f"python {shlex.join([script, *argv])}\n")
     label = f"iter_{checkpoint.stem.rpartition('_')[2]}_infer"
     images, videos = (out / f"{label}_{kind}_{opts.test_output_size}" for kind in ("results", "videos"))
-    renderer, settings = ViewRenderer(net, view_settings(opts), devices), result_settings(opts)
+    renderer = ViewRenderer(net, replace(view_settings(opts), labels=settings.extras.needs_labels), devices)
     total, start = settings.views_per_mask * len(data), time.perf_counter()
     # the bar moves ray by ray, so that the time left is honest from the first view on; silent unless on a terminal
     with tqdm(total=total, smoothing=0.05, dynamic_ncols=True, disable=None, bar_format=BAR) as bar:
@@ -107,6 +117,7 @@ def view_settings(opts: argparse.Namespace) -> "ViewSettings":
 
 def result_settings(opts: argparse.Namespace) -> "ResultSettings":
     """What is written for each mask."""
+    from inference.extras import ExtraSettings
     from inference.results import ResultSettings, VideoSettings
 
     return ResultSettings(
@@ -118,7 +129,8 @@ def result_settings(opts: argparse.Namespace) -> "ResultSettings":
         strip=(opts.inject_code_seed2, opts.style_mix_seq_num) if opts.style_strip else None,
         mean_head=opts.test_pigan_latent_avg,
         video=VideoSettings(opts.trajectory, opts.num_frames, opts.video_rev_end, opts.video_format)
-        if opts.render_videos else None)
+        if opts.render_videos else None,
+        extras=ExtraSettings(opts.render_labels, opts.save_depth, opts.alpha))
 
 
 if __name__ == "__main__":

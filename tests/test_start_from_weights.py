@@ -10,10 +10,12 @@ from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint
 from tiny_training import make_cat_data, make_data, make_steps
 
 from datasets.masks.mask_input import MaskInput
-from models.checkpoints import release_obstacles
+from models.checkpoints import read_checkpoint, release_obstacles, save_checkpoint
 from models.config import ModelConfig
+from models.pigan.semantic_head import SemanticHead
 from options.train_options import inherit, parse
 from scripts.convert_checkpoint import main as convert
+from scripts.train3d import main
 from training.build import check_weights_fit, options_of_weights, resolve_options
 from training.size_schedule import Stage
 from utils.errors import UserError
@@ -44,6 +46,20 @@ def test_a_silent_command_line(tmp_path, opts, make):
     assert run.wait() == 2
     assert f"error: --encoder_type SwinEncoder: the weights of {weights} are for SwinEncoderNano" in run.output
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("more, kept", [([], True), (["--train_decoder"], False)])
+def test_a_semantic_head_stays_with_its_decoder(tmp_path, more, kept):
+    """An encoder that is trained further changes nothing of what the head reads; a decoder does."""
+    weights, data = tiny_checkpoint(tmp_path / "weights.pt", FACES), make_data(tmp_path / "data")
+    head = SemanticHead((2,), "CelebAMask_HQ", torch.randn(19, 16), torch.zeros(19))
+    save_checkpoint(weights, {**read_checkpoint(weights), "semantic": head.state()})
+    main([f"--exp_dir={tmp_path / 'run'}", f"--checkpoint_path={weights}", f"--data_root={data}",
+          f"--pigan_steps_conf={make_steps(tmp_path / 'steps.yaml')}", *FEW, *more])
+    after = read_checkpoint(tmp_path / "run/checkpoints/latest_model.pt")
+    assert ("semantic" in after) == kept
+    if kept:
+        assert torch.equal(after["semantic"]["weight"], head.weight)
 
 
 @pytest.mark.parametrize("flag, name", [

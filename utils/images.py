@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
 from torch import Tensor
 
@@ -72,8 +72,15 @@ def resize(image: UInt8[np.ndarray, "height width 3"], size: int) -> UInt8[np.nd
     return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
 
 
-def save_png(path: str | Path, image: UInt8[np.ndarray, "height width 3"]) -> Path:
-    """Write a PNG atomically."""
+def resize_labels(labels: UInt8[np.ndarray, "height width"], size: int) -> UInt8[np.ndarray, "size size"]:
+    """The nearest labels, size x size."""
+    rows, columns = (np.arange(size) * length // size for length in labels.shape)
+    return labels[np.ix_(rows, columns)]
+
+
+def save_png(path: str | Path, image: UInt8[np.ndarray, "height width *channels"] | UInt16[np.ndarray, "height width"]
+             ) -> Path:
+    """Write a PNG atomically: grey or labels (also of 16 bits), colours, or colours and alpha."""
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG")
     return Path(path)

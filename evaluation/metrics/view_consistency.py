@@ -61,7 +61,7 @@ def reprojection(first: SeenView, second: SeenView, fov_deg: float, tolerance: f
     Args:
         fov_deg: field of view of cameras that have none of their own.
     """
-    points = surface_points(first, fov_deg)
+    points = surface_points(first.depth, first.surface, first.camera, fov_deg)
     place, distance = project(points, second.camera, fov_deg)
 
     def look_up(planes: Tensor) -> Tensor:
@@ -78,11 +78,12 @@ def reprojection(first: SeenView, second: SeenView, fov_deg: float, tolerance: f
     return Reprojection(difference[seen].mean().item(), gap[seen].mean().item(), seen.double().mean().item())
 
 
-def surface_points(view: SeenView, fov_deg: float) -> Float[Tensor, "points 3"]:
+def surface_points(
+    depth: Float[Tensor, "size size"], surface: Bool[Tensor, "size size"], camera: Camera, fov_deg: float
+) -> Float[Tensor, "points 3"]:
     """World positions of the surface pixels, row by row."""
-    origin, directions = camera_rays(view.camera, len(view.depth), fov_deg)
-    surface = view.surface.flatten()
-    return origin + directions[surface] * view.depth.flatten()[surface, None]
+    origin, directions = camera_rays(camera, len(depth), fov_deg)
+    return origin + directions[surface.flatten()] * depth[surface][:, None]
 
 
 def consistency(evaluation: Evaluation, names: Sequence[str]) -> dict[str, float]:

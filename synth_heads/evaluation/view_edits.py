@@ -89,13 +89,14 @@ def make_trial(number: int, edit: str, seed: int, size: int = SIZE) -> Trial:
 
 
 def try_edit(net: Sem2NeRF, trial: Trial, steps: int) -> Iterator[tuple[str, Row]]:
-    """Name and row of: the scene before, the delta alone, and the delta refined (unless `steps` is 0).
+    """Name and row of the delta alone, and of the delta refined (unless `steps` is 0).
 
     The share of wanted labels is that of the pixels whose true label changes, and outside is what lies farther from
     them than a margin; all labels are those that the model's semantic head gives its own views.
     """
     scene, space = net.scene(trial.mask), net.input.space
-    editor, aside = (Editor(net, scene, camera, len(trial.side[0])) for camera in (SIDE, OTHER))
+    editor, aside = (Editor(net, scene, camera, len(trial.side[0]), sampler="grid")
+                     for camera in (SIDE, OTHER))
     target = editor.head.space
     looks = [_Look(look, *(merged_to(labels, space, target) for labels in pair))
              for look, pair in ((editor, trial.side), (aside, trial.other))]
@@ -108,7 +109,6 @@ def try_edit(net: Sem2NeRF, trial: Trial, steps: int) -> Iterator[tuple[str, Row
                          for look, view in zip(looks, views))
         return Row(first, second, cpu, clock, (views[0], views[1]))
 
-    yield "before", row(scene.codes, 0.0, 0.0)
     cpu, clock = time.process_time(), time.perf_counter()
     codes = editor.delta(drawn)
     yield "delta", row(codes, time.process_time() - cpu, time.perf_counter() - clock)

@@ -21,6 +21,7 @@ if $smoke; then
     encoder=(--pigan_hidden_dim 32 --src_input_size 96 --batch_size 4 --board_interval 4 --latest_interval 8
              --val_images 2 --test_output_size 16 --pigan_infer_ray_step 6 --workers 0 --test_workers 0)
     codes=(--max_steps 8 --val_interval 8); z=("${codes[@]}"); fine=(--max_steps 4 --val_interval 4)
+    labels=(--max_steps 8 --val_interval 8 --val_images 2 --batch_size 4 --rays 16 --val_rays 32 --test_output_size 16)
     parser=(--steps 10 --batch_size 4 --val_interval 10); examined=(--num_heads 2 --style_heads 1 --size 32)
 else
     heads=(--num_heads 6000 --views 3 --size 160); more=(--num_heads 11000 --views 1 --size 160)
@@ -30,6 +31,7 @@ else
     codes=(--batch_size 32 --max_steps 4000 --val_interval 500 --val_images 200 --test_output_size 16)
     z=("${codes[@]}" --max_steps 5500)
     fine=(--batch_size 8 --max_steps 5000 --val_interval 500 --val_images 48)
+    labels=(--num_masks 2400 --max_steps 3000)
     parser=(); examined=(--num_heads 200)
 fi
 
@@ -71,8 +73,13 @@ step "encoder: images" synth_heads/scripts/train_encoder.py --exp_dir "$out/enco
 # 4. the parser that judges the images
 step "segmenter" synth_heads/scripts/train_segmenter.py --exp_dir "$out/segmenter" --data_root "$out/free" "${parser[@]}"
 
-# 5. the file that is shipped, and its examination on heads that no training saw
-step "release" scripts/convert_checkpoint.py "$out/encoder_images/checkpoints/best_model.pt" "$out/sem2nerf_demo.pt" \
-    --release --overwrite
+# 5. the semantic head, which names what the decoder shows
+best="$out/encoder_images/checkpoints/best_model.pt"
+step "labels" scripts/train_semantics.py --checkpoint_path "$best" --data_path "$out/plain" --exp_dir "$out/labels" \
+    --auto_resume "${labels[@]}"
+
+# 6. the file that is shipped, and its examination on heads that no training saw
+step "release" scripts/convert_checkpoint.py "$best" "$out/sem2nerf_demo.pt" --release --overwrite \
+    --semantic_head "$out/labels/checkpoints/semantic_head.pt"
 step "examination" synth_heads/scripts/eval_demo.py --checkpoint_path "$out/sem2nerf_demo.pt" "${examined[@]}" \
     --segmenter_weights "$out/segmenter/segmenter.pt" --json "$out/figures.json" --sheet "$out/sheet.png"

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from datasets.masks.mask_input import MaskInput
 from datasets.sample_stream import BatchShard
 from models.pigan.codes import Codes
+from models.semantic_files import head_of
 from training import build
 from training.extension import Extension
 from training.feed import Feed, Place
@@ -66,6 +67,8 @@ class Sem2NeRFObjective(Objective):
         self.step_samples = self.shard.step_samples
         torch.manual_seed(opts.seed)
         self.model = self.net = build.build_net(opts, contents, source, report, resume).to(world.device)
+        if contents is not None and not opts.train_decoder and (resume or not opts.pigan_weights):
+            self.net.semantic_head = head_of(contents, source or "the checkpoint")  # the decoder is still its own
         self.perceptual = build.build_perceptual(opts, world.device)
         self.discriminator = build.build_discriminator(opts, self.stages, contents, resume, report)
         self.modules: dict[str, nn.Module] = {}
@@ -128,7 +131,8 @@ class Sem2NeRFObjective(Objective):
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"input": self.net.input.to_dict()}
+        head = self.net.semantic_head
+        return {"input": self.net.input.to_dict(), **({} if head is None else {"semantic": head.state()})}
 
     def mean_code(self) -> Codes:
         return self.net.latent_avg

@@ -150,10 +150,11 @@ class SemanticsObjective(Objective):
             self.net.semantic_head = self.head
             scene = self.net.scene_of(self.val_views.codes(index, mask))
             yaw, pitch = self.val_views.poses[image_id(path)]
-            own, turned = (scene.render(Camera(y, pitch), size, PANEL_SAMPLES, labels=True)
-                           for y in (yaw, yaw + PANEL_TURN * (1 if yaw < FRONTAL else -1)))
-            rows.append([mask_image(torch.from_numpy(mask.labels), self.space.palette), photo_image(own.rgb),
-                         *(mask_image(view.labels, self.space.palette) for view in (own, turned))])
+            views = [scene.render(Camera(y, pitch), size, PANEL_SAMPLES, labels=True)
+                     for y in (yaw, yaw + PANEL_TURN * (1 if yaw < FRONTAL else -1))]
+            maps = [torch.from_numpy(mask.labels), *(view.labels for view in views if view.labels is not None)]
+            shown = [mask_image(labels, self.space.palette) for labels in maps]
+            rows.append([shown[0], photo_image(views[0].rgb), *shown[1:]])
         return panel(("mask", "view", "its labels", "turned"), rows, max(96, size)) if rows else None
 
     def mean_code(self) -> Codes:

@@ -21,7 +21,7 @@ INVISIBLE_WEIGHT = 1e-7
 class Pixels(NamedTuple):
     """What a block of rays sees: colour in [0, 1], depth along the ray, opacity before the background is filled.
 
-    `channels` are colours, and behind them the probability of each label where the field has a semantic head.
+    `channels` are colours, and behind them what else the field gives (see `LabelledField.colour`).
     """
 
     channels: Float[Tensor, "rays channels"]

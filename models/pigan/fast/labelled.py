@@ -1,7 +1,7 @@
 """The folded field with a semantic head: label logits are added up while the layers are computed.
 
-Where a field is asked for colours, this one gives colours and label probabilities side by side, so whatever composites
-the former composites the latter with the same weights.
+Where a field is asked for colours, this one gives them, the same colours times the probability of not being background,
+and the probability of each label, side by side: whatever composites the first composites all with the same weights.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def evaluate_labelled(
 
 
 class LabelledField(FoldedField):
-    """A folded field whose colours are followed by the probability of every label. No gradients.
+    """A folded field that also says what a point is a part of. No gradients.
 
     Args:
         field: its layers are shared, not copied.
@@ -61,7 +61,7 @@ class LabelledField(FoldedField):
     @torch.no_grad()
     def __init__(self, field: FoldedField, head: SemanticHead) -> None:
         vars(self).update(vars(field))
-        self.channels = 3 + len(head.bias)
+        self.channels = 6 + len(head.bias)
         self.head = head.to(field.device)
         self._of_layer = self.head.by_layer
 
@@ -73,7 +73,15 @@ class LabelledField(FoldedField):
         return other
 
     @torch.no_grad()
-    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points activations"]:
+    def __call__(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, "points channels"], Float[Tensor, " points"]]:
+        """What `colour` gives, and density before its clamp to positive values."""
+        features = self.features(whole_rows(points))
+        return self.colour(features)[: len(points)], self.density(features)[: len(points)]
+
+    @torch.no_grad()
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points columns"]:
         """The last density layer's activations, followed by the label logits."""
         x = whole_rows(points)
         logits = self.head.bias.expand(len(x), -1).clone()
@@ -84,7 +92,7 @@ class LabelledField(FoldedField):
         return torch.cat([x, logits], 1)[: len(points)]
 
     @torch.no_grad()
-    def density(self, features: Float[Tensor, "points activations"]) -> Float[Tensor, " points"]:
+    def density(self, features: Float[Tensor, "points columns"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         return super().density(features[:, : self.width])
 
@@ -95,20 +103,22 @@ class LabelledField(FoldedField):
 
     @torch.no_grad()
     def colour(
-        self, features: Float[Tensor, "points activations"], chosen: Int[Tensor, " chosen"] | None = None
+        self, features: Float[Tensor, "points columns"], chosen: Int[Tensor, " chosen"] | None = None
     ) -> Float[Tensor, "chosen channels"]:
-        """Colour in (0, 1), then the probability of each label, of all points or of these."""
+        """Colour in (0, 1), colour times 1 - the background's probability, and the probability of each label, of all
+        points or of these."""
         if chosen is not None:
             features = features.index_select(0, whole_rows(chosen))
-        x, logits = features.split((self.width, self.channels - 3), 1)
-        out = torch.cat([super().colour(x.contiguous()), logits.softmax(1)], 1)
+        x, logits = features.split((self.width, self.channels - 6), 1)
+        rgb, chances = super().colour(x.contiguous()), logits.softmax(1)
+        out = torch.cat([rgb, rgb * (1 - chances[:, :1]), chances], 1)
         return out if chosen is None else out[: len(chosen)]
 
     @torch.no_grad()
     def evaluate(self, points: Float[Tensor, "points 3"]) -> LabelledPoints:
         """The same numbers as `evaluate_labelled`."""
         features = self.features(whole_rows(points))
-        x, logits = features.split((self.width, self.channels - 3), 1)
+        x, logits = features.split((self.width, self.channels - 6), 1)
         x, count = x.contiguous(), len(points)
         return LabelledPoints(super().density(x)[:count], super().colour(x)[:count], logits[:count])
 
