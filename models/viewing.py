@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from configs.data_configs import CameraPreset, config_of_preset
 
-# In parts of the camera preset: the narrowest and widest fields of view. Beyond the widest, the field was never trained.
+# The narrowest and widest fields of view, in parts of the camera preset's. What lies beyond was never trained.
 NARROWEST, WIDEST = 1 / 4, 13 / 12
 BEYOND_TRAINING = 1.25  # angles go this far beyond the extreme poses of training
 # Half of the side of the cube that is baked, in parts of half the picture's height at the origin. A larger one would

@@ -96,7 +96,8 @@ def bake(scene: Scene, sizes: Sequence[int] = SIZES, cancelled: Callable[[], boo
     yield finished(coarse, background)
     if not finer:
         return
-    cells, background = visible_cells(coarse[..., 3].contiguous(), viewing), bake_background(scene, viewing, BACKGROUND, cancelled)
+    cells = visible_cells(coarse[..., 3].contiguous(), viewing)
+    background = bake_background(scene, viewing, BACKGROUND, cancelled)
     for size in finer:
         chosen = repeated(cells, size).reshape(-1).nonzero()[:, 0]
         texels = torch.cat([enlarge(coarse[..., :4], size), repeated(coarse[..., 4:], size)], -1)

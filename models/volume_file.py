@@ -8,9 +8,9 @@ Layout: b"S2NV"; the length of the header as a little-endian uint32; the header,
     {"version": 1, "size": 72, "half": 0.13, "densityScale": 925.2, "base": 24,
      "background": {"size": 32, "half": 0.207}, "parts": {"rgba": 398000, "background": 15000, "labels": 0}}
 
-and the parts with these lengths in bytes, one after another, each deflated (zlib). Texels are stored channel by channel:
-all of red, then green, blue, density. With `base` above 0 they are differences, modulo 256, from the packed volume of
-that size enlarged by `enlarged`. Labels are never differences.
+and the parts with these lengths in bytes, one after another, each deflated (zlib). Texels are stored channel by
+channel: all of red, then green, blue, density. With `base` above 0 they are differences, modulo 256, from the packed
+volume of that size enlarged by `enlarged`. Labels are never differences.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from models.volume import Volume
 
 MAGIC, VERSION = b"S2NV", 1
 FAST, SMALL = 1, 9  # levels of zlib
-COLOUR_STEP = 3  # to which differences of colours are rounded: it costs 0.2 dB and saves a fifth
+COLOUR_STEP = 4  # to which differences of colours are rounded: it costs 0.1 dB and saves a third
 EMPTY_BELOW = 96  # how far below zero a density lies need not be exact; above, a false density would be fog
 
 
@@ -35,7 +35,7 @@ def pack(volume: Volume, coarse: Volume | None = None, level: int = SMALL) -> by
 
     Args:
         coarse: the reader has this one already, packed without another: only what it lacks is written. Colours are then
-            exact to 1 of 255, densities exactly those of the volume wherever they are above zero.
+            exact to 2 or 3 of 255, densities exactly those of the volume wherever they are above zero.
         level: of compression, FAST or SMALL.
 
     Raises:

@@ -4,8 +4,8 @@
         page = open_page(path_or_address)               # a Playwright page
         page.messages, page.requests                    # what the console said, and what was asked for, so far
 
-Needs the packages of environment/requirements-dev.txt and a Chromium. Tests are skipped where there is none, and fail if
-SEM2NERF_BROWSER_REQUIRED is set.
+Needs the packages of environment/requirements-dev.txt and a Chromium. Tests are skipped where there is none, and fail
+if SEM2NERF_BROWSER_REQUIRED is set.
 """
 
 import os
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PATIENCE_MS = 120_000  # a busy machine draws slowly
 REQUIRED = "SEM2NERF_BROWSER_REQUIRED"
 SOFTWARE_RENDERER = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
@@ -50,6 +51,7 @@ def open_page(chromium):
         context = chromium.new_context(**{"viewport": {"width": 900, "height": 700}, **settings})
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.messages, page.requests = [], []
         page.on("console", lambda message: page.messages.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: page.messages.append(f"error: {error}"))

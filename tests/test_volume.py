@@ -15,7 +15,17 @@ from models.pigan.cameras import FRONTAL, Camera, camera_rays
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import style_code
 from models.viewing import Viewing
-from models.volume import BACKGROUND, Cancelled, Volume, background_texels, bake, centres, enlarge, texel_of, visible_cells
+from models.volume import (
+    BACKGROUND,
+    Cancelled,
+    Volume,
+    background_texels,
+    bake,
+    centres,
+    enlarge,
+    texel_of,
+    visible_cells,
+)
 from models.volume_file import COLOUR_STEP, EMPTY_BELOW, difference, enlarged, pack
 
 LUMPS_BELOW = 3000.0  # what is taken off the densities of a tiny field
@@ -154,7 +164,7 @@ def test_packed_volumes(volumes):
     header, rgba, parts = unpacked(pack(coarse))
     assert (rgba == coarse.rgba).all()
     assert (np.moveaxis(parts["background"].reshape(3, 16, 16, 16), 0, -1) == coarse.background).all()
-    assert header["base"] == 0 and header["densityScale"] == coarse.density_scale and parts["labels"] is None
+    assert (header["base"], header["densityScale"], parts["labels"]) == (0, coarse.density_scale, None)
     header, rgba, _ = unpacked(pack(fine, coarse), coarse.rgba)
     solid = fine.rgba[..., 3] > EMPTY_BELOW
     assert header["base"] == 8

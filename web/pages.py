@@ -4,8 +4,8 @@
                       data={"volume": b"..."})
 
 A template is a page that also works when it is served: it names its scripts and styles by `<script src="...">` and
-`<link rel="stylesheet" href="...">`, relative to itself, says `<!-- data -->` where data belongs, and `{{name}}` where a
-text does. web/viewer/page_data.js reads the data: `sem2nerf.pageValue("preset")`, `sem2nerf.pageBytes("volume")`.
+`<link rel="stylesheet" href="...">`, relative to itself, says `<!-- data -->` where data belongs, and `{{name}}` where
+a text does. web/viewer/page_data.js reads the data: `sem2nerf.pageValue("preset")`, `sem2nerf.pageBytes("volume")`.
 """
 
 from __future__ import annotations

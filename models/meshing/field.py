@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from configs.data_configs import CameraPreset
 
 
+@runtime_checkable
 class MeshableField(Protocol):
     """`models.scene.Scene` is one. Places are in world units (see `models.pigan.cameras`); results are on the CPU."""
 

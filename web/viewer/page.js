@@ -30,7 +30,7 @@
     });
     globalThis.viewer = viewer;
     const coarse = await unpackVolume(pageBytes("coarse"));
-    viewer.show(coarse);
+    viewer.show(coarse, { draft: true });
     viewer.show(await unpackVolume(pageBytes("fine"), coarse));
     return viewer;
   }

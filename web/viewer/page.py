@@ -23,7 +23,7 @@ from web.pages import build_page
 
 TEMPLATE = Path(__file__).with_name("page.html")
 # name -> texels along each side of the coarse volume, which is shown first, and of the fine one
-QUALITIES = {"normal": (28, 84), "high": (34, 102)}
+QUALITIES = {"normal": (28, 84), "high": (36, 108)}
 
 
 def viewer_page(

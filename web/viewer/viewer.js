@@ -10,7 +10,7 @@
 
 (() => {
   const sem2nerf = globalThis.sem2nerf ??= {};
-  const MOVING_MS = 24, RESTING_MS = 600;     // that drawing may take
+  const MOVING_MS = 24, RESTING_MS = 1000;    // that drawing may take
   const SIDES = [64, 1024];                   // pixels
   const FIRST_SIDE = 256;                     // while nothing is known of the graphics processor
   const FINER = 1.2;                          // so much larger an image is worth to be drawn at rest
@@ -147,6 +147,7 @@
 
     restore() {
       this.renderer.restore();
+      this.warm = false;
       this.renderer.setPalette(this.labels.palette);
       if (this.volume) this.renderer.setVolume(this.volume);
       this.events.oncontextrestored?.();
@@ -170,7 +171,9 @@
       this.renderer.draw(this.current, side, this.mode);
       await this.renderer.finished();
       const ms = performance.now() - start, cost = ms / side ** 2;
-      this.costs = this.costs === null ? cost : this.costs + (cost - this.costs) * 0.3;
+      if (this.warm) this.costs = this.costs === null ? cost : this.costs + (cost - this.costs) * 0.3;
+      else this.wanted = true;   // the first image takes long, and says nothing of the next
+      this.warm = true;
       this.drawing = false;
       this.events.onframe?.({ side, ms });
       if (this.wanted || (!this.hurried && this.side() > FINER * side)) this.draw();
