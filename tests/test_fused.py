@@ -128,6 +128,30 @@ def test_the_next_shape_is_tried_where_one_does_not_run(monkeypatch):
     assert fused._shape_that_runs.__wrapped__(torch.device("cpu"), 32, torch.float16) is None
 
 
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_the_trial_notices_a_wrong_kernel(monkeypatch, kind):
+    """Half of the colour layer's outputs missing, as by a compiler that drops them; or those of the density alone."""
+    monkeypatch.setattr(fused, "TRIAL_POINTS", 200)
+
+    def trial():
+        return fused._trial(torch.device("cpu"), 32, kind, fused.SHAPES[kind == torch.float32][-1])
+
+    assert trial() < fused.TRIAL_BOUND / 2
+
+    class WrongColour(FusedField):
+        def __init__(self, *settings) -> None:
+            super().__init__(*settings)
+            self.outputs[1:, :16] = 0
+
+    class WrongDensity(FusedField):
+        def density_at(self, points):
+            return super().density_at(points).roll(1)
+
+    for wrong in (WrongColour, WrongDensity):
+        monkeypatch.setattr(fused, "FusedField", wrong)
+        assert trial() > fused.TRIAL_BOUND
+
+
 @pytest.mark.parametrize("capability, width, first", [((9, 0), 128, 0), ((9, 0), 64, 1), ((8, 0), 128, 1)])
 def test_the_kernel_for_hopper_is_tried_there(monkeypatch, capability, width, first):
     """Elsewhere Triton's compiler would end the process; and it is for wide fields."""

@@ -6,17 +6,19 @@ change their label, and to which. These are drawn on the label map that the mode
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from configs.label_spaces import LabelSpace
 from datasets.masks.relabel import merged_to
-from editing.editor import Editor, EditReport, compare
+from editing.editor import Editor, EditReport, compare, labels_of
 from editing.region import region_around
 from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.codes import Codes
@@ -29,10 +31,16 @@ from synth_heads.evaluation.heads import MASK_SIZE
 from synth_heads.generator.head import Head
 from synth_heads.generator.latent import COLOUR, latent_index
 from synth_heads.generator.renderer import render
+from utils.images import colour_labels, to_uint8
 
 SIDE = Camera(FRONTAL - math.radians(30))   # where edits are drawn
 OTHER = Camera(FRONTAL + math.radians(10))  # 40 degrees aside: the edit should be seen from there as well
 SIZE = 128
+SHEET_HEADS = 4
+# of an `EditReport` and a `Row`, with their headings
+COLUMNS = {"region": "region", "wanted_before": "wanted before", "wanted": "wanted",
+           "labels_outside": "outside: labels", "colours_outside": "outside: colours",
+           "aside": "wanted, 40 degrees aside", "cpu_seconds": "processor seconds", "seconds": "seconds"}
 
 Labels = UInt8[np.ndarray, "size size"]
 
@@ -66,10 +74,12 @@ class Row(NamedTuple):
     """One way to edit, measured."""
 
     report: EditReport
-    other: EditReport       # the same from OTHER
-    cpu_seconds: float      # processor time of the edit alone
-    seconds: float          # on the clock
-    views: tuple[View, View]  # after the edit, from SIDE and OTHER
+    other: EditReport         # the same from OTHER
+    cpu_seconds: float        # processor time of the edit alone
+    seconds: float            # on the clock
+    drawn: Labels             # the wanted map, from SIDE
+    before: tuple[View, View]   # from SIDE and OTHER
+    after: tuple[View, View]
 
 
 def make_trial(number: int, edit: str, seed: int, size: int = SIZE) -> Trial:
@@ -107,7 +117,7 @@ def try_edit(net: Sem2NeRF, trial: Trial, steps: int) -> Iterator[tuple[str, Row
         views = [look.editor.view(seen) for look in looks]
         first, second = (compare(look.editor.before, view, look.drawn, region_around(look.changed))
                          for look, view in zip(looks, views))
-        return Row(first, second, cpu, clock, (views[0], views[1]))
+        return Row(first, second, cpu, clock, drawn, (editor.before, aside.before), (views[0], views[1]))
 
     cpu, clock = time.process_time(), time.perf_counter()
     codes = editor.delta(drawn)
@@ -133,3 +143,47 @@ class _Look(NamedTuple):
     def drawn(self) -> Labels:
         """The model's own map with the true change drawn on it."""
         return np.where(self.changed, self.after, self.editor.labels)
+
+
+class Scores:
+    """Rows of all heads, and their means by edit and way."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, number: int, edit: str, way: str, row: Row) -> None:
+        """One row of `try_edit`."""
+        self.rows.append({"head": number, "edit": edit, "way": way, **asdict(row.report), "aside": row.other.wanted,
+                          "cpu_seconds": row.cpu_seconds, "seconds": row.seconds})
+
+    def means(self) -> list[dict[str, Any]]:
+        """One entry for each edit and way, in the order in which they came."""
+        keys = list(dict.fromkeys((row["edit"], row["way"]) for row in self.rows))
+        out = []
+        for edit, way in keys:
+            rows = [row for row in self.rows if (row["edit"], row["way"]) == (edit, way)]
+            out.append({"edit": edit, "way": way, "heads": len(rows),
+                        **{name: float(np.mean([row[name] for row in rows])) for name in COLUMNS}})
+        return out
+
+    def table(self) -> str:
+        """The means, in Markdown."""
+        lines = ["| edit | way | heads | " + " | ".join(COLUMNS.values()) + " |", "|---" * (3 + len(COLUMNS)) + "|"]
+        for row in self.means():
+            values = " | ".join(f"{row[name]:.3f}" for name in COLUMNS)
+            lines.append(f"| {row['edit']} | {row['way']} | {row['heads']} | {values} |")
+        return "\n".join(lines)
+
+    def as_json(self) -> str:
+        """The means, and every row."""
+        return json.dumps({"means": self.means(), "rows": self.rows}, indent=1) + "\n"
+
+
+def sheet_row(tried: Mapping[str, Row], space: LabelSpace) -> list[UInt8[np.ndarray, "size size 3"]]:
+    """Images: map and both views before; the wanted map; then map and both views of each way."""
+    def shown(views: tuple[View, View]) -> list[UInt8[np.ndarray, "size size 3"]]:
+        return [colour_labels(labels_of(views[0]), space.palette), *(to_uint8(view.rgb) for view in views)]
+
+    first = next(iter(tried.values()))
+    return [*shown(first.before), colour_labels(first.drawn, space.palette),
+            *(image for row in tried.values() for image in shown(row.after))]

@@ -43,7 +43,8 @@
   /** Numbers of the texels of the background that the ends of rays touch. */
   function backgroundTexels({ bake, viewing }, size) {
     const ends = new Uint8Array(size ** 3), half = bake.backgroundHalf;
-    for (const { origin, directions } of cameras(viewing, bake.backgroundYaws, bake.backgroundPitches, bake.backgroundRays))
+    const all = cameras(viewing, bake.backgroundYaws, bake.backgroundPitches, bake.backgroundRays);
+    for (const { origin, directions } of all)
       for (let i = 0; i < directions.length; i += 3) {
         const [x, y, z] = origin.map((from, k) => texelOf(from + directions[i + k] * viewing.rayEnd, size, half));
         ends[(z * size + y) * size + x] = 1;
@@ -62,7 +63,8 @@
   /** Which texels of a coarse volume [size^3][4] hold, or are beside, what light reaches: one byte each. */
   function visibleCells({ bake, viewing }, texels, size) {
     const { half } = bake, { rayStart, rayEnd } = viewing;
-    const steps = Math.ceil((rayEnd - rayStart) / (2 * half / size) * bake.stepsPerTexel), step = (rayEnd - rayStart) / steps;
+    const steps = Math.ceil((rayEnd - rayStart) / (2 * half / size) * bake.stepsPerTexel);
+    const step = (rayEnd - rayStart) / steps;
     const density = new Float32Array(size ** 3), light = new Float32Array(size ** 3);
     for (let i = 0; i < density.length; i++) density[i] = texels[4 * i + 3];
     for (const { origin: [ox, oy, oz], directions } of cameras(viewing, bake.yaws, bake.pitches, bake.rays))
@@ -82,17 +84,21 @@
     return lit.map((most, i) => most > bake.minLight && high[i] + (high[i] - low[i]) * bake.overshoot > 0 ? 1 : 0);
   }
 
-  /** Texels k times as fine along each side whose coarse ones are set. */
-  function refined(cells, size, k) {
-    const fine = size * k, flags = new Uint8Array(fine ** 3);
+  /** Values of a cube [size^3], each k times along every side. */
+  function repeated(values, size, k) {
+    const fine = size * k, out = new Uint8Array(fine ** 3);
     for (let z = 0, at = 0; z < fine; z++) for (let y = 0; y < fine; y++) for (let x = 0; x < fine; x++, at++)
-      flags[at] = cells[(Math.floor(z / k) * size + Math.floor(y / k)) * size + Math.floor(x / k)];
-    return chosen(flags);
+      out[at] = values[(Math.floor(z / k) * size + Math.floor(y / k)) * size + Math.floor(x / k)];
+    return out;
   }
+
+  /** Texels k times as fine along each side whose coarse ones are set. */
+  const refined = (cells, size, k) => chosen(repeated(cells, size, k));
 
   /** Positions of texels by their numbers: [n][3]. */
   function centres(texels, size, half) {
-    const out = new Float32Array(3 * texels.length), line = spread([0.5, size - 0.5], size).map(i => (i / size * 2 - 1) * half);
+    const out = new Float32Array(3 * texels.length);
+    const line = Array.from({ length: size }, (_, i) => ((i + 0.5) / size * 2 - 1) * half);
     for (let i = 0; i < texels.length; i++) {
       const at = texels[i];
       out[3 * i] = line[at % size];
@@ -108,7 +114,8 @@
       const out = new Float32Array(from.length * k), blocks = from.length / (size * stride);
       let at = 0;
       for (let block = 0; block < blocks; block++) for (let i = 0; i < size * k; i++) {
-        const place = Math.max((i + 0.5) / k - 0.5, 0), low = Math.min(Math.floor(place), size - 1), weight = place - low;
+        const place = Math.max((i + 0.5) / k - 0.5, 0), low = Math.min(Math.floor(place), size - 1);
+        const weight = place - low;
         const a = (block * size + low) * stride, b = (block * size + Math.min(low + 1, size - 1)) * stride;
         for (let s = 0; s < stride; s++) out[at++] = from[a + s] * (1 - weight) + from[b + s] * weight;
       }
@@ -119,7 +126,8 @@
 
   /** Colours and densities [n][4] -> bytes, density around `zero`. */
   function toBytes(texels, { zero }, scale) {
-    const out = new Uint8ClampedArray(texels.length), unit = (255 - zero) / scale;  // rounds to even and clamps, as PyTorch
+    const out = new Uint8ClampedArray(texels.length);  // rounds to even and clamps, as PyTorch does
+    const unit = (255 - zero) / scale;
     for (let i = 0; i < texels.length; i += 4) {
       for (let c = 0; c < 3; c++) out[i + c] = texels[i + c] * 255;
       out[i + 3] = zero + texels[i + 3] * unit;
@@ -137,10 +145,11 @@
   /** Colours of a background [size^3][3] from values at the chosen texels. */
   function backgroundBytes(values, texels, size, { lastBack }) {
     const rgb = new Uint8ClampedArray(3 * size ** 3);
-    for (let i = 0; i < texels.length; i++)
-      if (lastBack || values[4 * i + 3] > 0) for (let c = 0; c < 3; c++) rgb[3 * texels[i] + c] = values[4 * i + c] * 255;
+    for (let i = 0; i < texels.length; i++) if (lastBack || values[4 * i + 3] > 0)
+      for (let c = 0; c < 3; c++) rgb[3 * texels[i] + c] = values[4 * i + c] * 255;
     return new Uint8Array(rgb.buffer);
   }
 
-  sem2nerf.baking = { backgroundTexels, visibleCells, refined, centres, enlargedTexels, toBytes, scaleOf, backgroundBytes };
+  sem2nerf.baking = { backgroundTexels, visibleCells, repeated, refined, centres, enlargedTexels, toBytes, scaleOf,
+                      backgroundBytes };
 })();

@@ -41,7 +41,8 @@
   function fold(model, codes) {
     const { width, boxScale, frequencyScale, frequencyOffset, direction } = model.field, half = codes.length / 2;
     const sines = model.field.sines.map((name, l, all) => {
-      const layer = model.layer(name), skip = l === all.length - 1 ? direction.length : 0;  // the colour layer's first inputs
+      // the direction is the colour layer's first inputs
+      const layer = model.layer(name), skip = l === all.length - 1 ? direction.length : 0;
       const ins = layer.ins - skip, weight = new Float32Array(width * ins), bias = new Float32Array(width);
       for (let o = 0; o < width; o++) {
         const f = codes[l * width + o] * frequencyScale + frequencyOffset, scale = l ? f : f * boxScale;
@@ -56,9 +57,12 @@
     // copies: the model's own are parts of one large buffer, which a message to a worker would carry whole
     const copy = name => {
       const { weight, bias, ins, outs } = model.layer(name);
-      return { weight: weight.slice(), bias: bias.slice(), ins, outs };
+      return { weight: weight.slice(), bias: bias && bias.slice(), ins, outs };
     };
-    return { sines, density: copy(model.field.density), colour: copy(model.field.colour) };
+    // label logits are the sum of a product with the features of each of these sines, and a bias
+    const semantics = model.semanticLayers.map(after => ({ after, layer: copy(`semantic.${after}`) }));
+    return { sines, density: copy(model.field.density), colour: copy(model.field.colour), semantics,
+             labelBias: model.weights["semantic.bias"]?.slice() };
   }
 
   Object.assign(sem2nerf, { codesOf, styleCodes, withLayersFrom, fold });

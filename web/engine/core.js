@@ -40,26 +40,29 @@
 
     loadField(field) { this.kernels.loadField(field); }
 
-    /** Values [n][4] at texels of a cube: colour, and density as the viewer takes it. */
+    /** [values, labels] at texels of a cube: [n][4] colour, and density as the viewer takes it; [n], or null. */
     evaluate({ texels, size, half, softplus }) {
-      const values = this.kernels.evaluate(sem2nerf.baking.centres(texels, size, half));
+      const [values, labels] = this.kernels.evaluate(sem2nerf.baking.centres(texels, size, half));
       if (softplus)  // positive, so that the viewer's clamp leaves it as it is
         for (let i = 3; i < values.length; i += 4) if (values[i] < 20) values[i] = Math.log1p(Math.exp(values[i]));
-      return values;
+      return [values, labels];
     }
 
     /** Which texels of each finer size to evaluate. The coarse ones are kept for `finish`. */
-    refine({ texels, size, sizes }) {
-      this.coarse = { texels, size };
+    refine({ texels, labels, size, sizes }) {
+      this.coarse = { texels, labels, size };
       const cells = sem2nerf.baking.visibleCells(this.model, texels, size);
       return sizes.map(fine => sem2nerf.baking.refined(cells, size, fine / size));
     }
 
-    /** Bytes of a finer volume, from values at the texels that were evaluated. */
-    finish({ values, texels, size, scale }) {
-      const fine = sem2nerf.baking.enlargedTexels(this.coarse.texels, this.coarse.size, size / this.coarse.size);
+    /** Bytes and labels of a finer volume, from values at the texels that were evaluated. */
+    finish({ values, labels, texels, size, scale }) {
+      const { coarse } = this, k = size / coarse.size;
+      const all = coarse.labels && sem2nerf.baking.repeated(coarse.labels, coarse.size, k);
+      const fine = sem2nerf.baking.enlargedTexels(coarse.texels, coarse.size, k);
       for (let i = 0; i < texels.length; i++) for (let c = 0; c < 4; c++) fine[4 * texels[i] + c] = values[4 * i + c];
-      return sem2nerf.baking.toBytes(fine, this.model.bake, scale);
+      if (all) for (let i = 0; i < texels.length; i++) all[texels[i]] = labels[i];
+      return [sem2nerf.baking.toBytes(fine, this.model.bake, scale), all];
     }
   };
 })();

@@ -15,6 +15,13 @@
   const aborted = () => new DOMException("a newer run has begun", "AbortError");
   const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
 
+  /** Lets the page have its turn. (Timers would wait for a second in a page that is not in front.) */
+  const turn = () => new Promise(resolve => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => { port1.close(); resolve(); };
+    port2.postMessage(null);
+  });
+
   /** A core in a worker: `call(method, argument)` -> Promise. */
   class Remote {
     constructor(address) {
@@ -45,7 +52,7 @@
   /** A core in this thread, for pages that may have no workers: the page stands still for one chunk at a time. */
   class Here {
     constructor() { this.core = new sem2nerf.Core(); }
-    async call(method, argument) { await pause(0); return this.core[method](argument); }
+    async call(method, argument) { await turn(); return this.core[method](argument); }
     end() {}
   }
 
@@ -93,55 +100,61 @@
     }
 
     /** See web/editor/editor.js. Rejects with an AbortError when a newer run has begun. */
-    async run({ labels, width, height, style }, { onVolume, onStatus = () => {} }) {
+    async run({ style, ...mask }, { onVolume, onStatus = () => {} }) {
       const job = ++this.job, wanted = () => { if (job !== this.job) throw aborted(); };
       await this.ready;
       wanted();
       const [first] = this.cores, { bake } = this;
-      const planes = await first.call("prepare", { labels, width, height });
+      const planes = await first.call("prepare", { labels: mask.labels, width: mask.width, height: mask.height });
       wanted();
       const field = await first.call("makeField", { planes, style });
       wanted();
       await Promise.all(this.cores.map(core => core.call("loadField", field)));
       const [size, ...finer] = bake.sizes, all = Int32Array.from({ length: size ** 3 }, (_, i) => i);
-      const texels = await this.evaluate(all, size, bake.half, wanted), scale = sem2nerf.baking.scaleOf(texels, bake);
-      const volume = (size, rgba, background) =>
-        ({ size, half: bake.half, densityScale: scale, rgba, background, labels: null });
+      const [texels, labels] = await this.evaluate(all, size, bake.half, wanted);
+      const scale = sem2nerf.baking.scaleOf(texels, bake);
+      const volume = (size, rgba, labels, background) =>
+        ({ size, half: bake.half, densityScale: scale, rgba, background, labels });
       let background = await this.background(bake.firstBackground, wanted);
-      onVolume(volume(size, sem2nerf.baking.toBytes(texels, bake, scale), background), STAGES[0]);
-      first.call("oddities", { labels, width, planes }).then(warnings => job === this.job && onStatus({ warnings }));
-      const parts = await first.call("refine", { texels, size, sizes: finer });
+      onVolume(volume(size, sem2nerf.baking.toBytes(texels, bake, scale), labels, background), STAGES[0]);
+      first.call("oddities", { labels: mask.labels, width: mask.width, planes })
+        .then(warnings => job === this.job && onStatus({ warnings }));
+      const parts = await first.call("refine", { texels, labels, size, sizes: finer });
       wanted();
       background = await this.background(bake.background, wanted);
       for (const [stage, fine] of finer.entries()) {
         if (stage) await pause(IDLE_MS);
         wanted();
-        const values = await this.evaluate(parts[stage], fine, bake.half, wanted);
-        const rgba = await first.call("finish", { values, texels: parts[stage], size: fine, scale }, [values.buffer]);
+        const [values, labels] = await this.evaluate(parts[stage], fine, bake.half, wanted);
+        const found = { values, labels, texels: parts[stage], size: fine, scale };
+        const finished = await first.call("finish", found, [values.buffer]);
         wanted();
-        onVolume(volume(fine, rgba, background), STAGES[stage + 1]);
+        onVolume(volume(fine, ...finished, background), STAGES[stage + 1]);
       }
     }
 
-    /** Values [n][4] at texels of a cube, by all cores. */
+    /** [values, labels] at texels of a cube, by all cores: [n][4], and [n] or null. */
     async evaluate(texels, size, half, wanted) {
-      const out = new Float32Array(4 * texels.length), { softplus } = this.bake;
-      let from = 0;
+      const values = new Float32Array(4 * texels.length), labels = new Uint8Array(texels.length);
+      let from = 0, labelled = false;
       await Promise.all(this.cores.map(async core => {
         while (from < texels.length) {
           wanted();
-          const start = from, part = texels.slice(start, from += CHUNK);
-          out.set(await core.call("evaluate", { texels: part, size, half, softplus }, [part.buffer]), 4 * start);
+          const start = from, part = texels.slice(start, from += CHUNK), { softplus } = this.bake;
+          const [some, its] = await core.call("evaluate", { texels: part, size, half, softplus }, [part.buffer]);
+          values.set(some, 4 * start);
+          if (its) labels.set(its, start);
+          labelled ||= its !== null;
         }
       }));
       wanted();
-      return out;
+      return [values, labelled ? labels : null];
     }
 
     async background(size, wanted) {
       const { bake, backgrounds } = this, half = bake.backgroundHalf;
       if (!backgrounds.has(size)) backgrounds.set(size, sem2nerf.baking.backgroundTexels(this, size));
-      const texels = backgrounds.get(size), values = await this.evaluate(texels, size, half, wanted);
+      const texels = backgrounds.get(size), [values] = await this.evaluate(texels, size, half, wanted);
       return { size, half, rgb: sem2nerf.baking.backgroundBytes(values, texels, size, bake) };
     }
 

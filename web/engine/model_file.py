@@ -65,17 +65,21 @@ def check_size(net: Sem2NeRF) -> None:
 
 
 def engine_weights(net: Sem2NeRF) -> dict[str, Tensor]:
-    """All weights under their names in checkpoints; and `mean_code`, where codes are relative to it."""
+    """All weights under their names in checkpoints; `mean_code`, where codes are relative to it; a semantic head's."""
     weights = dict(net.state_dict())
     if net.config.start_from_latent_avg:
         mean = net.latent_avg
         weights["mean_code"] = torch.cat([mean.frequencies[0], mean.phase_shifts[0]])
+    if net.semantic_head is not None:
+        weights.update({f"semantic.{layer}.weight": weight for layer, weight in net.semantic_head.by_layer.items()})
+        weights["semantic.bias"] = net.semantic_head.bias
     return weights
 
 
 def in_single_precision(name: str) -> bool:
     """Whether a weight must keep all its digits."""
-    return name == "mean_code" or (name.startswith("decoder.siren.") and ".mapping_network." not in name)
+    field = name.startswith(("decoder.siren.", "semantic.")) and ".mapping_network." not in name
+    return field or name == "mean_code"
 
 
 def described(net: Sem2NeRF) -> dict[str, Any]:
@@ -91,6 +95,7 @@ def described(net: Sem2NeRF) -> dict[str, Any]:
                   "sines": [names[layer] for layer in siren.sine_layers], "density": names[siren.final_layer],
                   "colour": names[siren.colour_output],
                   "mapping": [names[layer] for layer in siren.mapping_network.network if isinstance(layer, nn.Linear)]},
+        "semanticLayers": net.semantic_head.layers if net.semantic_head else [],
         "input": described_input(config.input),
         "viewing": Viewing.of(config.camera).as_preset(), "bake": baking(config.camera),
     }

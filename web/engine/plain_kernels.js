@@ -30,11 +30,12 @@
     /** Take the folded field of one scene: what `fold` of codes.js gives. */
     loadField(field) { this.field = field; }
 
-    /** points [n][3] -> [n][4]: colour in 0..1, density before its clamp. */
+    /** points [n][3] -> [values, labels]: [n][4] colours in 0..1 and density before its clamp; [n] labels, or null. */
     evaluate(points) {
-      const { sines, density, colour } = this.field, count = points.length / 3, out = new Float32Array(4 * count);
+      const { sines, density, colour, semantics, labelBias } = this.field, count = points.length / 3;
+      const out = new Float32Array(4 * count), labels = labelBias ? new Uint8Array(count) : null;
       for (let from = 0; from < count; from += BLOCK) {
-        const n = Math.min(BLOCK, count - from);
+        const n = Math.min(BLOCK, count - from), sums = labels && sem2nerf.labelSums(labelBias, n);
         let x = points.subarray(3 * from, 3 * (from + n));
         sines.forEach((layer, l) => {
           if (l === sines.length - 1) {
@@ -42,14 +43,35 @@
             for (let i = 0; i < n; i++) out[4 * (from + i) + 3] = thick[i];
           }
           x = this.linear(x, n, layer).map(Math.sin);
+          for (const { after, layer } of semantics) if (after === l) sums.add(this.linear(x, n, layer), layer.outs);
         });
         const rgb = this.linear(x, n, colour);
         for (let i = 0; i < n; i++)
           for (let c = 0; c < 3; c++) out[4 * (from + i) + c] = 1 / (1 + Math.exp(-rgb[3 * i + c]));
+        labels?.set(sums.greatest(), from);
       }
-      return out;
+      return [out, labels];
     }
   }
+
+  /** Label logits of n points: begin with the bias, add products, take the greatest. */
+  sem2nerf.labelSums = (bias, n) => {
+    const count = bias.length, sums = new Float32Array(n * count);
+    for (let i = 0; i < n; i++) sums.set(bias, i * count);
+    return {
+      /** products [n][stride], of which the first are the labels' */
+      add(products, stride) {
+        for (let i = 0; i < n; i++) for (let c = 0; c < count; c++) sums[i * count + c] += products[i * stride + c];
+      },
+      greatest() {
+        return Uint8Array.from({ length: n }, (_, i) => {
+          let best = 0;
+          for (let c = 1; c < count; c++) if (sums[i * count + c] > sums[i * count + best]) best = c;
+          return best;
+        });
+      },
+    };
+  };
 
   sem2nerf.PlainKernels = PlainKernels;
 })();

@@ -70,37 +70,48 @@
     }
 
     /** Take the folded field of one scene: what `fold` of codes.js gives. */
-    loadField({ sines, density, colour }) {
+    loadField({ sines, density, colour, semantics, labelBias }) {
       let before = sines[0].ins;  // features of a layer are padded, so the next one has more inputs
       const wider = (layer, ins) => {
+        if (layer.ins === ins) return layer;
         const weight = new Float32Array(layer.outs * ins);
-        for (let o = 0; o < layer.outs; o++) weight.set(layer.weight.subarray(o * layer.ins, (o + 1) * layer.ins), o * ins);
+        for (let o = 0, from = 0; o < layer.outs; o++, from += layer.ins)
+          weight.set(layer.weight.subarray(from, from + layer.ins), o * ins);
         return { ...layer, weight, ins };
       };
       this.sines = sines.map((layer, l) => {
-        const placed = this.place(`sine ${l}`, layer.ins === before ? layer : wider(layer, before));
+        const placed = this.place(`sine ${l}`, wider(layer, before));
         before = placed.outs;
         return placed;
       });
       this.density = this.place("density", wider(density, this.sines.at(-2).outs));
       this.colour = this.place("colour", wider(colour, before));
+      this.semantics = semantics.map(({ after, layer }) =>
+        ({ after, layer: this.place(`labels ${after}`, wider(layer, this.sines[after].outs)) }));
+      this.labelBias = labelBias;
     }
 
-    /** points [n][3] -> [n][4]: colour in 0..1, density before its clamp. */
+    /** points [n][3] -> [values, labels]: [n][4] colours in 0..1 and density before its clamp; [n] labels, or null. */
     evaluate(points) {
-      const count = points.length / 3, out = new Float32Array(4 * count), { wasm, sines, density, colour } = this;
-      const widest = Math.max(...sines.map(layer => layer.outs));
+      const { wasm, sines, density, colour, semantics, labelBias } = this, count = points.length / 3;
+      const out = new Float32Array(4 * count), labels = labelBias ? new Uint8Array(count) : null;
+      const widest = Math.max(...sines.map(layer => layer.outs), ...semantics.map(({ layer }) => layer.outs));
       let x = this.named("features", BLOCK * widest), y = this.named("more features", BLOCK * widest);
       const thick = this.named("densities", BLOCK * COLUMNS), rgb = this.named("colours", BLOCK * COLUMNS);
+      const logits = this.named("logits", BLOCK * widest);
       const apply = (layer, from, to, n, through) =>
         wasm.product(from, layer.ins, layer.at, layer.outs, layer.bias, to, n, through);
       for (let from = 0; from < count; from += BLOCK) {
-        const here = Math.min(BLOCK, count - from), n = up(here, 4);
+        const here = Math.min(BLOCK, count - from), n = up(here, 4), sums = labels && sem2nerf.labelSums(labelBias, here);
         this.view(x, 3 * here).set(points.subarray(3 * from, 3 * (from + here)));
         sines.forEach((layer, l) => {
           if (l === sines.length - 1) apply(density, x, thick, n, 0);
           apply(layer, x, y, n, 1);
           [x, y] = [y, x];
+          for (const { after, layer } of semantics) if (after === l) {
+            apply(layer, x, logits, n, 0);
+            sums.add(this.view(logits, here * layer.outs), layer.outs);
+          }
         });
         apply(colour, x, rgb, n, 0);
         const densities = this.view(thick, here * COLUMNS), colours = this.view(rgb, here * COLUMNS);
@@ -108,8 +119,9 @@
           for (let c = 0; c < 3; c++) out[4 * (from + i) + c] = 1 / (1 + Math.exp(-colours[i * COLUMNS + c]));
           out[4 * (from + i) + 3] = densities[i * COLUMNS];
         }
+        labels?.set(sums.greatest(), from);
       }
-      return out;
+      return [out, labels];
     }
   }
 

@@ -85,7 +85,9 @@ def _layers(left, right, left_rest, right_rest, weights, biases, FROM: tl.conste
             LAYERS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, SPLIT: tl.constexpr,
             HARDWARE: tl.constexpr, STAGES: tl.constexpr):
     """The hidden layers FROM to TO - 1."""
-    if SPLIT:
+    # A layer at a time. With one stage nothing is gained by halves, and ptxas 12.8 leaves one of the colour layer's out
+    # on Hopper.
+    if SPLIT or STAGES == 1:
         for layer in tl.range(FROM, TO, num_stages=1):
             first, first_rest = _half(left, right, left_rest, right_rest, weights, biases, 2 * layer, LAYERS, WIDTH,
                                       BLOCK, SPLIT, HARDWARE)

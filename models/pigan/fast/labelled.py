@@ -77,19 +77,27 @@ class LabelledField(FoldedField):
         self, points: Float[Tensor, "points 3"]
     ) -> tuple[Float[Tensor, "points channels"], Float[Tensor, " points"]]:
         """What `colour` gives, and density before its clamp to positive values."""
-        features = self.features(whole_rows(points))
-        return self.colour(features)[: len(points)], self.density(features)[: len(points)]
+        x, logits = self._activations(whole_rows(points))
+        return self._shade(x, logits)[: len(points)], super().density(x)[: len(points)]
+
+    def _activations(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the last density layer; and the label logits."""
+        logits = self.head.bias.expand(len(points), -1).clone()
+        for index, (weight, bias) in enumerate(self.layers):
+            points = sine_(affine(points, weight, bias))
+            if index in self._of_layer:
+                logits += affine(points, self._of_layer[index])
+        return points, logits
+
+    def _shade(self, x: Tensor, logits: Tensor) -> Tensor:
+        """See `colour`."""
+        rgb, chances = super().colour(x), logits.softmax(1)
+        return torch.cat([rgb, rgb * (1 - chances[:, :1]), chances], 1)
 
     @torch.no_grad()
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points columns"]:
         """The last density layer's activations, followed by the label logits."""
-        x = whole_rows(points)
-        logits = self.head.bias.expand(len(x), -1).clone()
-        for index, (weight, bias) in enumerate(self.layers):
-            x = sine_(affine(x, weight, bias))
-            if index in self._of_layer:
-                logits += affine(x, self._of_layer[index])
-        return torch.cat([x, logits], 1)[: len(points)]
+        return torch.cat(self._activations(whole_rows(points)), 1)[: len(points)]
 
     @torch.no_grad()
     def density(self, features: Float[Tensor, "points columns"]) -> Float[Tensor, " points"]:
@@ -110,16 +118,14 @@ class LabelledField(FoldedField):
         if chosen is not None:
             features = features.index_select(0, whole_rows(chosen))
         x, logits = features.split((self.width, self.channels - 6), 1)
-        rgb, chances = super().colour(x.contiguous()), logits.softmax(1)
-        out = torch.cat([rgb, rgb * (1 - chances[:, :1]), chances], 1)
+        out = self._shade(x.contiguous(), logits)
         return out if chosen is None else out[: len(chosen)]
 
     @torch.no_grad()
     def evaluate(self, points: Float[Tensor, "points 3"]) -> LabelledPoints:
         """The same numbers as `evaluate_labelled`."""
-        features = self.features(whole_rows(points))
-        x, logits = features.split((self.width, self.channels - 6), 1)
-        x, count = x.contiguous(), len(points)
+        x, logits = self._activations(whole_rows(points))
+        count = len(points)
         return LabelledPoints(super().density(x)[:count], super().colour(x)[:count], logits[:count])
 
 
