@@ -98,7 +98,7 @@ class Studio:
 
     def describe(self) -> dict[str, Any]:
         """What a page needs to know, as JSON can say it."""
-        space, cut = self.input.space, self.input.transform
+        space, cut, head = self.input.space, self.input.transform, self.net.semantic_head
         merge = space.merge if self.input.merged and space.merge is not None else range(len(space))
         labels = [{"index": index, "name": name, "colour": list(colour), "ignored": index > 0 and merge[index] == 0}
                   for index, (name, colour) in enumerate(zip(space.labels, space.palette, strict=True))]
@@ -107,6 +107,8 @@ class Studio:
             "seen": cut.crop_size / cut.load_size if cut.crop else 1, "samples": self.reader.samples,
             "orders": self.reader.orders, "encodings": ["auto", "index", "colour"],
             "preset": Viewing.of(self.net.config.camera).as_preset(),
+            # of the labels of volumes; None where the model does not know them
+            "volumePalette": None if head is None else [list(colour) for colour in head.space.palette],
         }
 
     def prepared(self, painting: Painting) -> tuple[PreparedMask, list[str]]:
