@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from datasets.masks.files import NoFaceError
 from datasets.masks.maps import PreparedMask
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
@@ -117,8 +118,14 @@ class Studio:
         Raises:
             UserError: it shows no face.
         """
-        with gathered_warnings() as warnings:
-            planes = self.input.prepare(self.input.labels(painting.labels))
+        try:
+            with gathered_warnings() as warnings:
+                planes = self.input.prepare(self.input.labels(painting.labels))
+        except NoFaceError as error:
+            if not painting.labels.any():
+                raise
+            raise UserError(f"there is hardly any {self.input.space.face} in what the network sees of the mask: paint "
+                            "more of it, and the head appears") from error
         return planes, warnings
 
     def scene(self, painting: Painting) -> tuple[Scene, list[str]]:
