@@ -405,3 +405,18 @@ def test_every_control_has_a_name(opened):
                              element.getAttribute("role") === "status"))
         .map(element => element.outerHTML.slice(0, 80))""")
     assert nameless == []
+
+
+def test_parts_from_every_side(opened, editor):
+    """The bundled weights know which part is where: the head in the colours of its labels, which turns as well."""
+    page = opened("#sample=90001&yaw=0.4&pitch=0&fov=12")
+    page.settle()
+    head = editor.studio.net.semantic_head
+    assert head is not None
+    palette = {tuple(colour) for colour in head.space.palette}
+    page.page.keyboard.press("l")
+    colours = page.view().astype(int).reshape(-1, 3)
+    assert np.mean([tuple(colour) in palette for colour in colours.tolist()]) > 0.99
+    assert len({tuple(colour) for colour in colours.tolist()} & palette) >= 5
+    page.page.locator("#volume-labels").click()
+    assert np.mean([tuple(colour) in palette for colour in page.view().astype(int).reshape(-1, 3).tolist()]) < 0.1

@@ -1,8 +1,8 @@
 // The editor: puts its parts together. Takes any engine:
 //
 //   describe() -> Promise of {labels: [{index, name, colour: [r, g, b], ignored?}], labelSpace, preset, samples: [name],
-//       layers?, orders?, encodings?, saves?, title?, seen? (the part of a mask's sides that the network sees, in its
-//       middle)}; the page hides what is not there
+//       layers?, orders?, encodings?, saves?, title?, volumePalette? (colours of the labels of volumes), seen? (the
+//       part of a mask's sides that the network sees, in its middle)}; the page hides what is not there
 //   run({labels, width, height, style: {seed, layers}}, {onVolume(volume, stage), onStatus({warnings})}) -> Promise; a
 //       newer run ends the older, which may reject with an AbortError or simply resolve
 //   sample(name), read(file, {order, encoding}) -> Promise of {labels, width, height, warnings}
@@ -43,7 +43,7 @@
       this.tools.onHand = (dx, dy) => this.photo.moveBy(dx, dy);
       sem2nerf.makePalette(find("labels"), labels, this.tools, this.mask);
       this.style = new sem2nerf.Style(find, about.layers ?? 9);
-      this.head = new sem2nerf.Head(find, about.preset, notices);
+      this.head = new sem2nerf.Head(find, about, notices);
       this.live = new sem2nerf.Live({ engine, head: this.head, state, notices, find });
       this.saves = new sem2nerf.Saves({ find, engine, about, head: this.head, state, notices });
       this.opener = new sem2nerf.Opener({ find, engine, about, notices, photo: this.photo, opened: (name, mask) => this.take(name, mask) });
@@ -83,8 +83,10 @@
       find("samples-open").addEventListener("click", sem2nerf.makeSamples(find("samples"), find("sample-list"), this.engine, this.about,
         (name, sample) => this.take(name, sample, name), text => this.notices.error("file", text)));
       addEventListener("keydown", event => {
-        if (event.defaultPrevented || document.querySelector("dialog[open]") || event.target.matches?.("input:not([type=range]), select, textarea")) return;
+        const writing = event.target.matches?.("input:not([type=range]), select, textarea");
+        if (event.defaultPrevented || writing || document.querySelector("dialog[open]")) return;
         if (event.key === "?") find("help").showModal();
+        else if (event.key === "l" && !event.ctrlKey && !event.metaKey && !event.altKey) this.head.toggleLabels();
         else if (!tools.shortcut(event)) return;
         event.preventDefault();
       });
@@ -110,9 +112,13 @@
       const state = sem2nerf.stateOfText(text);
       if (!state.maskText && !state.sample) return false;
       try {
-        if (state.space && state.space !== this.about.labelSpace) throw new Error(`This link is for ${state.space} masks, and these weights are for ${this.about.labelSpace}`);
-        if (state.sample && !this.about.samples?.includes(state.sample)) throw new Error(`There is no sample called ${state.sample}`);
-        const mask = state.sample ? await this.engine.sample(state.sample) : await sem2nerf.maskOfText(state.maskText, this.about.labels.length);
+        const { labelSpace, samples, labels } = this.about;
+        if (state.space && state.space !== labelSpace) {
+          throw new Error(`This link is for ${state.space} masks, and these weights are for ${labelSpace}`);
+        }
+        if (state.sample && !samples?.includes(state.sample)) throw new Error(`There is no sample called ${state.sample}`);
+        const mask = state.sample ? await this.engine.sample(state.sample)
+          : await sem2nerf.maskOfText(state.maskText, labels.length);
         this.style.value = state.style;
         this.head.pose = state.pose;
         this.put(state.sample ?? "head", mask, state.sample);

@@ -7,7 +7,7 @@
 
   /** The viewer of the page. Fires "pose" when somebody has turned the head. */
   sem2nerf.Head = class Head extends EventTarget {
-    constructor(find, preset, notices) {
+    constructor(find, { preset, volumePalette }, notices) {
       super();
       Object.assign(this, { find, preset });
       this.viewer = new sem2nerf.Viewer(find("head"), {
@@ -24,7 +24,18 @@
         slider.addEventListener("input", () => { this.viewer.move({ [name]: slider.value / scale }); });
       }
       find("front").addEventListener("click", () => this.viewer.reset());
+      find("volume-labels").hidden = !volumePalette;
+      find("volume-labels").addEventListener("click", () => this.toggleLabels());
+      this.palette = volumePalette;
       this.moved();
+    }
+
+    /** The head, or its labels in their colours, where the model knows them. */
+    toggleLabels() {
+      if (!this.palette) return;
+      const on = this.find("volume-labels").getAttribute("aria-pressed") !== "true";
+      this.find("volume-labels").setAttribute("aria-pressed", on);
+      this.viewer.showLabels(on, this.palette);
     }
 
     get pose() { return this.viewer.pose; }

@@ -24,7 +24,8 @@
             await this.head.show(volume, first);
             const ms = Math.round(performance.now() - start);
             this.dispatchEvent(new CustomEvent("picture", { detail: { run, size: volume.size, ms, first } }));
-            if (isNewest()) this.say(first ? `first picture after ${(ms / 1000).toFixed(2)} s` : `${this.words}, ${volume.size} texels after ${(ms / 1000).toFixed(2)} s`, first);
+            const after = `after ${(ms / 1000).toFixed(2)} s`;
+            if (isNewest()) this.say(first ? `first picture ${after}` : `${this.words}, ${volume.size} texels ${after}`, first);
           },
           onStatus: status => {
             if (!isNewest() || !status?.warnings) return;

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from datasets.masks.files import NoFaceError
 from datasets.masks.maps import PreparedMask
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
@@ -98,7 +99,7 @@ class Studio:
 
     def describe(self) -> dict[str, Any]:
         """What a page needs to know, as JSON can say it."""
-        space, cut = self.input.space, self.input.transform
+        space, cut, head = self.input.space, self.input.transform, self.net.semantic_head
         merge = space.merge if self.input.merged and space.merge is not None else range(len(space))
         labels = [{"index": index, "name": name, "colour": list(colour), "ignored": index > 0 and merge[index] == 0}
                   for index, (name, colour) in enumerate(zip(space.labels, space.palette, strict=True))]
@@ -107,6 +108,8 @@ class Studio:
             "seen": cut.crop_size / cut.load_size if cut.crop else 1, "samples": self.reader.samples,
             "orders": self.reader.orders, "encodings": ["auto", "index", "colour"],
             "preset": Viewing.of(self.net.config.camera).as_preset(),
+            # of the labels of volumes; None where the model does not know them
+            "volumePalette": None if head is None else [list(colour) for colour in head.space.palette],
         }
 
     def prepared(self, painting: Painting) -> tuple[PreparedMask, list[str]]:
@@ -115,8 +118,14 @@ class Studio:
         Raises:
             UserError: it shows no face.
         """
-        with gathered_warnings() as warnings:
-            planes = self.input.prepare(self.input.labels(painting.labels))
+        try:
+            with gathered_warnings() as warnings:
+                planes = self.input.prepare(self.input.labels(painting.labels))
+        except NoFaceError as error:
+            if not painting.labels.any():
+                raise
+            raise UserError(f"there is hardly any {self.input.space.face} in what the network sees of the mask: paint "
+                            "more of it, and the head appears") from error
         return planes, warnings
 
     def scene(self, painting: Painting) -> tuple[Scene, list[str]]:
