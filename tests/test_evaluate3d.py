@@ -19,12 +19,9 @@ from datasets.masks.maps import MaskTransform
 from evaluation import metrics, rendering
 from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from evaluation.metrics.registry import NEEDS, all_metrics, score_meanings
-from evaluation.metrics.semantic import agreement
-from evaluation.rendering import SavedViews
 from evaluation.report import Report, number
 from evaluation.run import check_data
 from evaluation.test_set import EvaluationSet
-from models.pigan.cameras import Camera, camera_rays
 from models.pigan.semantic_head import SemanticHead
 from models.sem2nerf import Sem2NeRF
 from models.semantic_files import save_semantic_head
@@ -281,24 +278,3 @@ def test_label_maps_are_scored_where_the_weights_have_a_head(world, first, tmp_p
     assert "semantic_head_sha256" in report.protocol
     with pytest.raises(UserError, match=r"--metrics semantic: .*net.pt has no semantic head.*--semantic_head"):
         evaluate3d.main(command(world, tmp_path / "other", "--metrics=semantic"))
-
-
-def test_neighbouring_label_maps_agree_where_they_show_one_surface():
-    """A sphere of two labels, split by the plane x = 0: all agrees; in swapped colours nothing does."""
-    camera, other, size = Camera(1.5), Camera(1.6), 48
-
-    def seen(camera, swap=False):
-        origin, directions = camera_rays(camera, size, 12.0)
-        along = directions @ origin
-        inside = along**2 - (origin @ origin - 0.09**2)
-        depth = (-along - inside.clamp(min=0).sqrt()).reshape(1, size, size)
-        points = origin + directions * depth.reshape(-1, 1)
-        labels = ((points[:, 0] > 0) ^ swap).to(torch.uint8).reshape(1, size, size)
-        opacity = (inside > 0).float().reshape(1, size, size)
-        return SavedViews(torch.zeros(1, 3, size, size), depth, opacity, labels)
-
-    assert agreement(seen(camera), seen(other), camera, other, 12.0) > 0.98
-    assert agreement(seen(camera), seen(other, swap=True), camera, other, 12.0) < 0.02
-    nothing = seen(other)
-    assert np.isnan(agreement(seen(camera), SavedViews(nothing.rgb, nothing.depth, nothing.opacity * 0, nothing.labels),
-                              camera, other, 12.0))
