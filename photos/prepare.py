@@ -135,7 +135,7 @@ def prepare_all(paths: Sequence[Path], out: Path, detect: Detect, segment: Segme
         for remark in face.remarks:
             say(f"note: {path}: {remark}")
     if not done:
-        raise UserError(f"`photos`: of {len(paths)} photographs none could be prepared; the lines above say why")
+        raise UserError(f"of {len(paths)} photographs none could be prepared; the lines above say why")
     write_text(out / POSE_FILE, "".join([f"{len(done)}\n", "Yaw Pitch Roll\n", *pose_lines(done)]))
     write_text(out / "sources.txt", "".join(f"{number}.png {face.source}\n" for number, face in enumerate(done, 1)))
     say(write_lists(out, range(1, len(done) + 1)))
