@@ -25,3 +25,7 @@ BISENET_WEIGHTS_PAGE = "https://github.com/zllrunning/face-parsing.PyTorch"
 # how alike two faces are: the ArcFace network that pixel2style2pixel measures identity with
 IDENTITY_WEIGHTS = PRETRAINED_FOLDER / "model_ir_se50.pth"
 IDENTITY_WEIGHTS_PAGE = "https://github.com/TreB1eN/InsightFace_Pytorch"
+
+# faces in photographs, see photos/detectors.py
+YUNET_WEIGHTS = PRETRAINED_FOLDER / "face_detection_yunet_2023mar.onnx"
+YUNET_PAGE = "https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet"

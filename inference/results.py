@@ -33,6 +33,7 @@ FIRST_FRAME = 1000  # frames are numbered from here, views of a row from 0
 
 # Writes one more file of a mask: its scene, the mask, the path without suffix -> path
 Writer = Callable[[Scene, MaskItem, Path], Path]
+Recolouring = Callable[[MaskItem, Codes], Codes]
 Progress = Callable[[str, float], None]  # what is rendered, and what fraction of a view has just been finished
 
 
@@ -60,6 +61,7 @@ class ResultSettings:
     style_layers: tuple[int, ...] = (8,)           # FiLM layers whose codes come from a style
     style_seed: int = 0
     style_weight: float = 1.0                      # below 1 the style is blended in
+    style_name: str = ""                           # of a reference picture whose colours the heads have
     strip: tuple[int, int] | None = None           # seed of the last style, and images, of a strip of styles
     mean_head: bool = False                        # the decoder's mean codes instead of the mask's
     video: VideoSettings | None = None
@@ -84,13 +86,16 @@ class Results:
     Args:
         images, videos: folders, made when they are needed.
         progress: called as rays are finished.
+        recolour: gives the mask's codes other colours, before any style.
         writers: of further files, beside the images.
     """
 
     def __init__(self, renderer: ViewRenderer, settings: ResultSettings, images: Path, videos: Path,
-                 progress: Progress = lambda what, part: None, writers: Sequence[Writer] = ()) -> None:
+                 progress: Progress = lambda what, part: None, recolour: Recolouring | None = None,
+                 writers: Sequence[Writer] = ()) -> None:
         self.renderer, self.net, self.settings = renderer, renderer.net, settings
-        self.images, self.videos, self.progress, self.writers = images, videos, progress, writers
+        self.images, self.videos, self.progress = images, videos, progress
+        self.recolour, self.writers = recolour, writers
 
     def write(self, item: MaskItem) -> Iterator[Path]:
         """Write the files of a mask; gives their paths, one by one.
@@ -100,7 +105,11 @@ class Results:
         """
         ours, name, mask, own = self.settings, item.name, item.painted, Camera(*item.pose or ())
         stem = stem_of(name, ours.style_layers, ours.style_seed)
+        if ours.style_name:
+            stem += f"_as_{ours.style_name}"
         codes = self._codes(item)
+        if self.recolour is not None:
+            codes = self.recolour(item, codes)
         scene = self._scene(codes, ours.style_seed)
         fov_deg = self.net.config.camera.fov_deg
         cameras = [own] * ours.own_pose + sweep(ours.sweep, ours.yaw_offsets, ours.views, fov_deg)

@@ -116,6 +116,11 @@ def build_parser() -> argparse.ArgumentParser:
                             "the style of --inject_code_seed to this one")
     style.add_argument("--style_mix_seq_num", "--style_steps", type=positive, default=7,
                        help="images in that strip; if given on the command line, the strip is written too")
+    style.add_argument("--style_image", metavar="PHOTO", help="take the colours of this picture instead, part by part "
+                       "(docs/photos.md); --latent_mask names the layers that may move, colours alone by default")
+    style.add_argument("--style_mask", metavar="MASK", help="the picture's mask; default: the one in mask/ beside "
+                       "the picture's folder")
+    style.add_argument("--style_parts", metavar="PARTS", help="recolour these parts only, e.g. hair,skin,u_lip")
     add_flag(style, "--test_pigan_latent_avg", "show the decoder's mean head instead of the mask's (checks weights)",
              "--show_mean_head")
 
@@ -182,6 +187,13 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
         value = getattr(opts, name)
         if value is not None and not 0 <= value <= 1:
             raise UserError(f"--{name} {value}: give a weight from 0 to 1")
+    alone = [name for name in ("style_mask", "style_parts") if name in given]
+    if alone and not opts.style_image:
+        raise UserError(f"--{alone[0]} is of a reference picture; name that with --style_image")
+    clash = given & {"inject_code_seed", "inject_code_seed2", "style_mix_seq_num", "mix_alpha", "test_pigan_latent_avg"}
+    if opts.style_image and clash:
+        raise UserError(f"--style_image and --{min(clash)}: colours come from a picture or from a random style; leave "
+                        "out one")
     opts.style_strip = bool(given & {"inject_code_seed2", "style_mix_seq_num"})
     if opts.style_strip and not opts.latent_mask:
         raise UserError("--latent_mask '' and a strip of styles: name the layers that the styles replace, e.g. 8")

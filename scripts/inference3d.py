@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # heavy modules are imported once the options are known to be
     from inference.view_renderer import ViewSettings
     from models.scene import Scene
     from models.sem2nerf import Sem2NeRF
+    from photos.recolour import Recolour
 
 MANY = 200  # masks from which on their reading takes a while
 RESIZED = 256  # pixels of a saved view with --resize_outputs
@@ -63,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     net = Sem2NeRF.from_contents(contents, checkpoint).to(devices[0])
     if opts.semantic_head:
         net.semantic_head = load_semantic_head(opts.semantic_head, net.siren)
-    settings = result_settings(opts)
+    settings, recolour = result_settings(opts), recolouring(opts, given, net)
     if settings.extras.needs_labels and net.semantic_head is None:
         raise UserError(f"{'--render_labels' if opts.render_labels else '--alpha'}: {checkpoint} has no semantic head, "
                         "which labels are read with; give one with --semantic_head, or train it with "
@@ -82,9 +83,13 @@ def main(argv: Sequence[str]) -> None:
             bar.set_description_str(f"{what} ", refresh=False)
             bar.update(part)
 
-        results = Results(renderer, settings, images, videos, progress, writers(opts, net))
+        results = Results(renderer, settings, images, videos, progress, recolour, writers(opts, net))
         written = [path for item in masks for path in results.write(item)]
     seconds = time.perf_counter() - start
+    if recolour is not None:
+        from photos.recolour import words
+
+        print(f"colours as in {opts.style_image} (mean difference of 255 before -> after): {words(recolour.report)}")
     for folder in dict.fromkeys(path.parent for path in written):
         count = sum(path.parent == folder for path in written)
         print(f"wrote {count} file{'s' * (count > 1)} to {folder}/")
@@ -107,6 +112,18 @@ def writers(opts: argparse.Namespace, net: "Sem2NeRF") -> "list[Writer]":
     return [write_viewer]
 
 
+def recolouring(opts: argparse.Namespace, given: set[str], net: "Sem2NeRF") -> "Recolour | None":
+    """What gives heads the colours of a picture, where one is named."""
+    if not opts.style_image:
+        return None
+    from photos.recolour import Recolour
+    from photos.style_fit import COLOUR_LAYERS
+
+    layers = opts.latent_mask if "latent_mask" in given and opts.latent_mask else COLOUR_LAYERS
+    return Recolour.of_picture(net, data_config(opts.dataset_type), opts.style_image, opts.style_mask, opts.style_parts,
+                               layers)
+
+
 def view_settings(opts: argparse.Namespace) -> "ViewSettings":
     """How each view is rendered."""
     from inference.view_renderer import ViewSettings
@@ -124,7 +141,8 @@ def result_settings(opts: argparse.Namespace) -> "ResultSettings":
         views=opts.n_outputs_to_generate, sweep=opts.render_mode,
         yaw_offsets=data_config(opts.dataset_type).eval_yaw_offsets, own_pose=opts.use_original_pose,
         overlay_weight=opts.mask_overlay_weight, couple=opts.couple_outputs,
-        saved_size=RESIZED if opts.resize_outputs else None, style_layers=opts.latent_mask,
+        saved_size=RESIZED if opts.resize_outputs else None, style_layers=() if opts.style_image else opts.latent_mask,
+        style_name=Path(opts.style_image).stem if opts.style_image else "",
         style_seed=opts.inject_code_seed, style_weight=1.0 if opts.mix_alpha is None else opts.mix_alpha,
         strip=(opts.inject_code_seed2, opts.style_mix_seq_num) if opts.style_strip else None,
         mean_head=opts.test_pigan_latent_avg,

@@ -1,0 +1,101 @@
+"""A reference's colours for any number of masks: what inference does with `style_image`.
+
+    recolour = Recolour.of_picture(net, config, "photo.jpg", mask=None, parts="hair,skin", layers=(8,))
+    codes = recolour(item, net.encode(...))         # of a mask of the data set
+    recolour.report[item.name].after["hair"]        # of 255
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from configs.data_configs import DataConfig
+from datasets.inference_set import MaskItem
+from datasets.poses import find_pose_file, image_id, read_poses
+from models.pigan.cameras import Camera
+from models.pigan.codes import Codes
+from models.sem2nerf import Sem2NeRF
+from photos.colours import PartColours
+from photos.reference import mask_beside, read_reference
+from photos.style_fit import FittedStyle, fit_colours, named_parts
+from utils.errors import UserError
+
+SIZE, SAMPLES = 128, 12     # of the view in which parts are found
+
+
+@dataclass
+class Recolour:
+    """Fits the codes of one head after another to one reference."""
+
+    net: Sem2NeRF
+    config: DataConfig
+    reference: PartColours
+    parts: tuple[str, ...] | None
+    layers: Sequence[int]
+    report: dict[str, FittedStyle] = field(default_factory=dict)     # by the masks' names
+
+    @classmethod
+    def of_picture(cls, net: Sem2NeRF, config: DataConfig, photo: str | Path, mask: str | Path | None,
+                   parts: str | None, layers: Sequence[int]) -> Recolour:
+        """
+        Args:
+            mask: of the picture; None: the one that lies beside it, see `mask_beside`.
+            parts: names, separated by commas; None: all that the picture shows.
+
+        Raises:
+            UserError: a file is missing or cannot be read, or a part is not known.
+        """
+        space = net.input.network_space
+        if not Path(photo).is_file():
+            raise UserError(f"`style_image` {photo}: there is no such file; give a picture")
+        names = None if parts is None else named_parts(parts, space)
+        found = mask_beside(photo) if mask is None else Path(mask)
+        if found is None:
+            raise UserError(f"`style_image` {photo}: there is no mask of this picture in mask/ beside its folder; "
+                            "name it with `style_mask`, or make one with scripts/prepare_photos.py")
+        picture, labels = read_reference(photo, found, net.input)
+        return cls(net, config, PartColours.of(picture, labels, space), names, layers)
+
+    def __call__(self, item: MaskItem, codes: Codes) -> Codes:
+        """The head's codes in the reference's colours.
+
+        Raises:
+            UserError: the mask and the reference have none of the parts in common.
+        """
+        camera, labels = self._view(item, codes)
+        fitted = fit_colours(self.net, codes, camera, labels, self.reference, self.parts, self.layers)
+        self.report[item.name] = fitted
+        return fitted.codes
+
+    def _view(self, item: MaskItem, codes: Codes) -> tuple[Camera, UInt8[np.ndarray, "size size"]]:
+        """A camera, and what it sees of the head at each pixel: rendered labels where the model has them, else the
+        mask itself, from its own pose (the front, where no pose of it is known)."""
+        camera = Camera(*item.pose or self._known_pose(item.path) or ())
+        if self.net.semantic_head is not None:
+            seen = self.net.scene_of(codes).render(camera, SIZE, SAMPLES, sampler="grid", labels=True).labels
+            assert seen is not None, "rendered with labels"
+            return camera, seen.numpy()
+        rows = np.arange(SIZE) * len(item.planes.label) // SIZE
+        return camera, item.planes.label[np.ix_(rows, rows)]
+
+    def _known_pose(self, path: Path) -> tuple[float, float] | None:
+        try:
+            return read_poses(find_pose_file(path.parent, self.config), self.config.pose_format).get(image_id(path))
+        except UserError:
+            return None
+
+
+def words(report: dict[str, FittedStyle]) -> str:
+    """How near the colours of all masks came, in words: 'skin 24 -> 2, hair 10 -> 3'."""
+    sums: dict[str, list[tuple[float, float]]] = {}
+    for fitted in report.values():
+        for name, before in fitted.before.items():
+            sums.setdefault(name, []).append((before, fitted.after[name]))
+    means = {name: torch.tensor(values).mean(0).tolist() for name, values in sums.items()}
+    return ", ".join(f"{name} {before:.0f} -> {after:.0f}" for name, (before, after) in means.items())
