@@ -21,3 +21,7 @@ SWIN_CHECKPOINT = PRETRAINED_FOLDER / "swin_tiny_patch4_window7_224.pth"
 SEGMENTER_WEIGHTS = PRETRAINED_FOLDER / "synthheads_parser.pt"
 BISENET_WEIGHTS = PRETRAINED_FOLDER / "79999_iter.pth"
 BISENET_WEIGHTS_PAGE = "https://github.com/zllrunning/face-parsing.PyTorch"
+
+# how alike two faces are: the ArcFace network that pixel2style2pixel measures identity with
+IDENTITY_WEIGHTS = PRETRAINED_FOLDER / "model_ir_se50.pth"
+IDENTITY_WEIGHTS_PAGE = "https://github.com/TreB1eN/InsightFace_Pytorch"

@@ -31,6 +31,8 @@ from utils.video import write_video
 
 FIRST_FRAME = 1000  # frames are numbered from here, views of a row from 0
 
+# Writes one more file of a mask: its scene, the mask, the path without suffix -> path
+Writer = Callable[[Scene, MaskItem, Path], Path]
 Progress = Callable[[str, float], None]  # what is rendered, and what fraction of a view has just been finished
 
 
@@ -71,18 +73,24 @@ class ResultSettings:
                 + (self.video.frames if self.video else 0))
 
 
+def stem_of(name: str, style_layers: Sequence[int], style_seed: int) -> str:
+    """What the files of a mask in a style are called, without their suffix."""
+    return f"{name}_mask{''.join(map(str, style_layers))}_seed{style_seed}" if style_layers else name
+
+
 class Results:
     """Writes the files of one mask after another.
 
     Args:
         images, videos: folders, made when they are needed.
         progress: called as rays are finished.
+        writers: of further files, beside the images.
     """
 
     def __init__(self, renderer: ViewRenderer, settings: ResultSettings, images: Path, videos: Path,
-                 progress: Progress = lambda what, part: None) -> None:
+                 progress: Progress = lambda what, part: None, writers: Sequence[Writer] = ()) -> None:
         self.renderer, self.net, self.settings = renderer, renderer.net, settings
-        self.images, self.videos, self.progress = images, videos, progress
+        self.images, self.videos, self.progress, self.writers = images, videos, progress, writers
 
     def write(self, item: MaskItem) -> Iterator[Path]:
         """Write the files of a mask; gives their paths, one by one.
@@ -91,9 +99,7 @@ class Results:
             UserError: a file cannot be written.
         """
         ours, name, mask, own = self.settings, item.name, item.painted, Camera(*item.pose or ())
-        stem = name
-        if ours.style_layers:
-            stem += f"_mask{''.join(map(str, ours.style_layers))}_seed{ours.style_seed}"
+        stem = stem_of(name, ours.style_layers, ours.style_seed)
         codes = self._codes(item)
         scene = self._scene(codes, ours.style_seed)
         fov_deg = self.net.config.camera.fov_deg
@@ -101,6 +107,8 @@ class Results:
         rendered = list(self._rendered(scene, cameras, name, 0, "view"))
         views = [self._image(view) for view in rendered]
         yield save_png(self.images / f"{stem}.png", row([mask, *views]))
+        for write in self.writers:
+            yield write(scene, item, self.images / stem)
         yield from write_extras(ours.extras, self.images, stem, rendered, views, mask, self._space)
 
         if ours.overlay_weight > 0 or ours.couple:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -55,6 +55,13 @@ class ViewRenderer:
     def scene(self, codes: Codes) -> Scene:
         """The scene of a batch of one."""
         return self.net.scene_of(codes, self.settings.max_block, self.settings.precision)
+
+    def settled(self, scene: Scene) -> ViewRenderer:
+        """The same, with what `auto` chooses for this scene: asking anew for every one of many heads that are alike,
+        each seen once, would take longer than rendering them."""
+        ours = self.settings
+        sampler = scene.sampler_for(ours.size, ours.samples, ours.sampler)
+        return ViewRenderer(self.net, replace(ours, sampler=sampler), self.devices)
 
     def views(
         self, scene: Scene, cameras: Sequence[Camera], name: str = "", first: int = 0, progress: Progress | None = None

@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from configs.data_configs import CameraPreset
+from models.meshing.extract import Mesh, mesh_of
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
-from models.pigan.fast.blocks import Field, density_of, labels_of, pixels_of, points_at_a_time, workers
+from models.pigan.fast.blocks import Field, appearance_of, density_of, labels_of, pixels_of, points_at_a_time, workers
 from models.pigan.fast.bricks import BrickMap
 from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.fast.exact import Pixels, render_block
@@ -60,8 +61,7 @@ class Scene:
         siren: the decoder's field; it is read once and not kept.
         codes: FiLM codes of one scene.
         camera_preset: camera and compositing constants the field was trained with.
-        max_block: upper bound for the number of points evaluated at a time (bounds the memory); None: what suits the
-            device.
+        max_block: most points that are evaluated at a time (bounds the memory); None: what suits the device.
         precision: of the hidden layers' products on a GPU, a key of `models.pigan.fast.fused.PRECISIONS`.
         semantic_head: of this decoder, for views with labels.
 
@@ -177,6 +177,10 @@ class Scene:
         if self._takes_grid(size, samples, sampler):
             self._bricks(cameras, samples)
 
+    def sampler_for(self, size: int, samples: int, sampler: str) -> str:
+        """'exact' or 'grid': what a view of this scene is rendered with where `sampler` is asked for."""
+        return "grid" if self._takes_grid(size, samples, sampler) else "exact"
+
     def on(self, device: torch.device) -> "Scene":
         """The same scene with its field on another device; both share their grids."""
         other = copy.copy(self)
@@ -277,6 +281,15 @@ class Scene:
         field = self.labelled_field
         values = labels_of(field, points.to(field.device), self._block(field))
         return LabelledPoints(*(value.cpu() for value in values))
+
+    def appearance(self, points: Float[Tensor, "points 3"]) -> tuple[Tensor, Tensor | None]:
+        """Colours (points, 3) in (0, 1) and, with a semantic head, label logits (points, labels); on the CPU."""
+        rgb, logits = appearance_of(self._labelled or self.field, points.to(self.field.device), self.block)
+        return rgb.cpu(), None if logits is None else logits.cpu()
+
+    def mesh(self, resolution: int = 160, level: float | None = None) -> Mesh:
+        """A closed triangle mesh with colours and labels: `models.meshing.extract.mesh_of`."""
+        return mesh_of(self, resolution, level)
 
     @property
     def block(self) -> int:

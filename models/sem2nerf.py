@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from datasets.masks.files import Encoding
 from datasets.masks.mask_input import Mask, MaskInput
+from datasets.masks.relabel import merged_to
 from models.checkpoints import latent_avg_of, read_checkpoint
 from models.config import ModelConfig
 from models.encoders.swin_encoder import SwinEncoder
+from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import FILM_LAYERS, FilmSiren, mean_code, style_code
@@ -172,3 +174,40 @@ class Sem2NeRF(nn.Module):
     def scene_of(self, codes: Codes, max_block: int | None = None, precision: str = "fp32") -> Scene:
         """A scene from codes of a batch of one; see `Scene` for the rest."""
         return Scene(self.siren, codes, self.config.camera, max_block, precision, self.semantic_head)
+
+    def edit(self, scene: Scene, edited_labels: UInt8[np.ndarray, "size size"], camera: Camera | None = None) -> Scene:
+        """A scene of this model, changed to show edited labels from some side; for the way see `edited_codes`.
+
+        `editing.editor` has more: refinement, and a report of what has changed.
+
+        Args:
+            edited_labels: the labels of `scene.render(camera, size, labels=True)`, some of them changed.
+            camera: default: frontal.
+
+        Raises:
+            UserError: the model has no semantic head, or see `edited_codes`.
+        """
+        labels = scene.render(camera, len(edited_labels), labels=True).labels
+        assert labels is not None
+        return self.scene_of(self.edited_codes(scene, edited_labels, labels.numpy()))
+
+    @torch.no_grad()
+    def edited_codes(self, scene: Scene, edited: UInt8[np.ndarray, "size size"],
+                     unedited: UInt8[np.ndarray, "size size"]) -> Codes:
+        """Delta encoding: the scene's codes + E(edited) - E(unedited).
+
+        What the encoder E gets wrong about a map that was rendered, and about this side, is in both terms and cancels.
+
+        Args:
+            edited, unedited: labels of one view, as the scene's semantic head numbers them.
+
+        Raises:
+            UserError: a map is background all over, or the semantic head does not tell apart what the encoder does.
+        """
+        source, target = scene.labelled_field.head.space, self.input.network_space
+        if target not in (source, source.merged):
+            raise UserError(f"the semantic head knows the labels of {source.name}, the encoder needs those of "
+                            f"{target.name}; train a `semantic_head` with these")
+        maps = [self.input.read_seen(merged_to(labels, source, target)) for labels in (edited, unedited)]
+        codes = self.encode(torch.stack(maps).to(self.latent_avg.frequencies))
+        return scene.codes + (codes[0] - codes[1])

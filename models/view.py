@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from models.pigan.fast.exact import Pixels
+from models.pigan.fast.kernels import to_cpu
 
 SMALLEST_ALPHA = 1e-3  # colours of pixels with less say nothing
 
@@ -31,8 +32,8 @@ class View:
     @classmethod
     def of(cls, pixels: Pixels, size: int, evaluations: int) -> View:
         """From the pixels of a square image, row by row, and the number of evaluations that they took."""
-        planes = torch.cat([(pixels.rgb * 2 - 1).t(), pixels.depth[None], pixels.opacity[None],
-                            pixels.channels[:, 3:].t()]).cpu().reshape(-1, size, size)
+        planes = to_cpu(torch.cat([(pixels.rgb * 2 - 1).t(), pixels.depth[None], pixels.opacity[None],
+                            pixels.channels[:, 3:].t()])).reshape(-1, size, size)
         view = cls(planes[:3], planes[3], planes[4], evaluations / size**2)
         return replace(view, foreground=planes[5:8], label_probabilities=planes[8:]) if len(planes) > 5 else view
 

@@ -12,6 +12,7 @@ from utils.errors import UserError
 
 LABEL_ORDER = ("how mask files number the parts: celebamask, bisenet, facer, facesynthetics, lapa, makeup, a list of "
                "parts (background,skin,...: the first is value 0), or a file of one")
+MOST_SEEDS = 1000  # in one range: more is a slip of the finger
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,6 +70,11 @@ def seed(text: str) -> int:
     return _bounded_integer(text, 0, 2**63 - 1)
 
 
+def port(text: str) -> int:
+    """A port of this machine; 0 stands for any that is free."""
+    return _bounded_integer(text, 0, 65535)
+
+
 def ray_samples(text: str) -> int:
     """Samples per ray: placing more of them where the surface is takes three at least."""
     return _bounded_integer(text, 3)
@@ -77,6 +83,22 @@ def ray_samples(text: str) -> int:
 def layer_list(text: str) -> tuple[int, ...]:
     """'8,6,7' -> (8, 6, 7): files are named by them; '' -> (). Layers of the field are 0 to 8."""
     return tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))
+
+
+def seed_list(text: str) -> tuple[int, ...]:
+    """'0-5,9' -> (0, 1, 2, 3, 4, 5, 9), each once."""
+    found: dict[int, None] = {}
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        first, dash, last = part.partition("-")
+        low, high = seed(first), seed(last if dash else first)
+        if high < low:
+            raise argparse.ArgumentTypeError(f"{part!r} runs backwards; give the smaller seed first, as in 0-5")
+        if high - low >= MOST_SEEDS:
+            raise argparse.ArgumentTypeError(f"{part!r} are {high - low + 1} seeds; give {MOST_SEEDS} at most")
+        found |= dict.fromkeys(range(low, high + 1))
+    if not found:
+        raise argparse.ArgumentTypeError("name one seed at least, such as 0-5,9")
+    return tuple(found)
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:

@@ -49,11 +49,10 @@ WITHOUT_EFFECT = {"resize_factors": None, "latent_codes_path": None, "distri_wit
                   "pigan_steps_conf": "configs/pigan_steps/mask2face_3090.yaml"}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
-
+def add_inputs(parser: argparse.ArgumentParser, exp_dir: str) -> None:
+    """Which masks are read with which weights, and how; `exp_dir` is where results go by default."""
     files = parser.add_argument_group("of the paper: files")
-    files.add_argument("--exp_dir", default="out/sem2nerf_qtest", help="folder for the results")
+    files.add_argument("--exp_dir", default=exp_dir, help="folder for the results")
     files.add_argument("--checkpoint_path", default=str(OFFICIAL_CHECKPOINTS["CelebAMask_HQ"]),
                        help="weights; if not given and not there, the bundled demo weights are used")
     files.add_argument("--data_path", default="data/CelebAMask-HQ/mask_samples", help="folder of masks, or one mask")
@@ -70,6 +69,32 @@ def build_parser() -> argparse.ArgumentParser:
                        "ratio of the two decides how large a head appears to the model")
     masks.add_argument("--src_input_size", type=positive, default=224, help="* pixels of the network input")
 
+
+def add_style(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Which style a head has; other options of styles may be added to the group."""
+    style = parser.add_argument_group("of the paper: style")
+    style.add_argument("--latent_mask", "--style_layers", type=layer_list, default="8", metavar="LAYERS",
+                       help="layers (0 to 8, e.g. 6,7,8) whose codes come from a random style: colours are in the last "
+                            "ones; '' keeps the mask's own codes in all layers")
+    style.add_argument("--inject_code_seed", "--style_seed", type=seed, default=0, help="seed of that style")
+    style.add_argument("--mix_alpha", "--style_weight", type=float,
+                       help="blend the style in with this weight instead of replacing")
+    return style
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """What a checkpoint knows of its model, unless it is silent."""
+    model = parser.add_argument_group("of the paper: model")
+    model.add_argument("--pigan_curriculum_type", "--camera", default="CelebAMask_HQ",
+                       help="* camera of the decoder")
+    add_flag(model, "--encoder_not_zplus", "* the encoder predicts one z, and the decoder's mapping network makes the "
+             "codes", "--encoder_predicts_z")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
+    add_inputs(parser, "out/sem2nerf_qtest")
+
     images = parser.add_argument_group("of the paper: images")
     images.add_argument("--test_output_size", "--image_size", type=positive, default=256,
                         help="* pixels along each side of a view")
@@ -85,13 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(images, "--couple_outputs", "also <name>_coupled.png: mask and view side by side")
     add_flag(images, "--resize_outputs", "save every view at 256 px, whatever the rendered size")
 
-    style = parser.add_argument_group("of the paper: style")
-    style.add_argument("--latent_mask", "--style_layers", type=layer_list, default="8", metavar="LAYERS",
-                       help="layers (0 to 8, e.g. 6,7,8) whose codes come from a random style: colours are in the last "
-                            "ones; '' keeps the mask's own codes in all layers")
-    style.add_argument("--inject_code_seed", "--style_seed", type=seed, default=0, help="seed of that style")
-    style.add_argument("--mix_alpha", "--style_weight", type=float,
-                       help="blend the style in with this weight instead of replacing")
+    style = add_style(parser)
     style.add_argument("--inject_code_seed2", "--style_seed2", type=seed, default=256,
                        help="if given on the command line, whatever its value: also <name>_styles.png, a strip from "
                             "the style of --inject_code_seed to this one")
@@ -106,11 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     video.add_argument("--num_frames", type=positive, default=36, help="frames of one pass over the path")
     add_flag(video, "--video_rev_end", "play the path forwards, then backwards", "--video_ping_pong")
 
-    model = parser.add_argument_group("of the paper: model")
-    model.add_argument("--pigan_curriculum_type", "--camera", default="CelebAMask_HQ",
-                       help="* camera of the decoder")
-    add_flag(model, "--encoder_not_zplus", "* the encoder predicts one z, and the decoder's mapping network makes the "
-             "codes", "--encoder_predicts_z")
+    add_model(parser)
 
     speed = parser.add_argument_group("speed and memory")
     speed.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -143,6 +158,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(beyond, "--stochastic_sampling", "jitter the samples along rays, as the official release does")
     beyond.add_argument("--seed", type=seed, default=0, help="of the jitter and of --use_shuffle")
     beyond.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")
+    add_flag(beyond, "--render_viewer", "also <name>.html: the head in a page that turns it, in one file that opens in "
+             "any browser")
+    beyond.add_argument("--viewer_quality", choices=["normal", "high"], default="normal",
+                        help="of that page: about 0.5 MB, or 0.8 MB and finer")
     add_flag(beyond, "--debug", "show the full traceback of an error")
 
     for name, default in WITHOUT_EFFECT.items():

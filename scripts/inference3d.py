@@ -17,8 +17,11 @@ from utils.cli import command, run
 from utils.errors import UserError
 
 if TYPE_CHECKING:  # heavy modules are imported once the options are known to be right
-    from inference.results import ResultSettings
+    from datasets.inference_set import MaskItem
+    from inference.results import ResultSettings, Writer
     from inference.view_renderer import ViewSettings
+    from models.scene import Scene
+    from models.sem2nerf import Sem2NeRF
 
 MANY = 200  # masks from which on their reading takes a while
 RESIZED = 256  # pixels of a saved view with --resize_outputs
@@ -79,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
             bar.set_description_str(f"{what} ", refresh=False)
             bar.update(part)
 
-        results = Results(renderer, settings, images, videos, progress)
+        results = Results(renderer, settings, images, videos, progress, writers(opts, net))
         written = [path for item in masks for path in results.write(item)]
     seconds = time.perf_counter() - start
     for folder in dict.fromkeys(path.parent for path in written):
@@ -87,6 +90,21 @@ def main(argv: Sequence[str]) -> None:
         print(f"wrote {count} file{'s' * (count > 1)} to {folder}/")
     print(f"{total} view{'s' * (total > 1)} of {opts.test_output_size} px in {seconds:.1f} s: "
           f"{seconds / total:.2f} s per view on {', '.join(map(str, devices))}")
+
+
+def writers(opts: argparse.Namespace, net: "Sem2NeRF") -> "list[Writer]":
+    """What is written for each mask beside images and videos."""
+    if not opts.render_viewer:
+        return []
+    from utils.files import write_text
+    from web.viewer.page import viewer_page
+
+    def write_viewer(scene: "Scene", item: "MaskItem", stem: Path) -> Path:
+        path = stem.with_name(f"{stem.name}.html")
+        write_text(path, viewer_page(scene, stem.name, item.planes.label, net.input.network_space, opts.viewer_quality))
+        return path
+
+    return [write_viewer]
 
 
 def view_settings(opts: argparse.Namespace) -> "ViewSettings":

@@ -12,6 +12,7 @@ import numpy as np
 import pretend_device
 import pytest
 import torch
+from browsers import chromium, open_page  # noqa: F401 - fixtures
 from child_processes import end, end_started, leftovers
 
 ROOT = Path(__file__).resolve().parents[1]

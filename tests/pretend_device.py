@@ -229,6 +229,8 @@ def _count(counted: Counter[str], name: str, args: tuple, kwargs: dict[str, Any]
         elif stays and not from_device and not kwargs.get("non_blocking", len(args) > 2 and args[2]):
             counted[UPLOAD] += 1
         return
+    if name == "aten::cumprod" and inside and torch.is_grad_enabled() and args[0].requires_grad:
+        counted["gradient of cumprod"] += 1  # it looks for zeros, but not among the tensors of a subclass
     by_mask = name in INDEXING and any(x is not None and x.dtype == torch.bool for x in args[1])
     if inside and (name in WAITS or by_mask):
         counted[name] += 1

@@ -24,6 +24,7 @@ from models.semantic_files import save_semantic_head
 SHRUNK = {
     "inference3d.py": ["--test_output_size=16", "--pigan_infer_ray_step=4", "--num_frames=2", "--n_images=1",
                        "--n_outputs_to_generate=1"],
+    "export_mesh.py": ["--resolution=16", "--n_images=1"],
     "build_celeba_mask.py": ["--workers=1"],
     "build_synth_heads.py": ["--num_heads=2", "--views=1", "--size=128", "--workers=1"],
     "convert_checkpoint.py": [],

@@ -122,10 +122,43 @@ def test_the_next_shape_is_tried_where_one_does_not_run(monkeypatch):
         return 1e-3
 
     monkeypatch.setattr(fused, "_trial", trial)
-    assert fused._shape_that_runs.__wrapped__(torch.device("cuda", 0), 32, torch.float16) == fused.SHAPES[False][1]
+    assert fused._shape_that_runs.__wrapped__(torch.device("cuda", 0), 32, torch.float16) == fused.SHAPES[False][2]
     with pytest.warns(UserWarning, match=r"does not run on cuda:0 \(no compiler\); PyTorch's operations"):
         assert fused._shape_that_runs.__wrapped__(torch.device("cuda", 0), 32, torch.float16) is None
     assert fused._shape_that_runs.__wrapped__(torch.device("cpu"), 32, torch.float16) is None
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_the_trial_notices_a_wrong_kernel(monkeypatch, kind):
+    """Half of the colour layer's outputs missing, as by a compiler that drops them; or those of the density alone."""
+    monkeypatch.setattr(fused, "TRIAL_POINTS", 200)
+
+    def trial():
+        return fused._trial(torch.device("cpu"), 32, kind, fused.SHAPES[kind == torch.float32][-1])
+
+    assert trial() < fused.TRIAL_BOUND / 2
+
+    class WrongColour(FusedField):
+        def __init__(self, *settings) -> None:
+            super().__init__(*settings)
+            self.outputs[1:, :16] = 0
+
+    class WrongDensity(FusedField):
+        def density_at(self, points):
+            return super().density_at(points).roll(1)
+
+    for wrong in (WrongColour, WrongDensity):
+        monkeypatch.setattr(fused, "FusedField", wrong)
+        assert trial() > fused.TRIAL_BOUND
+
+
+@pytest.mark.parametrize("capability, width, first", [((9, 0), 128, 0), ((9, 0), 64, 1), ((8, 0), 128, 1)])
+def test_the_kernel_for_hopper_is_tried_there(monkeypatch, capability, width, first):
+    """Elsewhere Triton's compiler would end the process; and it is for wide fields."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(fused, "_trial", lambda *_: 1e-3)
+    shape = fused._shape_that_runs.__wrapped__(torch.device("cuda", 0), width, torch.float16)
+    assert shape == fused.SHAPES[False][first]
 
 
 def test_unknown_precision():

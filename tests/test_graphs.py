@@ -1,5 +1,5 @@
 """CUDA graphs of a training step: when they are played, and that nothing else changes. The recording is played by hand:
-test_gpu_training.py has the real one."""
+test_gpu_graphs.py has the real one."""
 
 import contextlib
 

@@ -69,6 +69,16 @@ class MaskTransform:
         rows, columns = (self._sources(length) for length in image.shape)
         return image[np.ix_(rows, columns)]
 
+    def whole(self, seen: Integer[np.ndarray, "seen seen"], size: int = MASK_SIZE
+              ) -> Integer[np.ndarray, "size size"]:
+        """A channel of `size` pixels from which `apply` cuts out `seen`, a square of any size: enlarged to its place,
+        and continued around it by its outermost pixels (an edge there would be taken for an outline of a part).
+        """
+        cut = size * self.crop_size / self.load_size if self.crop else size
+        places = (np.arange(size) + 0.5 - (size - cut) / 2) / cut * len(seen)
+        nearest = np.floor(places).clip(0, len(seen) - 1).astype(int)
+        return seen[np.ix_(nearest, nearest)]
+
     def _sources(self, length: int) -> Int[np.ndarray, " size"]:
         return _source_pixels(length, self)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from configs.data_configs import DataConfig, config_of_opts
 from configs.label_spaces import LABEL_SPACES, LabelSpace, order_table
 from datasets.masks import oddities
-from datasets.masks.files import Encoding, MaskWarning, check_face, check_labels, read_mask
+from datasets.masks.files import Encoding, MaskWarning, NoFaceError, check_face, check_labels, read_mask
 from datasets.masks.maps import MaskTransform, PreparedMask, prepare_mask, unfold
 from datasets.masks.order import suspicious_order
 from utils.errors import UserError, warn
@@ -156,6 +156,22 @@ class MaskInput:
         """Network input of a mask, all the way; arguments, errors and warnings are those of `labels` and `prepare`."""
         name = mask if isinstance(mask, (str, Path)) else "mask"
         return self.tensor(self.prepare(self.labels(mask, encoding), name))
+
+    def read_seen(self, labels: UInt8[np.ndarray, "size size"]) -> Float[Tensor, "channels input_size input_size"]:
+        """Network input of what the model's own camera sees, from any side.
+
+        A mask file shows more than that camera does, so the labels are framed as the centre of such a file first.
+
+        Args:
+            labels: of `network_space`, a square of any size.
+
+        Raises:
+            UserError: all of them are background.
+        """
+        if not labels.any():
+            raise NoFaceError("the label map is empty (every pixel is background); leave a head in it")
+        planes = prepare_mask(self.transform.whole(labels), self.network_space, False, self.transform, self.use_contour)
+        return self.tensor(planes)
 
     def painted(self, planes: PreparedMask, size: int) -> UInt8[np.ndarray, "size size 3"]:
         """A mask as the network sees it, in the colours of its labels, `size` pixels along each side."""

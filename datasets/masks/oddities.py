@@ -6,8 +6,8 @@ from jaxtyping import Bool, UInt8
 from configs.label_spaces import LabelSpace
 
 SQUARE_ENOUGH = 1.02  # ratio of the sides up to which nobody sees that a mask was squeezed
-_BETWEEN = 0.2        # fraction of a smoothed mask's edges that lie between their neighbours: 0.4 and more; else 0.02
-_FEWEST_EDGES = 100
+BETWEEN = 0.2        # fraction of a smoothed mask's edges that lie between their neighbours: 0.4 and more; else 0.02
+FEWEST_EDGES = 100
 
 # the parts of a head, the smallest and the greatest area that is not worth a word, and the place of its centre (down,
 # right), all of what a network sees. CelebAMask-HQ's faces cover 0.37 to 0.67, and lie within 0.08.
@@ -16,7 +16,7 @@ _USUAL = {
              (0.22, 0.8), (0.55, 0.5)),
     "cat": (("head", "ear", "eye", "mouth", "tongue", "nose", "whiskers"), (0.18, 0.8), (0.48, 0.5)),
 }
-_FAR = 0.14
+FAR = 0.14  # how far from there is worth a word
 
 
 def shape(labels: UInt8[np.ndarray, "height width"], space: LabelSpace) -> str | None:
@@ -38,15 +38,20 @@ def smoothing(values: UInt8[np.ndarray, "height width"]) -> str | None:
         before, here, after = image[:, :-2], image[:, 1:-1], image[:, 2:]
         inside[:, 1:-1] |= ((before < here) & (here < after)) | ((before > here) & (here > after))
         edge[:, 1:] |= image[:, 1:] != image[:, :-1]
-    if edges.sum() < _FEWEST_EDGES or between.sum() < _BETWEEN * edges.sum():
+    if edges.sum() < FEWEST_EDGES or between.sum() < BETWEEN * edges.sum():
         return None
     return (f"{between.mean():.1%} of its pixels, along the edges of parts, hold labels between those of their "
             "neighbours, as after scaling with smoothing; scale label maps with nearest-neighbour only")
 
 
+def usual(space: LabelSpace) -> tuple[tuple[str, ...], tuple[float, float], tuple[float, float]]:
+    """The parts of a head, the smallest and greatest usual area, and the usual centre (down, right)."""
+    return _USUAL["cat" if space.face == "head" else "face"]
+
+
 def framing(labels: UInt8[np.ndarray, "size size"], space: LabelSpace) -> str | None:
     """A head that is small, or lies beside the place where the published models know it, in the network's square."""
-    parts, (smallest, greatest), centre = _USUAL["cat" if space.face == "head" else "face"]
+    parts, (smallest, greatest), centre = usual(space)
     head: Bool[np.ndarray, "size size"] = np.isin(labels, [space.index(part) for part in parts if part in space.labels])
     area = head.mean()
     if not smallest <= area <= greatest:
@@ -54,7 +59,7 @@ def framing(labels: UInt8[np.ndarray, "size size"], space: LabelSpace) -> str | 
     else:
         away = np.argwhere(head).mean(0) / len(labels) - centre
         far = [f"{abs(by):.0%} too far {words[int(by > 0)]}"
-               for by, words in zip(away, (("up", "down"), ("to the left", "to the right"))) if abs(by) > _FAR]
+               for by, words in zip(away, (("up", "down"), ("to the left", "to the right"))) if abs(by) > FAR]
         if not far:
             return None
         what = f"lies {' and '.join(far)}"

@@ -5,6 +5,7 @@ else: an image comes out, but a wrong one.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -110,6 +111,15 @@ def suspicious_order(values: UInt8[np.ndarray, "height width"], label_order: str
                 f"any other that is known ({', '.join(name for name in orders if name != label_order)}); look up "
                 "how its maker numbers the parts: `label_order` takes a list of them, or a file")
     return None
+
+
+def rules(space: LabelSpace) -> dict[str, Any] | None:
+    """What `suspicious_order` goes by, as plain data for other languages; None for a space that it does not know."""
+    if space.name not in _ABOVE:
+        return None
+    return {"above": _ABOVE[space.name], "larger": _LARGER[space.name], "level": _LEVEL, "outside": _OUTSIDE,
+            "fewest": _FEWEST, "clear": _CLEAR, "fits": _FITS, "doubtful": _DOUBTFUL, "named": list(LABEL_ORDERS),
+            "known": LABEL_ORDERS if len(space) == len(LABEL_ORDERS["celebamask"]) else {}}
 
 
 def hair_on_top(labels: Integer[np.ndarray, "height width"], space: LabelSpace) -> bool:

@@ -20,6 +20,7 @@ from utils.images import from_bytes
 
 PEAK = 2.0                            # of images in [-1, 1]
 SSIM_SIDE, SSIM_SIGMA = 11, 1.5       # window, pixels
+SCALE_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)    # of MS-SSIM, from fine to coarse
 SSIM_C1, SSIM_C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 
 
@@ -45,8 +46,33 @@ def ssim(image: Float[Tensor, "3 height width"], target: Float[Tensor, "3 height
     Raises:
         ValueError: a side is shorter than the window.
     """
-    if min(image.shape[1:]) < SSIM_SIDE:
-        raise ValueError(f"SSIM needs images of {SSIM_SIDE} pixels or more, got {tuple(image.shape[1:])}")
+    return _similarity(image.double(), target.double())[0]
+
+
+def ms_ssim(image: Float[Tensor, "3 height width"], target: Float[Tensor, "3 height width"]) -> float:
+    """SSIM over five scales (Wang et al., "Multiscale structural similarity for image quality assessment", 2003).
+
+    The product of the mean contrast and structure at each scale, and of SSIM at the coarsest, to the published powers;
+    from scale to scale images are averaged over 2 x 2 pixels. What is not alike at all (negative) counts as 0.
+
+    Raises:
+        ValueError: a side is shorter than 176 pixels, so that the window does not fit at the coarsest scale.
+    """
+    a, b, factors = image.double(), target.double(), []
+    if min(a.shape[1:]) < SSIM_SIDE * 2 ** (len(SCALE_POWERS) - 1):
+        raise ValueError(f"MS-SSIM needs images of {SSIM_SIDE * 2 ** (len(SCALE_POWERS) - 1)} pixels or more, got "
+                         f"{tuple(a.shape[1:])}")
+    for scale, power in enumerate(SCALE_POWERS):
+        whole, contrast = _similarity(a, b)
+        factors.append(max(whole if scale == len(SCALE_POWERS) - 1 else contrast, 0.0) ** power)
+        a, b = (F.avg_pool2d(x, 2) for x in (a, b))
+    return math.prod(factors)
+
+
+def _similarity(a: Float[Tensor, "3 height width"], b: Float[Tensor, "3 height width"]) -> tuple[float, float]:
+    """Mean SSIM, and its mean factor of contrast and structure."""
+    if min(a.shape[1:]) < SSIM_SIDE:
+        raise ValueError(f"SSIM needs images of {SSIM_SIDE} pixels or more, got {tuple(a.shape[1:])}")
     line = torch.arange(SSIM_SIDE, dtype=torch.float64) - SSIM_SIDE // 2
     line = torch.exp(-line.square() / (2 * SSIM_SIGMA**2))
     window = torch.outer(line, line).div(line.sum() ** 2).expand(3, 1, -1, -1)
@@ -54,13 +80,12 @@ def ssim(image: Float[Tensor, "3 height width"], target: Float[Tensor, "3 height
     def mean(values: Tensor) -> Tensor:
         return F.conv2d(values, window.to(values), groups=3)
 
-    a, b = image.double(), target.double()
     mean_a, mean_b = mean(a), mean(b)
     variances = mean(a * a) + mean(b * b) - mean_a**2 - mean_b**2
     covariance = mean(a * b) - mean_a * mean_b
-    similarity = ((2 * mean_a * mean_b + SSIM_C1) * (2 * covariance + SSIM_C2)
-                  / ((mean_a**2 + mean_b**2 + SSIM_C1) * (variances + SSIM_C2)))
-    return similarity.mean().item()
+    light = (2 * mean_a * mean_b + SSIM_C1) / (mean_a**2 + mean_b**2 + SSIM_C1)
+    contrast = (2 * covariance + SSIM_C2) / (variances + SSIM_C2)
+    return (light * contrast).mean().item(), contrast.mean().item()
 
 
 def match_label_colours(

@@ -1,6 +1,6 @@
 """Volume rendering: densities and colours along rays -> pixels (Mildenhall et al., "NeRF", ECCV 2020, eq. 3)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -41,11 +41,30 @@ def sample_weights(
     positive = {"relu": F.relu, "softplus": F.softplus}[clamp](density)
     alpha = 1 - torch.exp(-delta * positive)
     passed = torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha + 1e-10], -1)
-    weights = alpha * passed.cumprod(-1)[..., :-1]
+    weights = alpha * running_product(passed)[..., :-1]
     if last_back:
         left_over = 1 - weights.sum(-1, keepdim=True)
         weights = torch.cat([weights[..., :-1], weights[..., -1:] + left_over], -1)
     return weights
+
+
+class _RunningProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, factors: Tensor) -> Tensor:
+        products = factors.cumprod(-1)
+        ctx.save_for_backward(factors, products)
+        return products
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        factors, products = ctx.saved_tensors
+        return (products * grad_outputs[0]).flip(-1).cumsum(-1).flip(-1) / factors
+
+
+def running_product(factors: Float[Tensor, "*rays samples"]) -> Float[Tensor, "*rays samples"]:
+    """`factors.cumprod(-1)` of factors none of which is zero. The gradient is `cumprod`'s own, bit for bit, but for its
+    looking for zeros first, for which a GPU would have to be waited for."""
+    return _RunningProduct.apply(factors)
 
 
 def composite(

@@ -5,8 +5,9 @@
 #   bash scripts/dev/gpu_check.sh out/gpu_check --tiny          # at tiny sizes on a CPU, to see that every part runs
 #
 # Needs no network. Every part has a time limit of its own, and results.json and results.md hold all that was found up
-# to then. HEADS may name a folder with 400 heads of build_synth_heads.py (then they are not made here), PARTS the parts
-# to run, PYTHON the Python to run them with.
+# to then; at the end, results.tar.gz holds these and all that the parts wrote but heads and checkpoints. HEADS may name a
+# folder with 400 heads of build_synth_heads.py (then they are not made here), PARTS the parts to run, PYTHON the Python
+# to run them with.
 set -uo pipefail
 out=$(mkdir -p "${1:?give a folder for the results}" && cd "$1" && pwd)
 cd "$(dirname "$0")/../.."
@@ -33,7 +34,7 @@ else
     video=(--test_output_size 512 --pigan_infer_ray_step 72 --num_frames 60)
 fi
 
-tests=(tests/test_gpu.py tests/test_gpu_training.py -m gpu)
+pytest=("$python" -m pytest -v -m gpu -rfs --tb=short --durations=12 -p no:cacheprovider)
 # part NAME SECONDS COMMAND...: its output in NAME.log, its time and exit status in parts.tsv
 : > "$out/parts.tsv"
 part() {
@@ -52,7 +53,11 @@ part() {
 benchmark() { echo "$python" scripts/benchmark.py "$@" --device "$device"; }
 
 part machine 30 "$python" scripts/dev/gpu_report.py "$out" --machine
-part tests 110 "$python" -m pytest -q -p no:cacheprovider "${tests[@]}"
+# all at a time: they wait for compilers and for new processes, not for the GPU
+for tests in kernels rendering training graphs processes; do
+    OMP_NUM_THREADS=3 part "tests_$tests" 130 "${pytest[@]}" "tests/test_gpu_$tests.py" &
+done
+wait
 part render 80 $(benchmark render --json "$out/render.json") "${view[@]}" --converged 256
 part render_demo 50 $(benchmark render --json "$out/render_demo.json") "${demo[@]}"
 for batch in "${batches[@]}"; do
@@ -71,3 +76,4 @@ part training 90 "$python" scripts/train3d.py --device "$device" --exp_dir "$out
     --lpips_lambda 0 --save_interval 0 "${recipe[@]}"
 part film 60 "$python" scripts/inference3d.py --device "$device" --exp_dir "$out/film" --data_path \
     data/CelebAMask-HQ/mask_samples/90001.png --use_merged_labels --render_videos --sampler grid --precision tf32 "${video[@]}"
+tar -czf "$out/results.tar.gz" --exclude=./heads --exclude="*.pt" --exclude=./results.tar.gz -C "$out" .

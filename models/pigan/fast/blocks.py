@@ -42,6 +42,18 @@ def labels_of(field: LabelledField, points: Float[Tensor, "points 3"], block: in
     return LabelledPoints(*(torch.cat(values) for values in zip(*blocks, strict=True)))
 
 
+@torch.no_grad()
+def appearance_of(
+    field: Field, points: Float[Tensor, "points 3"], block: int
+) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points labels"] | None]:
+    """Colours, and label logits if the field has a semantic head, at world positions, `block` points at a time."""
+    if isinstance(field, LabelledField):
+        found = labels_of(field, points, block)
+        return found.rgb, found.logits
+    blocks = list(thread_map(lambda part: field(part)[0], points.split(block), workers(field)))
+    return torch.cat(blocks), None
+
+
 def pixels_of(
     render: Callable[[slice], Pixels], rays: int, at_a_time: int, threads: int, on_rays: Callable[[int], None] | None
 ) -> Pixels:

@@ -15,20 +15,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from models.pigan.fast.hardware_sine import cosine_of, sine_of
+
 TILE = 4096  # numbers that a program works on at a time
 PROGRAMS = 1024  # most of them in the backward pass; each writes sums of its own
-ROUND = tl.constexpr(12582912.0)  # 1.5 * 2^23: adding it to a float32 below 2^22 and taking it away again rounds
-TURNS = tl.constexpr(0.15915494309189535)  # per radian
-# 2 pi in two parts, the first of few digits, so that whole turns are taken away without an error
-TURN, TURN_REST = tl.constexpr(6.28125), tl.constexpr(0.0019353071795864769)
-
-
-@triton.jit
-@no_type_check
-def _within_a_turn(angle):
-    """The same angle around zero, where the hardware's sine and cosine are off by less than 5e-7."""
-    turns = (angle * TURNS + ROUND) - ROUND
-    return (angle - turns * TURN) - turns * TURN_REST
 
 
 @triton.jit(do_not_specialize=["count"])
@@ -43,12 +33,7 @@ def sine_kernel(z, frequency, phase, out, count, width, WIDTH: tl.constexpr, ROW
     f = tl.load(frequency + columns, columns < width, 0.0)[None, :]
     p = tl.load(phase + columns, columns < width, 0.0)[None, :]
     angle = f * tl.load(z + at, inside, 0.0) + p
-    if HARDWARE:
-        sine = tl.inline_asm_elementwise("sin.approx.ftz.f32 $0, $1;", "=f,f", [_within_a_turn(angle)],
-                                         dtype=tl.float32, is_pure=True, pack=1)
-    else:
-        sine = tl.sin(angle)
-    tl.store(out + at, sine.to(out.dtype.element_ty), inside)
+    tl.store(out + at, sine_of(angle, True, HARDWARE).to(out.dtype.element_ty), inside)
 
 
 @triton.jit(do_not_specialize=["count"])
@@ -69,12 +54,7 @@ def gradient_kernel(z, grad_x, frequency, phase, out, sums, count, width, WIDTH:
         inside = (rows < count)[:, None] & known[None, :]
         value = tl.load(z + at, inside, 0.0)
         angle = f * value + p
-        if HARDWARE:
-            cosine = tl.inline_asm_elementwise("cos.approx.ftz.f32 $0, $1;", "=f,f", [_within_a_turn(angle)],
-                                               dtype=tl.float32, is_pure=True, pack=1)
-        else:
-            cosine = tl.cos(angle)
-        gradient = cosine * tl.load(grad_x + at, inside, 0.0)
+        gradient = cosine_of(angle, HARDWARE) * tl.load(grad_x + at, inside, 0.0)
         tl.store(out + at, gradient.to(out.dtype.element_ty), inside)
         grad_f += gradient * value
         grad_p += gradient

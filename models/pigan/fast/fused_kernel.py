@@ -15,36 +15,24 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ROUND = tl.constexpr(12582912.0)  # 1.5 * 2^23: adding it to a float32 below 2^22 and taking it away again rounds
-TURN = tl.constexpr(6.283185307179586)
+from models.pigan.fast.hardware_sine import sine_of
 
 
 @triton.jit
 @no_type_check
-def _sine(turns, HARDWARE: tl.constexpr):
-    """Sine of an angle in turns. It is brought to half a turn around zero first, where the hardware's sine is off by
-    less than 5e-7; far from zero that would be off by as much as the angle is large."""
-    radians = (turns - ((turns + ROUND) - ROUND)) * TURN
-    if HARDWARE:
-        return tl.inline_asm_elementwise("sin.approx.ftz.f32 $0, $1;", "=f,f", [radians], dtype=tl.float32,
-                                         is_pure=True, pack=1)
-    return tl.sin(radians)
-
-
-@triton.jit
-@no_type_check
-def _first(x, y, z, weights, out, WIDTH: tl.constexpr, HALF: tl.constexpr, HARDWARE: tl.constexpr):
+def _first(x, y, z, weights, out, WIDTH: tl.constexpr, HALF: tl.constexpr, SPLIT: tl.constexpr,
+           HARDWARE: tl.constexpr):
     """Half of the first layer's sines, in float32. `weights`: three rows of weights and one of biases."""
     at = weights + out * HALF + tl.arange(0, HALF)
-    turns = x[:, None] * tl.load(at)[None, :] + tl.load(at + 3 * WIDTH)[None, :]
-    turns += y[:, None] * tl.load(at + WIDTH)[None, :]
-    turns += z[:, None] * tl.load(at + 2 * WIDTH)[None, :]
-    return _sine(turns, HARDWARE)
+    angle = x[:, None] * tl.load(at)[None, :] + tl.load(at + 3 * WIDTH)[None, :]
+    angle += y[:, None] * tl.load(at + WIDTH)[None, :]
+    angle += z[:, None] * tl.load(at + 2 * WIDTH)[None, :]
+    return sine_of(angle, SPLIT, HARDWARE)
 
 
 @triton.jit
 @no_type_check
-def _products(left, right, at, HALF: tl.constexpr, HARDWARE: tl.constexpr, turns):
+def _products(left, right, at, HALF: tl.constexpr, HARDWARE: tl.constexpr, angle):
     upper = tl.load(at)
     lower = tl.load(at + HALF)
     if not HARDWARE:  # the interpreter cannot multiply in bfloat16; the numbers are the same
@@ -52,8 +40,8 @@ def _products(left, right, at, HALF: tl.constexpr, HARDWARE: tl.constexpr, turns
         right = right.to(tl.float32)
         upper = upper.to(tl.float32)
         lower = lower.to(tl.float32)
-    turns = tl.dot(left, upper, turns)
-    return tl.dot(right, lower, turns)
+    angle = tl.dot(left, upper, angle)
+    return tl.dot(right, lower, angle)
 
 
 @triton.jit
@@ -83,12 +71,12 @@ def _half(left, right, left_rest, right_rest, weights, biases, half, LAYERS: tl.
     line = tl.arange(0, HALF)
     row = half * HALF + line
     at = weights + row[None, :] * WIDTH + line[:, None]
-    turns = tl.zeros([BLOCK, HALF], tl.float32) + tl.load(biases + row)[None, :]
+    angle = tl.zeros([BLOCK, HALF], tl.float32) + tl.load(biases + row)[None, :]
     if SPLIT:
-        turns = _products(left_rest, right_rest, at, HALF, HARDWARE, turns)
-        turns = _products(left, right, at + LAYERS * WIDTH * WIDTH, HALF, HARDWARE, turns)
-    turns = _products(left, right, at, HALF, HARDWARE, turns)
-    return _parts(_sine(turns, HARDWARE), weights.dtype.element_ty, SPLIT)
+        angle = _products(left_rest, right_rest, at, HALF, HARDWARE, angle)
+        angle = _products(left, right, at + LAYERS * WIDTH * WIDTH, HALF, HARDWARE, angle)
+    angle = _products(left, right, at, HALF, HARDWARE, angle)
+    return _parts(sine_of(angle, SPLIT, HARDWARE), weights.dtype.element_ty, SPLIT)
 
 
 @triton.jit
@@ -97,7 +85,9 @@ def _layers(left, right, left_rest, right_rest, weights, biases, FROM: tl.conste
             LAYERS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr, SPLIT: tl.constexpr,
             HARDWARE: tl.constexpr, STAGES: tl.constexpr):
     """The hidden layers FROM to TO - 1."""
-    if SPLIT:
+    # A layer at a time. With one stage nothing is gained by halves, and ptxas 12.8 leaves one of the colour layer's out
+    # on Hopper.
+    if SPLIT or STAGES == 1:
         for layer in tl.range(FROM, TO, num_stages=1):
             first, first_rest = _half(left, right, left_rest, right_rest, weights, biases, 2 * layer, LAYERS, WIDTH,
                                       BLOCK, SPLIT, HARDWARE)
@@ -140,9 +130,10 @@ def field_kernel(
     Args:
         points: (count, 3) float32; density (count) and colour (count, 3) are written.
         first: (4, WIDTH), see `_first`; weights (LAYERS, WIDTH outputs, WIDTH inputs) and biases (LAYERS, WIDTH) of the
-            hidden layers, the last of which is the colour layer. All of them give angles in turns.
+            hidden layers, the last of which is the colour layer.
         outputs: (4, WIDTH), density and three colours; output_biases (4).
-        SPLIT: behind the weights lies what rounding them to half precision left over, see `_layers`.
+        SPLIT: behind the weights lies what rounding them to half precision left over, see `_half`. Angles are then so
+            exact that whole turns are taken away before the hardware's sine.
         HARDWARE: sines by the GPU's special function unit; without (in Triton's interpreter), those of the host.
         STAGES: how many halves of layers have their weights on the chip at a time.
     """
@@ -153,8 +144,8 @@ def field_kernel(
     x = tl.load(points + at * 3, inside, 0.0)
     y = tl.load(points + at * 3 + 1, inside, 0.0)
     z = tl.load(points + at * 3 + 2, inside, 0.0)
-    left, left_rest = _parts(_first(x, y, z, first, 0, WIDTH, HALF, HARDWARE), kind, SPLIT)
-    right, right_rest = _parts(_first(x, y, z, first, 1, WIDTH, HALF, HARDWARE), kind, SPLIT)
+    left, left_rest = _parts(_first(x, y, z, first, 0, WIDTH, HALF, SPLIT, HARDWARE), kind, SPLIT)
+    right, right_rest = _parts(_first(x, y, z, first, 1, WIDTH, HALF, SPLIT, HARDWARE), kind, SPLIT)
     left, right, left_rest, right_rest = _layers(left, right, left_rest, right_rest, weights, biases, 0, LAYERS - 1,
                                                  LAYERS, WIDTH, BLOCK, SPLIT, HARDWARE, STAGES)
     value = _output(left, right, left_rest, right_rest, outputs, HALF, SPLIT) + tl.load(output_biases)

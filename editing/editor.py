@@ -1,0 +1,142 @@
+"""Edits of a scene, drawn on its label map from any side.
+
+    editor = Editor(net, net.scene("90001.png"), Camera(yaw=FRONTAL + 0.5), size=128)
+    edited = editor.labels.copy()               # what there is to draw on, and then what is wanted
+    codes = editor.delta(edited)                # at once
+    codes = editor.refine(edited, codes, 20)    # true to the drawing, after some seconds
+    editor.report(edited, codes)                # what came out as wanted, and what changed elsewhere
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import UInt8
+
+from editing.directions import CodeDirections, code_directions
+from editing.refine import Refiner, RefineSettings
+from editing.region import EditRegion, edit_region
+from models.pigan.cameras import Camera
+from models.pigan.codes import Codes
+from models.pigan.semantic_head import SemanticHead
+from models.scene import Scene
+from models.sem2nerf import Sem2NeRF
+from models.view import View
+from utils.errors import UserError
+
+Labels = UInt8[np.ndarray, "size size"]
+STEPS, USUAL = 20, RefineSettings()  # of a refinement
+
+
+@dataclass(frozen=True)
+class EditReport:
+    """What an edit did to the view on which it was drawn, as the semantic head sees it. Shares are in [0, 1]."""
+
+    region: float           # share of the view that is edited
+    wanted_before: float    # share of the edited region that had the wanted label before ...
+    wanted: float           # ... and has it now
+    labels_outside: float   # share of the pixels outside of the region and its margin whose label changed
+    colours_outside: float  # mean change of their colours, in [0, 1]
+
+
+class Editor:
+    """One scene seen from one side, and edits of what is seen.
+
+    Args:
+        net: the model the scene is of, with a semantic head.
+        size: pixels along each side of the label map.
+        samples, sampler: of the views that are compared, see `Scene.render`.
+
+    Raises:
+        UserError: the model has no semantic head, or one that tells other parts apart than the encoder needs.
+    """
+
+    def __init__(self, net: Sem2NeRF, scene: Scene, camera: Camera, size: int = 256, samples: int = 24,
+                 sampler: str = "auto") -> None:
+        self.net, self.scene, self.camera, self.size = net, scene, camera, size
+        self.samples, self.sampler = samples, sampler
+        self.before = self.view(scene)
+
+    @property
+    def head(self) -> SemanticHead:
+        return self.scene.labelled_field.head
+
+    @property
+    def labels(self) -> Labels:
+        """The label map of the scene as it is, in the numbers of `head.space`."""
+        return labels_of(self.before)
+
+    def region(self, edited: Labels) -> EditRegion:
+        """Where an edited map differs.
+
+        Raises:
+            UserError: nowhere, or the map has another size, or numbers that are no labels.
+        """
+        if edited.shape != self.labels.shape:
+            raise UserError(f"`edit`: this map has {edited.shape[1]} x {edited.shape[0]} pixels, that of the view has "
+                            f"{self.size} x {self.size}; draw on the view's own map and keep its size, or say in "
+                            "`test_output_size` at which size it was made")
+        if edited.max() >= len(self.head.space):
+            raise UserError(f"`edit`: this map has label {edited.max()}, but those of {self.head.space.name} are 0 to "
+                            f"{len(self.head.space) - 1}; draw with these")
+        region = edit_region(self.labels, edited)
+        if not region.inside.any():
+            raise UserError("`edit`: this map shows the labels that the view has already, so there is nothing to edit; "
+                            "change the labels of a part (a patch of a pixel or two does not count)")
+        return region
+
+    def delta(self, edited: Labels) -> Codes:
+        """The codes after a delta encoding (`Sem2NeRF.edit`).
+
+        Raises:
+            UserError: see `region`.
+        """
+        self.region(edited)
+        return self.net.edited_codes(self.scene, edited, self.labels)
+
+    def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL) -> Codes:
+        """Codes nearer to the edited map, from those of a delta encoding (or any others), see `editing.refine`.
+
+        Raises:
+            UserError: see `region`.
+        """
+        refiner = Refiner(self.net.siren, self.scene.preset, self.head, self._directions, self.camera, self.before,
+                          edited, self.region(edited), settings)
+        return refiner.run(codes, steps)
+
+    def report(self, edited: Labels, codes: Codes) -> EditReport:
+        """Render the view with these codes and compare.
+
+        Raises:
+            UserError: see `region`.
+        """
+        return compare(self.before, self.view(self.net.scene_of(codes)), edited, self.region(edited))
+
+    @cached_property
+    def _directions(self) -> CodeDirections:
+        return code_directions(self.net.siren)
+
+    def view(self, scene: Scene) -> View:
+        """Any scene of the model, from this side."""
+        return scene.render(self.camera, self.size, self.samples, sampler=self.sampler, labels=True)
+
+
+def compare(before: View, after: View, edited: Labels, region: EditRegion) -> EditReport:
+    """Views with labels, before and after an edit."""
+    old, new = labels_of(before), labels_of(after)
+    change = (before.rgb - after.rgb).abs().mean(0).numpy() / 2
+
+    def share(what: np.ndarray, where: np.ndarray) -> float:
+        return float(what[where].mean()) if where.any() else 0.0
+
+    return EditReport(float(region.inside.mean()), share(old == edited, region.inside),
+                      share(new == edited, region.inside), share(new != old, region.outside),
+                      share(change, region.outside))
+
+
+def labels_of(view: View) -> Labels:
+    """Labels of a view that was rendered with them."""
+    assert view.labels is not None, "rendered without labels"
+    return view.labels.numpy()

@@ -1,0 +1,40 @@
+"""Command line of scripts/editor.py."""
+
+import argparse
+from collections.abc import Sequence
+
+from configs.paths_config import OFFICIAL_CHECKPOINTS
+from options.arguments import HelpFormatter, Parser, add_flag, parse, port, ray_samples
+
+DESCRIPTION = """Paint a semantic mask in the browser, and see the head turn while you paint.
+
+  # with the bundled demo weights; open the address that it prints
+  python scripts/editor.py
+
+  # other weights, of faces or of cats, and the browser opened at once
+  python scripts/editor.py --checkpoint_path pretrained_models/sem2nerf_catmask_pretrained.pt --open
+
+The server answers to this machine only (127.0.0.1). docs/editor.md says how it works, and how to reach it from others.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser.add_argument("--checkpoint_path", default=str(OFFICIAL_CHECKPOINTS["CelebAMask_HQ"]),
+                        help="weights; if not given and not there, the bundled demo weights are used")
+    parser.add_argument("--port", type=port, default=8123, help="of the address; 0: any that is free")
+    add_flag(parser, "--open", "open the page in the browser")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--samples_per_ray", type=ray_samples, default=24,
+                        help="of the views and videos that are saved; as many again are placed where the surface is")
+    add_flag(parser, "--debug", "show the full traceback of an error")
+    return parser
+
+
+def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
+    """The options, and which of them were given.
+
+    Raises:
+        UserError: an option is unknown or its value is out of range.
+    """
+    return parse(build_parser(), argv)

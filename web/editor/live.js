@@ -1,0 +1,51 @@
+// From a finished stroke to a head: asks the engine, shows volumes as they come, says how long they took and what is wrong.
+(() => {
+  "use strict";
+  const sem2nerf = (globalThis.sem2nerf ??= {});
+
+  /** Keeps the head up to date. Fires "picture" ({detail: {size, ms, first}}) for every volume that is on the screen. */
+  sem2nerf.Live = class Live extends EventTarget {
+    constructor({ engine, head, state, notices, find }) {
+      super();
+      Object.assign(this, { engine, head, state, notices, find, runs: 0 });
+    }
+
+    /** Make the head of what is painted now; what was asked for before is not wanted any more. */
+    async update() {
+      const run = ++this.runs, start = performance.now(), seen = [], isNewest = () => run === this.runs;
+      this.find("head").setAttribute("aria-busy", "true");
+      try {
+        await this.engine.run(this.state(), {
+          onVolume: async volume => {
+            if (!isNewest()) return;
+            this.notices.clear("run");
+            const first = !seen.length;
+            seen.push(volume.size);
+            await this.head.show(volume, first);
+            const ms = Math.round(performance.now() - start);
+            this.dispatchEvent(new CustomEvent("picture", { detail: { run, size: volume.size, ms, first } }));
+            const after = `after ${(ms / 1000).toFixed(2)} s`;
+            if (isNewest()) this.say(first ? `first picture ${after}` : `${this.words}, ${volume.size} texels ${after}`, first);
+          },
+          onStatus: status => {
+            if (!isNewest() || !status?.warnings) return;
+            if (status.warnings.length) this.notices.warn("odd", `This mask: ${status.warnings.join("; ")}`);
+            else this.notices.clear("odd");
+          },
+        });
+      } catch (error) {
+        if (isNewest() && error.name !== "AbortError" && !error.offline) this.notices.warn("run", error.message);
+      } finally {
+        if (isNewest()) {
+          this.find("head").removeAttribute("aria-busy");
+          this.dispatchEvent(new CustomEvent("settled", { detail: { run } }));
+        }
+      }
+    }
+
+    say(words, first) {
+      if (first) this.words = words;
+      this.find("status").textContent = words;
+    }
+  };
+})();

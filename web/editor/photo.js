@@ -1,0 +1,66 @@
+// A photograph below the mask, to trace. It stays in the page: no engine ever gets it.
+(() => {
+  "use strict";
+  const sem2nerf = (globalThis.sem2nerf ??= {});
+
+  /** Puts photographs on `board`; its controls are the page's #photo-bar. */
+  sem2nerf.Photo = class Photo {
+    constructor(board, find) {
+      Object.assign(this, { board, find, image: null, x: 0, y: 0, scale: 1, grabbed: false });
+      find("photo-cover").addEventListener("input", () => this.cover());
+      find("photo-size").addEventListener("input", event => { this.scale = event.target.value / 100; this.draw(); });
+      find("photo-grab").addEventListener("click", () => this.grab(!this.grabbed));
+      find("photo-away").addEventListener("click", () => this.remove());
+      board.addEventListener("size", () => this.draw());
+    }
+
+    /** Show an image file. Throws where it is none. */
+    async load(file) {
+      let image;
+      try { image = await createImageBitmap(file); } catch { throw new Error(`${file.name ?? "this file"} is no picture that this browser can show`); }
+      this.image?.close();
+      Object.assign(this, { image, x: 0, y: 0, scale: 1 });
+      this.find("photo-size").value = 100;
+      this.find("photo-bar").hidden = false;
+      this.cover();
+      this.draw();
+    }
+
+    remove() {
+      this.image?.close();
+      this.image = null;
+      this.grab(false);
+      this.find("photo-bar").hidden = true;
+      this.cover();
+      this.draw();
+    }
+
+    grab(grabbed) {
+      this.grabbed = grabbed;
+      this.find("photo-grab").setAttribute("aria-pressed", grabbed);
+      this.board.root.classList.toggle("grabs", grabbed);
+    }
+
+    /** Move the photograph by pixels of the screen; says whether it is the photograph that the hand moves. */
+    moveBy(dx, dy) {
+      if (!this.grabbed || !this.image) return false;
+      this.x += dx / this.board.scale;
+      this.y += dy / this.board.scale;
+      this.draw();
+      return true;
+    }
+
+    cover() {
+      this.board.canvas.style.opacity = this.image ? this.find("photo-cover").value / 100 : 1;
+    }
+
+    draw() {
+      const { photo } = this.board, context = photo.getContext("2d");
+      context.clearRect(0, 0, photo.width, photo.height);
+      if (!this.image) return;
+      const fit = Math.max(photo.width / this.image.width, photo.height / this.image.height) * this.scale;
+      const wide = this.image.width * fit, high = this.image.height * fit;
+      context.drawImage(this.image, (photo.width - wide) / 2 + this.x, (photo.height - high) / 2 + this.y, wide, high);
+    }
+  };
+})();

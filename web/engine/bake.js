@@ -1,0 +1,155 @@
+// Which texels of a volume to evaluate, and its bytes. The same rules as models/volume.py, whose constants are in the
+// model's `bake` and `viewing`.
+(() => {
+  "use strict";
+  const sem2nerf = globalThis.sem2nerf ??= {};
+
+  const spread = ([low, high], count) => Array.from({ length: count }, (_, i) => low + (high - low) * i / (count - 1));
+
+  /** Origin and unit directions [rays^2][3] of cameras all over the allowed poses, with the widest field of view. */
+  function* cameras({ yawRange, pitchRange, fovRange }, yaws, pitches, rays) {
+    const slope = Math.tan(fovRange[1] * Math.PI / 360), line = spread([-slope, slope], rays);
+    for (const yaw of spread(yawRange, yaws)) for (const pitch of spread(pitchRange, pitches)) {
+      const [sy, cy, sp, cp] = [Math.sin(yaw), Math.cos(yaw), Math.sin(pitch), Math.cos(pitch)];
+      const right = [cy, 0, -sy], up = [-sy * sp, cp, -cy * sp], origin = [sy * cp, sp, cy * cp];
+      const directions = new Float64Array(3 * rays * rays);
+      let at = 0;
+      for (const v of line) for (const u of line) {
+        const length = Math.hypot(u, v, 1);
+        for (let k = 0; k < 3; k++) directions[at++] = (u * right[k] + v * up[k] - origin[k]) / length;
+      }
+      yield { origin, directions };
+    }
+  }
+
+  /** Number of the texel that a coordinate lies in; of the nearest one outside. */
+  const texelOf = (x, size, half) => Math.min(Math.max(Math.trunc((x / half + 1) / 2 * size), 0), size - 1);
+
+  /** The greatest (or smallest) of each texel and its 26 neighbours. */
+  function grown(values, size, better = Math.max) {
+    let from = values;
+    for (const stride of [1, size, size * size]) {
+      const out = from.slice();
+      for (let i = 0; i < from.length; i++) {
+        const place = Math.floor(i / stride) % size;
+        if (place > 0) out[i] = better(out[i], from[i - stride]);
+        if (place < size - 1) out[i] = better(out[i], from[i + stride]);
+      }
+      from = out;
+    }
+    return from;
+  }
+
+  /** Numbers of the texels of the background that the ends of rays touch. */
+  function backgroundTexels({ bake, viewing }, size) {
+    const ends = new Uint8Array(size ** 3), half = bake.backgroundHalf;
+    const all = cameras(viewing, bake.backgroundYaws, bake.backgroundPitches, bake.backgroundRays);
+    for (const { origin, directions } of all)
+      for (let i = 0; i < directions.length; i += 3) {
+        const [x, y, z] = origin.map((from, k) => texelOf(from + directions[i + k] * viewing.rayEnd, size, half));
+        ends[(z * size + y) * size + x] = 1;
+      }
+    return chosen(grown(ends, size));
+  }
+
+  /** Numbers of the texels that are set. */
+  function chosen(flags) {
+    const out = new Int32Array(flags.length);
+    let count = 0;
+    for (let i = 0; i < flags.length; i++) if (flags[i]) out[count++] = i;
+    return out.slice(0, count);
+  }
+
+  /** Which texels of a coarse volume [size^3][4] hold, or are beside, what light reaches: one byte each. */
+  function visibleCells({ bake, viewing }, texels, size) {
+    const { half } = bake, { rayStart, rayEnd } = viewing;
+    const steps = Math.ceil((rayEnd - rayStart) / (2 * half / size) * bake.stepsPerTexel);
+    const step = (rayEnd - rayStart) / steps;
+    const density = new Float32Array(size ** 3), light = new Float32Array(size ** 3);
+    for (let i = 0; i < density.length; i++) density[i] = texels[4 * i + 3];
+    for (const { origin: [ox, oy, oz], directions } of cameras(viewing, bake.yaws, bake.pitches, bake.rays))
+      for (let i = 0; i < directions.length; i += 3) {
+        let passes = 1;
+        for (let s = 0; s < steps; s++) {
+          const depth = rayStart + (s + 0.5) * step;
+          const x = ox + directions[i] * depth, y = oy + directions[i + 1] * depth, z = oz + directions[i + 2] * depth;
+          if (!(Math.abs(x) < half && Math.abs(y) < half && Math.abs(z) < half)) continue;
+          const at = (texelOf(z, size, half) * size + texelOf(y, size, half)) * size + texelOf(x, size, half);
+          if (passes > light[at]) light[at] = passes;
+          if (density[at] > 0) passes *= Math.exp(-density[at] * step);
+          if (passes <= bake.minLight) break;  // less reaches nothing that counts
+        }
+      }
+    const lit = grown(light, size), high = grown(density, size), low = grown(density, size, Math.min);
+    return lit.map((most, i) => most > bake.minLight && high[i] + (high[i] - low[i]) * bake.overshoot > 0 ? 1 : 0);
+  }
+
+  /** Values of a cube [size^3], each k times along every side. */
+  function repeated(values, size, k) {
+    const fine = size * k, out = new Uint8Array(fine ** 3);
+    for (let z = 0, at = 0; z < fine; z++) for (let y = 0; y < fine; y++) for (let x = 0; x < fine; x++, at++)
+      out[at] = values[(Math.floor(z / k) * size + Math.floor(y / k)) * size + Math.floor(x / k)];
+    return out;
+  }
+
+  /** Texels k times as fine along each side whose coarse ones are set. */
+  const refined = (cells, size, k) => chosen(repeated(cells, size, k));
+
+  /** Positions of texels by their numbers: [n][3]. */
+  function centres(texels, size, half) {
+    const out = new Float32Array(3 * texels.length);
+    const line = Array.from({ length: size }, (_, i) => ((i + 0.5) / size * 2 - 1) * half);
+    for (let i = 0; i < texels.length; i++) {
+      const at = texels[i];
+      out[3 * i] = line[at % size];
+      out[3 * i + 1] = line[Math.floor(at / size) % size];
+      out[3 * i + 2] = line[Math.floor(at / (size * size))];
+    }
+    return out;
+  }
+
+  /** [size^3][4] -> k times as many along each side, linear between texel centres, clamped at the edges. */
+  function enlargedTexels(texels, size, k) {
+    const along = (from, stride) => {  // the axis whose texels are `stride` numbers apart
+      const out = new Float32Array(from.length * k), blocks = from.length / (size * stride);
+      let at = 0;
+      for (let block = 0; block < blocks; block++) for (let i = 0; i < size * k; i++) {
+        const place = Math.max((i + 0.5) / k - 0.5, 0), low = Math.min(Math.floor(place), size - 1);
+        const weight = place - low;
+        const a = (block * size + low) * stride, b = (block * size + Math.min(low + 1, size - 1)) * stride;
+        for (let s = 0; s < stride; s++) out[at++] = from[a + s] * (1 - weight) + from[b + s] * weight;
+      }
+      return out;
+    };
+    return along(along(along(texels, 4), 4 * size * k), 4 * (size * k) ** 2);
+  }
+
+  /** Colours and densities [n][4] -> bytes, density around `zero`. */
+  function toBytes(texels, { zero }, scale) {
+    const out = new Uint8ClampedArray(texels.length);  // rounds to even and clamps, as PyTorch does
+    const unit = (255 - zero) / scale;
+    for (let i = 0; i < texels.length; i += 4) {
+      for (let c = 0; c < 3; c++) out[i + c] = texels[i + c] * 255;
+      out[i + 3] = zero + texels[i + 3] * unit;
+    }
+    return new Uint8Array(out.buffer);
+  }
+
+  /** Density of byte 255. */
+  function scaleOf(texels, { minScale, roomAbove }) {
+    let most = minScale;
+    for (let i = 3; i < texels.length; i += 4) if (texels[i] > most) most = texels[i];
+    return most * roomAbove;
+  }
+
+  /** Colours of a background [size^3][3] from values at the chosen texels. */
+  function backgroundBytes(values, texels, size, { lastBack }) {
+    const rgb = new Uint8ClampedArray(3 * size ** 3);
+    for (let i = 0; i < texels.length; i++) if (lastBack || values[4 * i + 3] > 0)
+      for (let c = 0; c < 3; c++) rgb[3 * texels[i] + c] = values[4 * i + c] * 255;
+    return new Uint8Array(rgb.buffer);
+  }
+
+  sem2nerf.baking = { backgroundTexels, visibleCells, repeated, refined, centres, enlargedTexels, toBytes, scaleOf,
+                      backgroundBytes };
+})();
