@@ -14,7 +14,6 @@ from tiny import FACE_OPTS, tiny_checkpoint
 from tiny_training import make_data
 
 from configs.data_configs import data_config
-from configs.label_spaces import LABEL_SPACES
 from datasets.masks.maps import MaskTransform
 from evaluation import metrics, rendering
 from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
@@ -22,9 +21,6 @@ from evaluation.metrics.registry import NEEDS, all_metrics, score_meanings
 from evaluation.report import Report, number
 from evaluation.run import check_data
 from evaluation.test_set import EvaluationSet
-from models.pigan.semantic_head import SemanticHead
-from models.sem2nerf import Sem2NeRF
-from models.semantic_files import save_semantic_head
 from scripts import evaluate3d
 from utils.errors import UserError
 from utils.parallel import own_value, process_map
@@ -244,37 +240,3 @@ def test_devices_are_dealt_out_to_the_processes():
 
 def device_here(number):
     return os.getpid(), own_value()
-
-
-def test_label_maps_are_scored_where_the_weights_have_a_head(world, first, tmp_path, capsys):
-    """Own and other views, all pixels together; the scores of the images stay as they are."""
-    assert not any(name.startswith("semantic") for name in first["results"])
-    assert any("no semantic head" in note for note in first["notes"])
-    net = Sem2NeRF.from_checkpoint(world / "net.pt")
-    torch.manual_seed(1)
-    save_semantic_head(tmp_path / "head.pt", SemanticHead((1, 5), "CelebAMask_HQ_merged", torch.randn(16, 32),
-                                                          torch.zeros(16)), net.siren)
-    given = f"--semantic_head={tmp_path / 'head.pt'}"
-    report = evaluate3d.main(command(world, tmp_path / "out", "--metrics=semantic,psnr", given))
-    scores = {name: value for name, value in report.results.items() if "semantic" in name}
-    assert {"semantic_miou", "semantic_accuracy", "novel_semantic_miou", "semantic_iou_skin",
-            "semantic_consistency"} <= set(scores)
-    assert all(0 <= value <= 1 for value in scores.values())
-    for kind, prefix in (("own", ""), ("novel", "novel_")):
-        right = count = 0
-        for path in (tmp_path / "out/renders" / kind).glob("*.npz"):
-            with np.load(path) as file:
-                found = file["labels"]
-            number = int(path.stem) + (kind == "novel")
-            labels = np.asarray(Image.open(world / "data/mask" / f"{number}.png"))
-            frame = MaskTransform(320, 256, 64).at(SIZE)
-            true = frame.apply(np.array(LABEL_SPACES["CelebAMask_HQ"].merge, np.uint8)[labels])
-            right, count = right + (found == true).sum(), count + true.size
-        assert scores[f"{prefix}semantic_accuracy"] == pytest.approx(right / count)
-    assert report.results["psnr"] == pytest.approx(first["results"]["psnr"], abs=1e-9)
-    table = (tmp_path / "out/results.md").read_text()
-    assert "IoU of each class in the rendered label maps:" in table
-    assert "mIoU of the rendered label map" in table
-    assert "semantic_head_sha256" in report.protocol
-    with pytest.raises(UserError, match=r"--metrics semantic: .*net.pt has no semantic head.*--semantic_head"):
-        evaluate3d.main(command(world, tmp_path / "other", "--metrics=semantic"))

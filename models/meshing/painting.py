@@ -14,6 +14,7 @@ from models.meshing.field import MeshableField
 from models.meshing.surface import Surface, neighbours
 
 BLENDINGS = 60  # of each vertex that is not seen with those around it
+NEAREST = 48  # seen vertices that decide about one that is not
 
 
 class Paint(NamedTuple):
@@ -42,22 +43,26 @@ def paint(field: MeshableField, surface: Surface, places: Float[Tensor, "vertice
 
 def _spread(surface: Surface, places: Float[np.ndarray, "vertices 3"], sources: np.ndarray,
             colours: Float[np.ndarray, "sources 3"], labels: UInt8[np.ndarray, " sources"] | None) -> Paint:
-    """All other vertices have the label of the nearest of the `sources` and that label's median colour; without labels,
-    the nearest one's. (At its rim a head is often darker than anywhere else.) Colours are blended where they meet.
+    """All other vertices have the label of most of the nearest `sources` and that label's median colour; without
+    labels, the mean colour of these. (At its rim a head is often darker than anywhere else.) Colours are blended where
+    they meet.
     """
     from scipy.spatial import cKDTree
 
-    count = len(places)
-    others = np.setdiff1d(np.arange(count), sources)
-    nearest = np.empty(count, np.int64)
-    nearest[sources] = np.arange(len(sources))
-    nearest[others] = cKDTree(places[sources]).query(places[others])[1]
-    out = colours[nearest]
-    if labels is not None:
-        medians = {label: np.median(colours[labels == label], axis=0) for label in np.unique(labels)}
-        out[others] = np.stack([medians[label] for label in labels[nearest[others]]]) if len(others) else out[others]
+    count, known = len(places), len(sources)
+    out, others = np.empty((count, 3), np.float32), np.setdiff1d(np.arange(count), sources)
+    near = cKDTree(places[sources]).query(places[others], k=range(1, min(NEAREST, known) + 1))[1]
+    out[sources], found = colours, None
+    if labels is None:
+        out[others] = colours[near].mean(1)
+    else:
+        found = np.empty(count, np.uint8)
+        names = np.unique(labels)
+        votes = np.stack([(labels[near] == name).sum(1) for name in names], 1).argmax(1)
+        found[sources], found[others] = labels, names[votes]
+        out[others] = np.stack([np.median(colours[labels == name], axis=0) for name in names])[votes]
     links = neighbours(surface.faces, count)[others]
     counts = np.asarray(links.sum(1))
     for _ in range(BLENDINGS):
         out[others] = links @ out / counts
-    return Paint(out, None if labels is None else labels[nearest])
+    return Paint(out, found)

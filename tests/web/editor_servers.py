@@ -43,7 +43,7 @@ class RunningEditor:
         self._thread.join(20)
         assert not self._thread.is_alive()
 
-    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = {}, timeout: float = 60
+    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = {}, timeout: float = 300
             ) -> tuple[int, bytes]:
         """Status and body of an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
