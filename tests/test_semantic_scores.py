@@ -1,7 +1,5 @@
 """Scores of rendered label maps: what evaluate3d.py says of weights with a semantic head, and of others."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -9,10 +7,17 @@ from PIL import Image
 from test_evaluate3d import OPTS, SIZE, two_views_a_head
 from tiny import tiny_checkpoint
 
+from configs.data_configs import data_config
 from configs.label_spaces import LABEL_SPACES
 from datasets.masks.maps import MaskTransform
+from evaluation.metrics.registry import Evaluation
 from evaluation.metrics.semantic import METRIC, agreement
-from evaluation.rendering import SavedViews
+from evaluation.networks import Networks
+from evaluation.rendering import Renders, RenderSettings, SavedViews
+from evaluation.test_set import EvaluationSet
+from evaluation.test_views import TestViews
+from models.checkpoints import read_checkpoint
+from models.config import ModelConfig
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.semantic_head import SemanticHead
 from models.sem2nerf import Sem2NeRF
@@ -71,9 +76,13 @@ def test_label_maps_are_scored_where_the_weights_have_a_head(world, tmp_path):
         evaluate3d.main(command(world, tmp_path / "other", "--metrics=semantic"))
 
 
-def test_weights_without_a_head_leave_a_note():
-    settings = SimpleNamespace(semantic_head=None)
-    evaluation = SimpleNamespace(tests=SimpleNamespace(renders=SimpleNamespace(settings=settings)), notes=[])
+def test_weights_without_a_head_leave_a_note(world, tmp_path):
+    """Where the metric was not asked for by name, as among the default ones."""
+    model = ModelConfig.from_contents(read_checkpoint(world / "net.pt"))
+    data = EvaluationSet.find(str(world / "data"), data_config("celebahq_seg_to_3dface"))
+    settings = RenderSettings(world / "net.pt", model, "celebahq_seg_to_3dface", SIZE, 4, "exact", (8,), 1)
+    tests = TestViews(data, Renders(tmp_path / "out/renders", settings))
+    evaluation = Evaluation(tests, Networks(torch.device("cpu")), model.camera.fov_deg, 1)
     assert METRIC.compute(evaluation, ("semantic",)) == {}
     assert "no semantic head" in evaluation.notes[0]
 
