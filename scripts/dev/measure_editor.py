@@ -28,8 +28,20 @@ from utils.errors import UserError
 from utils.files import PROJECT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FRAMES, SIDE = 30, 256  # pictures of a turning head whose time is taken, and pixels along each side of them
 QUICK, APART = 6, 0.15  # strokes in quick succession, and seconds between them
 PATIENCE = 120.0        # seconds
+TURNING = f"""async () => {{
+    const {{ renderer, pose, mode }} = sem2nerf.editor.head.viewer, times = [];
+    for (let frame = 0; frame < {FRAMES}; frame++) {{
+        const start = performance.now();
+        renderer.draw({{ ...pose, yaw: 0.02 * frame - 0.3 }}, {SIDE}, mode);
+        await renderer.finished();
+        times.push(performance.now() - start);
+    }}
+    sem2nerf.editor.head.viewer.draw();
+    return times;
+}}"""
 LATEST_IS_FINAL = "pictures.some(picture => !picture.first && picture.run === sem2nerf.editor.live.runs)"
 
 
@@ -79,7 +91,7 @@ def main(argv: Sequence[str]) -> None:
         page.evaluate("pictures.length = 0")
         for number in range(QUICK):
             start = time.monotonic()
-            stroke(page, number)
+            stroke(page, opts.strokes + number)  # elsewhere: what is painted already would change nothing
             time.sleep(max(0.0, APART - (time.monotonic() - start)))
         wait(page, LATEST_IS_FINAL)
         pictures = [picture for picture in page.evaluate("pictures") if picture["run"] > begun]
@@ -87,6 +99,9 @@ def main(argv: Sequence[str]) -> None:
         final = [picture["ms"] for picture in pictures if not picture["first"]]
         print(f"{QUICK} strokes {APART * 1000:.0f} ms apart: {len(coarse)} first pictures after {coarse} ms, "
               f"{len(final)} final after {final} ms")
+        times = page.evaluate(TURNING)
+        print(f"the turning head at {SIDE} px: median {statistics.median(times):.0f} ms a picture, "
+              f"{min(times):.0f} to {max(times):.0f}")
         browser.close()
 
 
@@ -126,7 +141,7 @@ def stroke(page: Any, number: int) -> None:
     """A short stroke of the hair's edge, each at another place."""
     box = page.locator("#board canvas.labels").bounding_box()
     x = box["x"] + box["width"] * (0.3 + 0.02 * (number % 20))
-    y = box["y"] + box["height"] * (0.16 + 0.01 * (number % 3))
+    y = box["y"] + box["height"] * (0.16 + 0.01 * (number % 3) + 0.04 * (number // 20))
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 14, y + 6, steps=2)

@@ -215,6 +215,14 @@ def test_fifty_at_once(editor):
     assert len({body[-1000:] for _, body in answers}) == 1
 
 
+def until_it_answers(editor, status: int) -> None:
+    """The server learns of what was sent, or closed, a moment later; of a busy machine a long one."""
+    end = time.monotonic() + 20
+    while (found := editor.ask("GET", "/alive")[0]) != status:
+        assert time.monotonic() < end, f"{found}, not {status}"
+        time.sleep(0.05)
+
+
 def test_more_than_it_serves_at_a_time(editor, monkeypatch):
     monkeypatch.setattr(guard, "MOST_REQUESTS", 2)
     lines = []
@@ -222,12 +230,10 @@ def test_more_than_it_serves_at_a_time(editor, monkeypatch):
         line = socket.create_connection(("127.0.0.1", editor.port), 20)
         line.sendall(f"POST /read HTTP/1.1\r\nHost: {editor.host}\r\nContent-Length: 9\r\n\r\n".encode())
         lines.append(line)
-    time.sleep(0.3)
-    assert editor.ask("GET", "/alive")[0] == 503
+    until_it_answers(editor, 503)
     for line in lines:
         line.close()
-    time.sleep(0.3)
-    assert editor.ask("GET", "/alive")[0] == 200
+    until_it_answers(editor, 200)
 
 
 @pytest.mark.parametrize("strokes", [40, pytest.param(500, marks=pytest.mark.slow)])
