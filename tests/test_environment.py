@@ -11,7 +11,8 @@ from conftest import ROOT
 
 PACKAGE_OF_MODULE = {
     "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "imageio_ffmpeg": "imageio-ffmpeg",
-    "torch_fidelity": "torch-fidelity", "triton": "torch"}  # Triton is in PyTorch's wheels with CUDA, not in all
+    "skimage": "scikit-image", "torch_fidelity": "torch-fidelity",
+    "triton": "torch"}  # Triton is in PyTorch's wheels with CUDA, not in all
 CORE = ["configs", "criteria", "datasets", "evaluation", "inference", "models", "options", "scripts", "training",
         "utils"]
 
