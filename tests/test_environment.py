@@ -11,10 +11,10 @@ from conftest import ROOT
 
 PACKAGE_OF_MODULE = {
     "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "imageio_ffmpeg": "imageio-ffmpeg",
-    "torch_fidelity": "torch-fidelity", "h11": "uvicorn",
+    "skimage": "scikit-image", "torch_fidelity": "torch-fidelity", "h11": "uvicorn",
     "triton": "torch"}  # Triton is in PyTorch's wheels with CUDA, not in all
-CORE = ["configs", "criteria", "datasets", "evaluation", "inference", "models", "options", "scripts", "training",
-        "utils", "web"]
+CORE = ["configs", "criteria", "datasets", "editing", "evaluation", "inference", "models", "options", "photos", "scripts",
+        "training", "utils", "web"]
 # imported by scripts/editor.py alone, which asks for its packages first
 SERVER = ROOT / "web" / "server"
 
