@@ -95,7 +95,7 @@ def test_any_order_by_a_list_or_a_file(tmp_path, labels):
     for wrong in ("random", "background,skn", "background,19", str(tmp_path / "no.txt")):
         with pytest.raises(UserError, match="`label_order`"):
             read_label_order(wrong, FACES)
-    with pytest.raises(UserError, match=r"out of range \(11, 12, 13, 17, 18\); in the given `label_order` there"):
+    with pytest.raises(UserError, match=r"out of range \(11, 12, 13, 17, 18\); `label_order` as given has"):
         check_labels(labels, FACES, numbers)
 
 

@@ -176,7 +176,7 @@ def _out_of_range(found: Integer[np.ndarray, " values"], label_order: str, table
     if label_order == "celebamask":
         return (f"{what}; {space.name} masks have labels 0 to {len(table) - 1}: give a mask of this data set, not a "
                 "photo, a part of a mask or another data set's (`label_order` reads those of some others)")
-    return f"{what}; in the given `label_order` there are values 0 to {len(table) - 1}: give the order of this file"
+    return f"{what}; `label_order` as given has values 0 to {len(table) - 1} only: give the order of this file"
 
 
 def _warn(path: str | Path, text: str) -> None:

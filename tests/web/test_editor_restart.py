@@ -3,8 +3,8 @@
 import time
 
 import numpy as np
+from editor_pages import HAT, EditorPage
 from editor_servers import RunningEditor, sample
-from test_editor_page import HAT, EditorPage
 from tiny import FACE_OPTS, tiny_model
 
 SIZES = (8, 48)

@@ -111,7 +111,7 @@ def assert_read_alike(page, space, files: dict[str, bytes], order: str = "", enc
             if "cannot be read" in wanted:  # in the words of the libraries that read the file
                 assert "cannot be read" in its["error"] or "this is a" in its["error"], (name, its)
             elif "encoding" not in wanted:  # which the page chooses elsewhere than the command line
-                assert its["error"].replace("the ", "") == wanted.replace("the ", ""), name
+                assert its["error"] == wanted, name
             assert its.get("error"), name
             continue
         assert its.get("error") is None, (name, its)

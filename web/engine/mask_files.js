@@ -74,7 +74,7 @@
     return order === "celebamask"
       ? `${what}; ${input.space} masks have labels 0 to ${table.length - 1}: give a mask of this data set, not a photo, a `
         + "part of a mask or another data set's (the label order reads those of some others)"
-      : `${what}; in the given label order there are values 0 to ${table.length - 1}: give the order of this file`;
+      : `${what}; the label order as given has values 0 to ${table.length - 1} only: give the order of this file`;
   }
 
   /** Larger masks -> LONGEST_SIDE pixels, without smoothing. */
