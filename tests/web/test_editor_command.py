@@ -1,4 +1,4 @@
-"""scripts/editor.py as a user runs it: the page is there once the address is printed; Ctrl-C ends it."""
+"""scripts/editor.py as a user runs it: the page is there once the address is printed, and Ctrl-C ends it. Its times."""
 
 import http.client
 import re
@@ -11,6 +11,7 @@ from conftest import ROOT
 from tiny import tiny_checkpoint
 
 from scripts import editor
+from scripts.dev import measure_editor
 from utils.errors import UserError
 
 
@@ -39,3 +40,18 @@ def test_it_serves_until_it_is_interrupted(tmp_path):
 def test_weights_that_are_not_there_are_named(tmp_path):
     with pytest.raises(UserError, match=r"--checkpoint_path.*missing\.pt"):
         editor.main(["--port=0", "--checkpoint_path", str(tmp_path / "missing.pt")])
+
+
+def test_strokes_are_measured(tmp_path, chromium):
+    """In a process of its own: Playwright runs once per process."""
+    command = [sys.executable, ROOT / "scripts/dev/measure_editor.py", "--strokes=2", "--checkpoint_path",
+               tiny_checkpoint(tmp_path / "net.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"2 strokes, .*\n  first picture .* median [\d.]+ ms.*\n  final .* median [\d.]+ ms", done.stdout)
+    assert "6 strokes 150 ms apart" in done.stdout
+
+
+def test_a_page_to_measure_must_be_there(tmp_path):
+    with pytest.raises(UserError, match=r"--page .*missing\.html"):
+        measure_editor.main(["--page", str(tmp_path / "missing.html")])
