@@ -26,7 +26,7 @@ OBJ_DIGITS = 6  # micrometres
 OBJ_HEADER = "metres; y up, the face looks along +z; colours of vertices are sRGB"
 
 
-def import_trimesh():
+def import_trimesh() -> Any:
     """trimesh, which writes the files.
 
     Raises:

@@ -82,7 +82,7 @@ def mtcnn(otherwise: str = "") -> Detect:
         UserError: the package is not installed.
     """
     try:
-        from facenet_pytorch import MTCNN
+        from facenet_pytorch import MTCNN  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise UserError(f"`detector` mtcnn needs facenet-pytorch: {GET_MTCNN}{otherwise}") from error
     network = MTCNN(keep_all=True, device="cpu")

@@ -144,13 +144,16 @@ def needing(network: str) -> tuple[str, ...]:
 
 
 def evaluate(opts: argparse.Namespace, without: set[str], **values: object) -> "Report":
-    """Run scripts/evaluate3d.py with all metrics but those of `without`; `values` are more options for it."""
+    """Run scripts/evaluate3d.py with all metrics but those of `without`; `values` are more options for it.
+
+    Label maps of the field itself are not the paper's, and its weights have no semantic head.
+    """
     from evaluation.metrics.registry import all_metrics
     from scripts import evaluate3d
 
     values |= {
         "checkpoint_path": opts.checkpoint_path, "data_path": opts.data_root, "exp_dir": opts.exp_dir,
-        "metrics": ",".join(name for name in all_metrics() if name not in without),
+        "metrics": ",".join(name for name in all_metrics() if name not in {*without, "semantic"}),
         **{name: getattr(opts, name) for name in ("inception_weights", "n_images", "test_output_size",
                                                   "pigan_infer_ray_step", "sampler", "workers", "device", "gpu_ids")}}
     report = evaluate3d.main([f"--{name}={value}" for name, value in values.items() if value is not None])

@@ -11,10 +11,11 @@ from conftest import ROOT
 
 PACKAGE_OF_MODULE = {
     "cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "imageio_ffmpeg": "imageio-ffmpeg",
+    "facenet_pytorch": "facenet-pytorch", "skimage": "scikit-image",
     "torch_fidelity": "torch-fidelity", "h11": "uvicorn",
     "triton": "torch"}  # Triton is in PyTorch's wheels with CUDA, not in all
-CORE = ["configs", "criteria", "datasets", "evaluation", "inference", "models", "options", "scripts", "training",
-        "utils", "web"]
+CORE = ["configs", "criteria", "datasets", "editing", "evaluation", "inference", "models", "options", "photos",
+        "scripts", "training", "utils", "web"]
 # imported by scripts/editor.py alone, which asks for its packages first
 SERVER = ROOT / "web" / "server"
 
@@ -46,7 +47,9 @@ def test_every_import_is_a_requirement(folder):
     core, _, for_heads = "\n".join(read("requirements.txt")).partition("# For synth_heads alone")
     required = names((core if folder in CORE else core + for_heads).splitlines())
     assert "numba" in names(for_heads.splitlines())
-    optional = names(read("requirements-dev.txt"))  # features that say what to install when they are asked for
+    # features that say what to install when they are asked for; some without the dependencies that they would bring
+    alone = set(re.findall(r"--no-deps ([\w-]+)", "\n".join(read("README.md"))))
+    optional = names(read("requirements-dev.txt")) | alone
     for module, lazily, path in modules_imported_by(folder):
         package = PACKAGE_OF_MODULE.get(module, module).lower()
         asked_for = lazily or SERVER in path.parents

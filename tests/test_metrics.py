@@ -141,7 +141,7 @@ def plane_seen_from(camera: Camera, size: int = 64, shift: float = 0.0) -> SeenV
 
 def test_projection_gives_pixels_back():
     view = plane_seen_from(Camera(1.4, 1.7), size=9)
-    place, distance = project(surface_points(view, FOV), view.camera, FOV)
+    place, distance = project(surface_points(view.depth, view.surface, view.camera, FOV), view.camera, FOV)
     line = torch.linspace(-1, 1, 9)
     expected = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).reshape(-1, 2)
     torch.testing.assert_close(place, expected, rtol=0, atol=2e-5)

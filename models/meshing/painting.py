@@ -47,11 +47,11 @@ def _spread(surface: Surface, places: Float[np.ndarray, "vertices 3"], sources: 
     labels, the mean colour of these. (At its rim a head is often darker than anywhere else.) Colours are blended where
     they meet.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     count, known = len(places), len(sources)
     out, others = np.empty((count, 3), np.float32), np.setdiff1d(np.arange(count), sources)
-    near = cKDTree(places[sources]).query(places[others], k=range(1, min(NEAREST, known) + 1))[1]
+    near = KDTree(places[sources]).query(places[others], k=min(NEAREST, known))[1].reshape(len(others), -1)
     out[sources], found = colours, None
     if labels is None:
         out[others] = colours[near].mean(1)

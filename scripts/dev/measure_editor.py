@@ -52,6 +52,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--checkpoint_path", help="of the server")
     parser.add_argument("--strokes", type=positive, default=20, help="how many are measured")
     opts = parser.parse_args(argv)
+    if opts.page and not Path(opts.page).is_file():
+        raise UserError(f"`page` {opts.page}: there is no such file; scripts/export_editor.py makes one")
     try:
         import psutil
         from playwright.sync_api import sync_playwright
