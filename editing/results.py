@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from datasets.masks.relabel import unmerged_to
 from editing.editor import Editor, EditReport, Labels, labels_of
 from editing.files import save_codes, save_map
 from inference.results import VideoSettings
@@ -90,7 +91,9 @@ class EditResults:
         return files
 
     def _painted(self, labels: Labels) -> Image:
-        return colour_labels(labels, self.editor.head.space.palette)
+        """In the colours of mask files, which the map to draw on has too."""
+        space = self.editor.net.input.space
+        return colour_labels(unmerged_to(labels, self.editor.head.space, space), space.palette)
 
 
 def as_json(reports: dict[str, EditReport]) -> str:
