@@ -154,7 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help="whether pixels are label numbers or colours of the label table")
     beyond.add_argument("--label_order", metavar="ORDER", default="celebamask", help="* " + LABEL_ORDER)
     add_flag(beyond, "--render_labels", "also what is seen at each pixel: <name>_labels.png (label maps below the "
-             "views), the label numbers of each view, and a second video")
+             "views), the (merged) label numbers of each view, and a second video; to draw on a map, use edit3d.py")
     add_flag(beyond, "--save_depth", "also the distances of each view of the row: PNGs of 16 bits, in steps of "
              "1/50,000 of the distance from camera to origin; 0: background")
     add_flag(beyond, "--alpha", "also each view of the row with a transparent background")

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     if opts.semantic_head:
         net.semantic_head = load_semantic_head(opts.semantic_head, net.siren)
     if net.semantic_head is None:
-        raise UserError(f"{checkpoint}: has no semantic head, which label maps are read with; give one with "
+        raise UserError(f"{checkpoint} has no semantic head, so it gives no label maps; give one with "
                         "`semantic_head`, or train it with scripts/train_semantics.py")
     drawn = read_map(opts.edit, net.input.space, net.semantic_head.space) if opts.edit else None
     folder = make_folder(opts.out)
