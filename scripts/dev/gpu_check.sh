@@ -76,4 +76,6 @@ part training 90 "$python" scripts/train3d.py --device "$device" --exp_dir "$out
     --lpips_lambda 0 --save_interval 0 "${recipe[@]}"
 part film 60 "$python" scripts/inference3d.py --device "$device" --exp_dir "$out/film" --data_path \
     data/CelebAMask-HQ/mask_samples/90001.png --use_merged_labels --render_videos --sampler grid --precision tf32 "${video[@]}"
-tar -czf "$out/results.tar.gz" --exclude=./heads --exclude="*.pt" --exclude=./results.tar.gz -C "$out" .
+packed=$(mktemp -d)  # a folder that grows while it is being packed makes tar fail
+tar -czf "$packed/results.tar.gz" --exclude=./heads --exclude="*.pt" --exclude=./results.tar.gz -C "$out" .
+mv "$packed/results.tar.gz" "$out" && rmdir "$packed"
