@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from configs.paths_config import OFFICIAL_CHECKPOINTS
 from options.arguments import (
@@ -91,6 +92,11 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
     if opts.codes is not None and (styled := given & {"latent_mask", "inject_code_seed", "mask_encoding",
                                                       "label_order"}):
         raise UserError(f"--{min(styled)} is about a mask; leave it out with --codes, which hold the style already")
+    for name, what in (("mask", "mask"), ("edit", "drawing; --render_map writes the map to draw on"),
+                       ("codes", "file of codes, as an edit writes it")):
+        path = getattr(opts, name)
+        if path is not None and not Path(path).is_file():
+            raise UserError(f"--{name} {path}: there is no such {what}")
     for name, most in (("yaw", math.pi), ("pitch", math.pi / 2)):
         if not abs(getattr(opts, name)) <= most:
             raise UserError(f"--{name} {getattr(opts, name)}: give radians from the front, {-most:.2f} to {most:.2f}")

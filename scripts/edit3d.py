@@ -73,11 +73,13 @@ def main(argv: Sequence[str]) -> None:
         if reports["delta"].region > FOREIGN:
             warn(f"{opts.edit}: differs from this view's map in {reports['delta'].region:.0%} of its pixels; was it "
                  "drawn on the map of this head, and from this side?")
+        print(in_words(reports), flush=True)
         if opts.refine_steps:
+            print(f"refining, {opts.refine_steps} steps", flush=True)
             codes = editor.refine(drawn, codes, opts.refine_steps)
             reports["refined"] = editor.report(drawn, codes)
+            print(in_words(reports).splitlines()[-1])
         written = results.write_edit(Edited(drawn, codes, reports))
-        print(in_words(reports))
     print(f"wrote {', '.join(path.name for path in written)} to {folder}/")
 
 

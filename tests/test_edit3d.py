@@ -88,7 +88,7 @@ def unchanged(folder, drawn):
 
 def no_file(folder, drawn):
     drawn.unlink()
-    return "there is no such mask"
+    return "drawn.png: there is no such drawing; --render_map writes"
 
 
 @pytest.mark.parametrize("mistake", [wrong_size, unknown_label, unknown_colour, unchanged, no_file])
