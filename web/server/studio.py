@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from configs.label_spaces import shown_palette
 from datasets.masks.files import NoFaceError
 from datasets.masks.maps import PreparedMask
 from models.scene import Scene
@@ -109,7 +110,7 @@ class Studio:
             "orders": self.reader.orders, "encodings": ["auto", "index", "colour"],
             "preset": Viewing.of(self.net.config.camera).as_preset(),
             # of the labels of volumes; None where the model does not know them
-            "volumePalette": None if head is None else [list(colour) for colour in head.space.palette],
+            "volumePalette": None if head is None else [list(colour) for colour in shown_palette(head.space)],
         }
 
     def prepared(self, painting: Painting) -> tuple[PreparedMask, list[str]]:
