@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,16 +48,16 @@ class Editor:
     Args:
         net: the model the scene is of, with a semantic head.
         size: pixels along each side of the label map.
-        samples, sampler: of the views that are compared, see `Scene.render`.
+        samples, sampler, on_rays: of the views that are compared, see `Scene.render`.
 
     Raises:
         UserError: the model has no semantic head, or one that tells other parts apart than the encoder needs.
     """
 
     def __init__(self, net: Sem2NeRF, scene: Scene, camera: Camera, size: int = 256, samples: int = 24,
-                 sampler: str = "auto") -> None:
+                 sampler: str = "auto", on_rays: Callable[[int], None] | None = None) -> None:
         self.net, self.scene, self.camera, self.size = net, scene, camera, size
-        self.samples, self.sampler = samples, sampler
+        self.samples, self.sampler, self.on_rays = samples, sampler, on_rays
         self.before = self.view(scene)
 
     @property
@@ -96,15 +97,19 @@ class Editor:
         self.region(edited)
         return self.net.edited_codes(self.scene, edited, self.labels)
 
-    def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL) -> Codes:
+    def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL,
+               on_step: Callable[[int], None] | None = None) -> Codes:
         """Codes nearer to the edited map, from those of a delta encoding (or any others), see `editing.refine`.
+
+        Args:
+            on_step: called with the number of steps that are done, before each; what it raises ends the refinement.
 
         Raises:
             UserError: see `region`.
         """
         refiner = Refiner(self.net.siren, self.scene.preset, self.head, self._directions, self.camera, self.before,
                           edited, self.region(edited), settings)
-        return refiner.run(codes, steps)
+        return refiner.run(codes, steps, on_step)
 
     def report(self, edited: Labels, codes: Codes) -> EditReport:
         """Render the view with these codes and compare.
@@ -120,7 +125,8 @@ class Editor:
 
     def view(self, scene: Scene) -> View:
         """Any scene of the model, from this side."""
-        return scene.render(self.camera, self.size, self.samples, sampler=self.sampler, labels=True)
+        return scene.render(self.camera, self.size, self.samples, sampler=self.sampler, labels=True,
+                            on_rays=self.on_rays)
 
 
 def compare(before: View, after: View, edited: Labels, region: EditRegion) -> EditReport:
