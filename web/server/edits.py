@@ -25,8 +25,8 @@ from web.server.painting import Drawing, Painting
 from web.server.queries import Send, codes_bytes
 from web.server.turns import Job
 
-# of label maps to draw on: pixels along each side (more than the encoder reads of what the camera sees), and samples per
-# ray in the first pass
+# of label maps to draw on: pixels along each side (more than the encoder reads of what the camera sees), and samples
+# per ray in the first pass
 SIZE, SAMPLES = 192, 12
 LEAST_NEWS = 0.01        # how much further a map must be, in parts of all, to be worth a word
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,13 +55,13 @@ class Order:
 
     @property
     def planes(self) -> PreparedMask:
-        """The mask as the network sees it; of an edited head, which no mask shows, its map from the front."""
-        planes, net = self.studio.prepared(self.painting)[0], self.studio.net
+        """The mask as the network sees it; of an edited head, which no mask shows, its map from the front alone."""
+        net = self.studio.net
         if self.painting.edit is None or not edits.possible(net):
-            return planes
+            return self.studio.prepared(self.painting)[0]
         assert net.semantic_head is not None
         labels = edits.label_map(self.scene, Camera(), edits.SIZE, edits.watch(self.ended))
-        return replace(planes, label=merged_to(labels, net.semantic_head.space, net.input.network_space))
+        return PreparedMask(merged_to(labels, net.semantic_head.space, net.input.network_space), None, None)
 
 
 def save(studio: Studio, kind: str, painting: Painting, query: Mapping[str, str], job: Job, send: Send) -> None:
