@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,16 +65,16 @@ class Editor:
     Args:
         net: the model the scene is of, with a semantic head.
         size: pixels along each side of the label map.
-        samples, sampler: of the views that are compared, see `Scene.render`.
+        samples, sampler, on_rays: of the views that are compared, see `Scene.render`.
 
     Raises:
         UserError: the model has no semantic head, or one that tells other parts apart than the encoder needs.
     """
 
     def __init__(self, net: Sem2NeRF, scene: Scene, camera: Camera, size: int = 256, samples: int = 24,
-                 sampler: str = "auto") -> None:
+                 sampler: str = "auto", on_rays: Callable[[int], None] | None = None) -> None:
         self.net, self.scene, self.camera, self.size = net, scene, camera, size
-        self.samples, self.sampler = samples, sampler
+        self.samples, self.sampler, self.on_rays = samples, sampler, on_rays
         self.before = self.view(scene)
         self._seen: deque[tuple[Codes, View]] = deque(maxlen=REMEMBERED)
 
@@ -114,16 +115,20 @@ class Editor:
         self.region(edited)
         return self.net.edited_codes(self.scene, edited, self.labels)
 
-    def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL) -> Codes:
+    def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL,
+               on_step: Callable[[int], None] | None = None) -> Codes:
         """Codes nearer to the edited map, from those of a delta encoding (or any others), see `editing.refine`: the
         given ones, where the view shows the drawing no better with those that are found (`EditReport.score`).
+
+        Args:
+            on_step: called with the number of steps that are done, before each; what it raises ends the refinement.
 
         Raises:
             UserError: see `region`.
         """
         refiner = Refiner(self.net.siren, self.scene.preset, self.head, self._directions, self.camera, self.before,
                           edited, self.region(edited), settings)
-        found = refiner.run(codes, steps)
+        found = refiner.run(codes, steps, on_step)
         return max((codes, found), key=lambda each: self.report(edited, each).score)
 
     def report(self, edited: Labels, codes: Codes) -> EditReport:
@@ -153,7 +158,8 @@ class Editor:
 
     def view(self, scene: Scene) -> View:
         """Any scene of the model, from this side."""
-        return scene.render(self.camera, self.size, self.samples, sampler=self.sampler, labels=True)
+        return scene.render(self.camera, self.size, self.samples, sampler=self.sampler, labels=True,
+                            on_rays=self.on_rays)
 
 
 def compare(before: View, after: View, edited: Labels, region: EditRegion) -> EditReport:
