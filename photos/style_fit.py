@@ -79,6 +79,7 @@ def named_parts(names: str, space: LabelSpace) -> tuple[str, ...]:
 def fit_colours(
     net: Sem2NeRF, codes: Codes, camera: Camera, labels: Integer[np.ndarray, "size size"], reference: PartColours,
     parts: Sequence[str] | None = None, layers: Sequence[int] = COLOUR_LAYERS, steps: int = STEPS,
+    on_evaluation: Callable[[], None] = lambda: None,
 ) -> FittedStyle:
     """Move codes of `layers` until the head's parts have the reference's colours; parts not named keep their own.
 
@@ -87,6 +88,7 @@ def fit_colours(
         camera, labels: a view of the head and what it shows at each pixel, in labels of `net.input.network_space`.
         reference: the colours, of the same labels.
         parts: names of the parts to recolour; None: all that the reference shows.
+        on_evaluation: called before each evaluation of the loss; what it raises ends the fit.
         layers: FiLM layers that move. Where the colour layer (8) is the only one, the head's shape cannot change.
 
     Raises:
@@ -102,7 +104,8 @@ def fit_colours(
                         f"{', '.join(name for name, label in there.items() if reference.shown[label])}")
     render = _renderer(net, rays, min(layers), codes.frequencies.device)
     directions = code_directions(net.siren, DIRECTIONS, layers)
-    fitted, shown = _optimise(rays, render, codes, directions, wanted, reference, steps, all_parts=parts is None)
+    fitted, shown = _optimise(rays, render, codes, directions, wanted, reference, steps, parts is None,
+                              on_evaluation)
     errors = [{space.labels[label]: _difference(image[rays.part == label].mean(0), reference.mean[label])
                for label in wanted} for image in shown]
     return FittedStyle(fitted, *errors)
@@ -112,7 +115,8 @@ Render = Callable[[Codes], tuple[Tensor, Tensor]]       # codes -> colours of ra
 
 
 def _optimise(rays: _Rays, render: Render, codes: Codes, directions: CodeDirections, wanted: Sequence[int],
-              reference: PartColours, steps: int, all_parts: bool) -> tuple[Codes, tuple[Tensor, Tensor]]:
+              reference: PartColours, steps: int, all_parts: bool, on_evaluation: Callable[[], None]
+              ) -> tuple[Codes, tuple[Tensor, Tensor]]:
     """Moved codes, and the colours of the rays before and after."""
     device = rays.part.device
     with torch.no_grad():
@@ -126,6 +130,7 @@ def _optimise(rays: _Rays, render: Render, codes: Codes, directions: CodeDirecti
     solver = torch.optim.LBFGS([amounts], max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
+        on_evaluation()
         solver.zero_grad()
         rgb, weights = render(codes + directions.step(amounts))
         total = FAR * amounts.square().mean()
