@@ -6,6 +6,7 @@ the wanted labels in the region, in the margin around it (without which a part g
 where colours are held as well; and the length of the step.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +70,16 @@ class Refiner:
         self.wanted = torch.from_numpy(wanted.astype(np.int64)).flatten().to(device)
         self.pixels = [torch.from_numpy(np.flatnonzero(part)) for part in region]
 
-    def run(self, codes: Codes, steps: int) -> Codes:
-        """From the codes of a batch of one, `steps` steps of Adam."""
+    def run(self, codes: Codes, steps: int, on_step: Callable[[int], None] | None = None) -> Codes:
+        """From the codes of a batch of one, `steps` steps of Adam; `on_step` is told before each how many are done."""
         ours, device = self.settings, self.wanted.device
         generator = torch.Generator().manual_seed(ours.seed)
         amounts = torch.zeros(1, len(self.moves.frequencies), device=device, requires_grad=True)
         optimizer = torch.optim.Adam([amounts], ours.rate, betas=(0.9, 0.95))
         empty, least = self._empty_density(codes), 1.0 if self.preset.clamp_mode == "softplus" else 0.0
         for step in range(steps):
+            if on_step is not None:
+                on_step(step)
             done = step / steps
             optimizer.param_groups[0]["lr"] = ours.rate * min(1, (step + 1) / ours.warm_up) * (1 - 0.8 * done)
             softness = max(empty * (SOFTNESS[0] * (1 - done) + SOFTNESS[1] * done), least)

@@ -48,8 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     scene.add_argument("--mask_encoding", choices=["auto", "index", "colour"], default="auto",
                        help="whether pixels of the mask are label numbers or colours of the label table")
     scene.add_argument("--label_order", metavar="ORDER", default="celebamask", help="of the mask alone: " + LABEL_ORDER)
-    scene.add_argument("--latent_mask", "--style_layers", type=layer_list, default="", metavar="LAYERS",
-                       help="layers (0 to 8, e.g. 8) whose codes come from a random style; '' keeps the mask's own")
+    scene.add_argument("--latent_mask", "--style_layers", type=layer_list, default="8", metavar="LAYERS",
+                       help="layers (0 to 8) whose codes come from a random style, as in inference3d.py; '' keeps the "
+                            "mask's own codes in all layers")
     scene.add_argument("--inject_code_seed", "--style_seed", type=seed, default=0, help="seed of that style")
 
     edit = parser.add_argument_group("the edit")
@@ -64,10 +65,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     images = parser.add_argument_group("images")
     images.add_argument("--test_output_size", "--image_size", type=positive, default=256,
-                        help="pixels along each side of the map and of views; default: what the checkpoint was "
-                             "trained for")
+                        help="pixels along each side of the map and of views; by default what the checkpoint was "
+                             "trained for, or %(default)s where it does not say")
     images.add_argument("--pigan_infer_ray_step", "--samples_per_ray", type=ray_samples, default=24,
-                        help="samples per ray; default: what the checkpoint was trained for")
+                        help="samples per ray; by default what the checkpoint was trained for, or %(default)s where "
+                             "it does not say")
     add_flag(images, "--render_videos", "also a video")
     images.add_argument("--trajectory", choices=["front", "orbit"], default="front", help="path of its camera")
     images.add_argument("--num_frames", type=positive, default=36, help="its frames")

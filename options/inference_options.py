@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.data_configs import data_config
+from configs.data_configs import DATA_CONFIGS, data_config
 from configs.paths_config import DEMO_CHECKPOINT, OFFICIAL_CHECKPOINTS, OFFICIAL_CHECKPOINTS_PAGE
 from options.arguments import (
     LABEL_ORDER,
@@ -20,7 +20,7 @@ from options.arguments import (
     seed,
 )
 from utils.errors import UserError
-from utils.files import PROJECT, in_project
+from utils.files import PROJECT, here, in_project
 
 DESCRIPTION = """One semantic mask -> images and a video of a 3D head.
 
@@ -217,6 +217,24 @@ def find_checkpoint(opts: argparse.Namespace, given: set[str]) -> tuple[Path, st
     if not demo.is_file():
         raise UserError(f"{demo}: the bundled demo weights are missing; check out the repository again")
     return demo, f"{DEMO_CHECKPOINT} (bundled demo weights; the official ones are not in {path.parent}/)"
+
+
+def check_inputs(opts: argparse.Namespace, given: set[str]) -> None:
+    """Refuse masks that are nowhere, before any weights are read.
+
+    Raises:
+        UserError: naming the option.
+    """
+    path = Path(opts.data_path)
+    # a folder of masks may also be called by another of its usual names, see `datasets.masks.lists`
+    usual = {name for config in DATA_CONFIGS.values() for name in config.mask_folders}
+    if "data_path" in given and not path.exists() and path.name not in usual:
+        raise UserError(f"`data_path` {path}: there is no such folder or file{here(path)}; give a folder of label "
+                        "PNGs, or one")
+    if opts.infer_paths_conf and not Path(opts.infer_paths_conf).exists():
+        raise UserError(f"`infer_paths_conf` {opts.infer_paths_conf}: there is no such list"
+                        f"{here(opts.infer_paths_conf)}; give a text file with one mask name per line "
+                        "(scripts/make_lists.py writes such lists)")
 
 
 def model_answers(opts: argparse.Namespace, given: set[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ ALLOWED = {
     "criteria": {"configs", "models", "utils"},
     "evaluation": {"configs", "criteria", "datasets", "models", "utils"},
     "inference": {"configs", "datasets", "models", "utils"},
-    "web": {"configs", "datasets", "inference", "models", "utils"},
+    "web": {"configs", "datasets", "editing", "inference", "models", "photos", "utils"},
     "editing": {"configs", "datasets", "inference", "models", "utils"},
     "photos": {"configs", "datasets", "editing", "evaluation", "models", "utils"},
     "training": {"configs", "criteria", "datasets", "evaluation", "models", "utils"},

@@ -57,7 +57,15 @@ class EditorPage:
     def view(self, size: int = 128) -> np.ndarray:
         """The head as the page shows it, colours in 0..255."""
         url = self.page.evaluate(f"sem2nerf.editor.head.viewer.picture({size}).then(canvas => canvas.toDataURL())")
-        return np.array(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")).astype(float)
+        return pixels_of(url)
+
+    def view_from(self, yaw: float, pitch: float, size: int = 128) -> np.ndarray:
+        """The same from another side; the page's own pose stays."""
+        url = self.page.evaluate("""([size, pose]) => {
+            const { viewer } = sem2nerf.editor.head;
+            return viewer.picture(size, { ...viewer.pose, ...pose }).then(canvas => canvas.toDataURL());
+        }""", [size, {"yaw": yaw, "pitch": pitch}])
+        return pixels_of(url)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a place of the mask, in parts of its sides, is on the screen."""
@@ -85,6 +93,11 @@ class EditorPage:
     def idle(self) -> None:
         """Give what must not happen a moment to happen."""
         time.sleep(0.3)
+
+
+def pixels_of(url: str) -> np.ndarray:
+    """Colours in 0..255 of a picture in a data: address."""
+    return np.array(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")).astype(float)
 
 
 @pytest.fixture(name="opened")

@@ -1,10 +1,15 @@
 // The editor: puts its parts together. Takes any engine:
 //
 //   describe() -> Promise of {labels: [{index, name, colour: [r, g, b], ignored?}], labelSpace, preset, samples: [name],
-//       layers?, orders?, encodings?, saves?, title?, volumePalette? (colours of the labels of volumes), seen? (the
+//       layers?, orders?, encodings?, saves?, edits?, decoder?, title?, volumePalette? (colours of the labels of volumes), seen? (the
 //       part of a mask's sides that the network sees, in its middle)}; the page hides what is not there
-//   run({labels, width, height, style: {seed, layers}}, {onVolume(volume, stage), onStatus({warnings})}) -> Promise; a
-//       newer run ends the older, which may reject with an AbortError or simply resolve
+//   run({labels, width, height, style: {seed, layers}, edit, drawing}, {onVolume(volume, stage),
+//       onStatus({warnings} or {progress}), onEdit(bytes)}) -> Promise; a newer run ends the older, which may reject with
+//       an AbortError or simply resolve. With `edits` in describe's answer, there are: edit (what edits add to the
+//       codes: bytes, or null) and drawing ({pose, size, before, after, edit, steps?}: two maps of a view of the head
+//       with that edit, see sides.js), whose result comes as `onEdit`
+//   map({labels, ..., pose}, {signal, onProgress}) -> Promise of {labels, width, height}; with `edits`, as is
+//   stop()                                  optional: ends the run
 //   sample(name), read(file, {order, encoding}) -> Promise of {labels, width, height, warnings}
 //   save(kind, {labels, ..., pose}, {size, signal, onProgress}) -> Promise of {blob, suffix}; of the kinds in `saves`
 //   watch(({connected, changed}) => ...)   optional: of an engine that can be lost
@@ -44,19 +49,20 @@
       sem2nerf.makePalette(find("labels"), labels, this.tools, this.mask);
       this.style = new sem2nerf.Style(find, about.layers ?? 9);
       this.head = new sem2nerf.Head(find, about, notices);
-      this.live = new sem2nerf.Live({ engine, head: this.head, state, notices, find });
-      this.saves = new sem2nerf.Saves({ find, engine, about, head: this.head, state, notices });
+      this.sides = new sem2nerf.Sides({ find, engine, about, board: this.board, mask: this.mask, photo: this.photo, head: this.head, state, notices });
+      const onEdit = bytes => { this.sides.take(bytes, Boolean(this.refining)); this.keepSoon(); };
+      this.live = new sem2nerf.Live({ engine, head: this.head, state, notices, find, onEdit });
+      this.saves = new sem2nerf.Saves({ find, engine, about, head: this.head, mask: this.mask, state, notices });
       this.opener = new sem2nerf.Opener({ find, engine, about, notices, photo: this.photo, opened: (name, mask) => this.take(name, mask) });
       find("weights").textContent = about.title ?? "";
-      find("seen").hidden = !(about.seen < 1);
       find("seen").style.inset = `${50 - 50 * (about.seen ?? 1)}%`;
       find("samples-open").hidden = !about.samples?.length;
       this.wire();
     }
 
     get state() {
-      const { labels, width, height } = this.mask;
-      return { labels, width, height, style: this.style.value, pose: this.head.pose };
+      const { labels, width, height } = this.sides.front, { edit, drawing } = this.sides;
+      return { labels, width, height, style: this.style.value, pose: this.head.pose, edit, drawing };
     }
 
     wire() {
@@ -72,7 +78,14 @@
       click("redo", () => mask.redo());
       click("flip", () => mask.change(() => mask.flip(tools.mirror)));
       click("mirror", () => tools.set({ mirrored: !tools.mirrored }));
-      click("blank", () => mask.change(() => mask.clear()));
+      click("blank", () => {
+        const { width, height } = this.sides.front;
+        this.take(this.saves.name, { labels: new Uint8Array(width * height), width, height });
+      });
+      click("side-refine", () => this.refine());
+      this.sides.addEventListener("change", () => this.changed());
+      this.sides.addEventListener("sheet", event => tools.set({ size: tools.size * event.detail }));
+      this.live.addEventListener("settled", () => this.sides.dispatchEvent(new Event("settled")));
       click("zoom-in", () => board.zoomBy(1.5));
       click("zoom-out", () => board.zoomBy(1 / 1.5));
       click("zoom-fit", () => board.fit());
@@ -87,6 +100,7 @@
         if (event.defaultPrevented || writing || document.querySelector("dialog[open]")) return;
         if (event.key === "?") find("help").showModal();
         else if (event.key === "l" && !event.ctrlKey && !event.metaKey && !event.altKey) this.head.toggleLabels();
+        else if (event.key === "p" && !event.ctrlKey && !event.metaKey && !event.altKey) this.sides.on ? this.sides.done() : this.sides.begin();
         else if (!tools.shortcut(event)) return;
         event.preventDefault();
       });
@@ -121,7 +135,9 @@
           : await sem2nerf.maskOfText(state.maskText, labels.length);
         this.style.value = state.style;
         this.head.pose = state.pose;
-        this.put(state.sample ?? "head", mask, state.sample);
+        const known = state.edit && this.about.edits && state.decoder === this.about.decoder;
+        if (state.edit && !known) this.notices.warn("link", "The edits from the side belong to other weights; this is the head of the mask alone");
+        this.put(state.sample ?? "head", mask, state.sample, known ? state.edit : null);
         return true;
       } catch (error) {
         this.notices.error("link", error.message);
@@ -130,7 +146,8 @@
     }
 
     /** A mask to begin with. */
-    put(name, mask, sample = null) {
+    put(name, mask, sample = null, edit = null) {
+      this.sides.put(edit);
       this.sample = sample;
       this.saves.name = name;
       this.mask.put(mask);
@@ -139,9 +156,11 @@
       this.changed();
     }
 
-    /** Another mask in place of the present one; undo brings that back. */
+    /** Another mask in place of the present one, without its edits; undo brings that back. */
     take(name, mask, sample = null) {
-      this.mask.replace(mask);
+      const before = this.sides.on ? this.sides.anchors[0].edit : this.sides.edit;
+      this.sides.put();
+      this.mask.replace(mask, side => { this.sides.edit = side ? null : before; });
       this.saves.name = name;
       this.sample = sample;
       this.board.fit();
@@ -152,12 +171,44 @@
       find("wait").hidden = Boolean(this.head.viewer.volume);
       this.press();
       this.keepSoon();
+      this.sides.giveUp();
+      this.sides.stale();
+      this.stopRefining();
       this.updated = this.live.update();
+    }
+
+    /** Bring the head nearer to the drawing; a second call ends that. A stroke meanwhile ends it, too. */
+    async refine() {
+      const { sides } = this;
+      if (this.refining) {
+        this.stopRefining();
+        this.live.stop();
+        return;
+      }
+      const bar = find("side-progress"), refining = this.refining = {};
+      bar.hidden = false;
+      bar.removeAttribute("value");
+      find("side-refine").textContent = "Stop";
+      const state = { ...this.state, drawing: { ...sides.whole, steps: this.about.edits.steps } };
+      this.updated = this.live.update(state, part => { bar.value = part; });
+      const made = await this.updated;
+      if (this.refining !== refining) return;
+      if (made && sides.on) sides.anchor();
+      this.stopRefining();
+    }
+
+    stopRefining() {
+      this.refining = null;
+      find("side-progress").hidden = true;
+      find("side-refine").textContent = "Refine";
+      this.press();
     }
 
     /** Buttons that show a state. */
     press() {
       const { mask, tools, board } = this;
+      find("side-refine").disabled = !this.sides.drawn;
+      find("seen").hidden = this.sides.on || !(this.about.seen < 1);
       find("undo").disabled = !mask.canUndo;
       find("redo").disabled = !mask.canRedo;
       find("mirror").setAttribute("aria-pressed", tools.mirrored);
@@ -174,8 +225,8 @@
 
     /** The state into the address and into the browser's store. */
     async keep() {
-      const { state } = this, maskText = this.sample ? null : await sem2nerf.textOfMask(state);
-      const text = sem2nerf.textOfState({ ...state, maskText, sample: this.sample, space: this.about.labelSpace });
+      const { state } = this, { labelSpace: space, decoder } = this.about, maskText = this.sample ? null : await sem2nerf.textOfMask(state);
+      const text = sem2nerf.textOfState({ ...state, maskText, sample: this.sample, space, decoder });
       if (text === this.kept) return;
       this.kept = text;
       history.replaceState(null, "", `#${text}`);
@@ -186,7 +237,7 @@
       await this.keep();
       try {
         await navigator.clipboard.writeText(location.href);
-        this.notices.warn("link", "The link is on the clipboard: it holds mask, style and view");
+        this.notices.warn("link", "The link is on the clipboard: it holds mask, style, view and edits");
       } catch {
         this.notices.warn("link", "The link is the address of this page: copy it from there");
       }

@@ -36,18 +36,22 @@
     return { labels, width: +width, height: +height };
   };
 
+  const bytesOf = text => { try { return text && /^[\w-]+$/.test(text) ? toBytes(text) : null; } catch { return null; } };
+
   const finite = (text, low, high) => {
     const value = Number(text);
     return text !== null && text !== "" && Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : undefined;
   };
 
-  /** {mask, space, name, style: {seed, layers}, pose: {yaw, pitch, fov}} -> text behind the # of an address. */
-  sem2nerf.textOfState = ({ maskText, sample, space, style, pose }) => {
+  /** {mask, space, name, style: {seed, layers}, pose: {yaw, pitch, fov}, and, if the head was edited, edit (bytes) and
+   *  decoder, whose codes these are} -> text behind the # of an address. */
+  sem2nerf.textOfState = ({ maskText, sample, space, style, pose, edit, decoder }) => {
     const query = new URLSearchParams({ space });
     if (sample) query.set("sample", sample);
     else query.set("mask", maskText);
     if (style.layers.length) { query.set("seed", style.seed); query.set("layers", style.layers.join(".")); }
     for (const name of ["yaw", "pitch", "fov"]) query.set(name, pose[name].toFixed(name === "fov" ? 2 : 3));
+    if (edit) { query.set("decoder", decoder); query.set("edit", toText(edit)); }
     return query.toString();
   };
 
@@ -56,7 +60,7 @@
     const query = new URLSearchParams(text.replace(/^#/, ""));
     const layers = (query.get("layers") ?? "").split(".").filter(part => /^\d$/.test(part)).map(Number);
     return {
-      space: query.get("space"), sample: query.get("sample"), maskText: query.get("mask"),
+      edit: bytesOf(query.get("edit")), decoder: query.get("decoder"), space: query.get("space"), sample: query.get("sample"), maskText: query.get("mask"),
       style: { seed: Math.round(finite(query.get("seed"), 0, 2 ** 31 - 1) ?? 0), layers: [...new Set(layers)].sort() },
       pose: { yaw: finite(query.get("yaw"), -4, 4), pitch: finite(query.get("pitch"), -4, 4), fov: finite(query.get("fov"), 0.1, 120) },
     };

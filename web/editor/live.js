@@ -5,29 +5,41 @@
 
   /** Keeps the head up to date. Fires "picture" ({detail: {size, ms, first}}) for every volume that is on the screen. */
   sem2nerf.Live = class Live extends EventTarget {
-    constructor({ engine, head, state, notices, find }) {
+    constructor({ engine, head, state, notices, find, onEdit }) {
       super();
-      Object.assign(this, { engine, head, state, notices, find, runs: 0 });
+      Object.assign(this, { engine, head, state, notices, find, onEdit, runs: 0 });
     }
 
-    /** Make the head of what is painted now; what was asked for before is not wanted any more. */
-    async update() {
+    /** Nothing that was asked for is wanted any more. */
+    stop() {
+      this.runs++;
+      this.engine.stop?.();
+      this.find("head").removeAttribute("aria-busy");
+    }
+
+    /** Make the head of what is painted now; what was asked for before is not wanted any more. Resolves to whether the
+     *  head was made. */
+    async update(state = this.state(), onProgress = () => {}) {
+      let made = false;
       const run = ++this.runs, start = performance.now(), seen = [], isNewest = () => run === this.runs;
       this.find("head").setAttribute("aria-busy", "true");
       try {
-        await this.engine.run(this.state(), {
+        await this.engine.run(state, {
           onVolume: async volume => {
             if (!isNewest()) return;
             this.notices.clear("run");
             const first = !seen.length;
             seen.push(volume.size);
+            made = true;
             await this.head.show(volume, first);
             const ms = Math.round(performance.now() - start);
             this.dispatchEvent(new CustomEvent("picture", { detail: { run, size: volume.size, ms, first } }));
             const after = `after ${(ms / 1000).toFixed(2)} s`;
             if (isNewest()) this.say(first ? `first picture ${after}` : `${this.words}, ${volume.size} texels ${after}`, first);
           },
+          onEdit: bytes => { if (isNewest()) this.onEdit(bytes); },
           onStatus: status => {
+            if (isNewest() && status?.progress !== undefined) onProgress(status.progress);
             if (!isNewest() || !status?.warnings) return;
             if (status.warnings.length) this.notices.warn("odd", `This mask: ${status.warnings.join("; ")}`);
             else this.notices.clear("odd");
@@ -41,6 +53,7 @@
           this.dispatchEvent(new CustomEvent("settled", { detail: { run } }));
         }
       }
+      return made && isNewest();
     }
 
     say(words, first) {

@@ -51,13 +51,13 @@
       this.tell("change", all);
     }
 
-    /** Another mask in place of this one; it can be undone. */
-    replace({ labels, width, height }) {
+    /** Another mask in place of this one; it can be undone. `act(0 or 1)` is called when it is undone, or done again. */
+    replace({ labels, width, height }, act) {
       this.finish();
       const now = { labels: this.labels, width: this.width, height: this.height };
       const next = { labels: labels.slice(), width, height };
       this.put(next);
-      this.remember({ whole: [now, next] });
+      this.remember({ whole: [now, next], act });
     }
 
     /** The same without a trace: the first mask of a page. */
@@ -75,9 +75,10 @@
       const step = from.pop();
       if (!step) return;
       to.push(step);
+      step.act?.(side);
       if (step.whole) {
         this.put(step.whole[side]);
-      } else {
+      } else if (step.before) {
         this.paste(side ? step.after : step.before, step);
         this.tell("change", step);
       }
@@ -178,7 +179,7 @@
     remember(step) {
       this.past.push(step);
       this.future = [];
-      const bytes = one => (one.whole ? one.whole[0].labels.length + one.whole[1].labels.length : 2 * one.before.length);
+      const bytes = one => one.bytes ?? (one.whole ? one.whole[0].labels.length + one.whole[1].labels.length : 2 * one.before.length);
       let total = this.past.reduce((sum, one) => sum + bytes(one), 0);
       while (total > REMEMBERED && this.past.length > 1) total -= bytes(this.past.shift());
     }

@@ -6,7 +6,7 @@
   /** Puts photographs on `board`; its controls are the page's #photo-bar. */
   sem2nerf.Photo = class Photo {
     constructor(board, find) {
-      Object.assign(this, { board, find, image: null, x: 0, y: 0, scale: 1, grabbed: false });
+      Object.assign(this, { board, find, image: null, lent: null, x: 0, y: 0, scale: 1, grabbed: false });
       find("photo-cover").addEventListener("input", () => this.cover());
       find("photo-size").addEventListener("input", event => { this.scale = event.target.value / 100; this.draw(); });
       find("photo-grab").addEventListener("click", () => this.grab(!this.grabbed));
@@ -18,10 +18,35 @@
     async load(file) {
       let image;
       try { image = await createImageBitmap(file); } catch { throw new Error(`${file.name ?? "this file"} is no picture that this browser can show`); }
+      if (this.lent) { this.lent.image?.close(); this.lent = { image, x: 0, y: 0, scale: 1 }; return; }
       this.image?.close();
       Object.assign(this, { image, x: 0, y: 0, scale: 1 });
       this.find("photo-size").value = 100;
-      this.find("photo-bar").hidden = false;
+      this.showBar("Photograph");
+    }
+
+    /** Another picture in its place for a while: a canvas with what the head looks like, which fits the sheet. */
+    lend(image) {
+      const { x, y, scale } = this, own = this.image;
+      this.lent = { image: own, x, y, scale };
+      Object.assign(this, { image, x: 0, y: 0, scale: 1 });
+      this.showBar("View");
+    }
+
+    giveBack() {
+      if (!this.lent) return;
+      Object.assign(this, this.lent);
+      this.lent = null;
+      this.find("photo-size").value = 100 * this.scale;
+      this.grab(false);
+      this.showBar("Photograph");
+    }
+
+    showBar(words) {
+      const { find } = this;
+      find("photo-words").textContent = words;
+      find("photo-bar").hidden = !this.image;
+      for (const id of ["photo-size-line", "photo-grab", "photo-away"]) find(id).hidden = Boolean(this.lent);
       this.cover();
       this.draw();
     }
@@ -30,9 +55,7 @@
       this.image?.close();
       this.image = null;
       this.grab(false);
-      this.find("photo-bar").hidden = true;
-      this.cover();
-      this.draw();
+      this.showBar("Photograph");
     }
 
     grab(grabbed) {

@@ -5,9 +5,10 @@
 
   const PICTURE = 512;   // pixels
   const CHOICES = [
-    { kind: "mask", words: "Mask", more: "label numbers, 8-bit PNG: every command of the project reads it", own: true },
+    { kind: "mask", words: "Mask", more: "what is on the sheet: label numbers, 8-bit PNG, which every command of the project reads", own: true },
     { kind: "picture", words: "Picture", more: "the view as you see it, PNG", own: true },
     { kind: "view", words: "Exact view", more: "the same view, rendered from the field at the size above" },
+    { kind: "map", words: "Map of this view", more: "which part is where, as seen from here: label numbers, PNG" },
     { kind: "row", words: "Five views", more: "the mask and the head from five sides, PNG" },
     { kind: "video", words: "Video", more: "the head turning, MP4" },
     { kind: "viewer", words: "3D page", more: "one HTML file that turns in any browser, to send to a friend" },
@@ -24,13 +25,13 @@
 
   /** The dialog of what can be saved. `state()` gives {labels, width, height, style, pose}. */
   sem2nerf.Saves = class Saves {
-    constructor({ find, engine, about, head, state, notices }) {
-      Object.assign(this, { find, engine, head, state, notices, running: null });
+    constructor({ find, engine, about, head, mask, state, notices }) {
+      Object.assign(this, { find, engine, head, mask, state, notices, running: null });
       this.dialog = find("save");
       find("save-open").addEventListener("click", () => this.dialog.showModal());
       this.dialog.addEventListener("close", () => this.running?.abort());
       const offered = new Set(about.saves ?? []);
-      find("save-size-line").hidden = !["view", "row", "video"].some(kind => offered.has(kind));
+      find("save-size-line").hidden = !["view", "map", "row", "video"].some(kind => offered.has(kind));
       for (const choice of CHOICES) if (choice.own || offered.has(choice.kind)) find("save-list").append(this.button(choice));
     }
 
@@ -52,7 +53,7 @@
     }
 
     async saveOwn(kind) {
-      if (kind === "mask") sem2nerf.download(await sem2nerf.pngOfLabels(this.state()), `${this.name}.png`);
+      if (kind === "mask") sem2nerf.download(await sem2nerf.pngOfLabels(this.mask), `${this.name}.png`);
       else if (!this.head.viewer.volume) this.notices.warn("save", "There is no head to save yet");
       else {
         const canvas = await this.head.viewer.picture(PICTURE);

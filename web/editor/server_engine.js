@@ -57,14 +57,16 @@
       return this.maskOf(await this.ask(`read?${new URLSearchParams({ order, encoding })}`, { method: "POST", body: await file.arrayBuffer() }));
     }
 
-    async run({ labels, width, height, style }, { onVolume, onStatus = () => {} }) {
+    async run(state, { onVolume, onEdit = () => {}, onStatus = () => {} }) {
       this.running?.abort();
       const { signal } = this.running = new AbortController();
       let coarse = null, stage = 0;
-      for await (const [facts, data] of framesOf(await this.work("run", { labels, width, height, style }, {}, signal))) {
+      for await (const [facts, data] of framesOf(await this.work("run", state, {}, signal))) {
         signal.throwIfAborted();
         if (facts.error) throw new Error(facts.error);
         if (facts.cancelled) return;
+        if (facts.progress !== undefined) { onStatus({ progress: facts.progress }); continue; }
+        if (facts.edit) { onEdit(data.slice()); continue; }
         if (facts.warnings) { onStatus({ warnings: facts.warnings }); continue; }
         const volume = await sem2nerf.unpackVolume(data, coarse);
         signal.throwIfAborted();
@@ -73,9 +75,22 @@
       }
     }
 
-    async save(kind, { labels, width, height, style, pose }, { size, signal, onProgress = () => {} }) {
+    stop() { this.running?.abort(); }
+
+    /** The label map of a view, to draw on. */
+    async map({ pose, ...state }, { signal, onProgress = () => {} } = {}) {
+      const answer = await this.work("map", { ...state, drawing: null }, { yaw: pose.yaw, pitch: pose.pitch, fov: pose.fov }, signal);
+      for await (const [facts, data] of framesOf(answer)) {
+        if (facts.error) throw new Error(facts.error);
+        if (facts.progress !== undefined) onProgress(facts.progress);
+        if (facts.width) return { labels: await sem2nerf.inflate(data, MOST_LABELS), width: facts.width, height: facts.height };
+      }
+      throw offline("it ended early");
+    }
+
+    async save(kind, { pose, ...state }, { size, signal, onProgress = () => {} }) {
       const more = { size, yaw: pose.yaw, pitch: pose.pitch, fov: pose.fov };
-      for await (const [facts, data] of framesOf(await this.work(`save/${kind}`, { labels, width, height, style }, more, signal))) {
+      for await (const [facts, data] of framesOf(await this.work(`save/${kind}`, { ...state, drawing: null }, more, signal))) {
         if (facts.error) throw new Error(facts.error);
         if (facts.progress !== undefined) onProgress(facts.progress);
         if (facts.suffix) return { blob: new Blob([data], { type: facts.mediaType }), suffix: facts.suffix };
@@ -98,9 +113,17 @@
 
     // ---- what follows is the engine's own
 
-    work(path, { labels, width, height, style }, more, signal) {
+    /** What a head is made of goes into the address and, in the order that web/server/painting.py reads, the body. */
+    work(path, { labels, width, height, style, edit, drawing }, more, signal) {
       const query = new URLSearchParams({ tab: this.tab, width, height, seed: style.seed, layers: style.layers.join(","), ...more });
-      return this.ask(`${path}?${query}`, { method: "POST", body: labels, signal });
+      const body = [labels];
+      const base = drawing ? drawing.edit : edit;
+      if (base) { query.set("edit", 1); body.push(base); }
+      if (drawing) {
+        for (const [name, value] of Object.entries({ ...drawing.pose, map: drawing.size, refine: drawing.steps ?? 0 })) query.set(name, value);
+        body.push(drawing.before, drawing.after);
+      }
+      return this.ask(`${path}?${query}`, { method: "POST", body: new Blob(body), signal });
     }
 
     /** An answer, or an error: `offline` where there is none, else with the server's line. */

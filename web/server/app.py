@@ -9,6 +9,11 @@
 | POST /read?order=&encoding= and a file | the mask in it |
 | POST /run?tab=&width=&height=&seed=&layers= and labels | volumes, coarse to fine, as they are finished |
 | POST /save/KIND?... the same, and yaw, pitch, fov | a file, and before it how far it is |
+| POST /map?... the same | the label map of this view, and before it how far it is |
+
+To all of these a page may add what else its head is made of, see `Painting.from_request`: `style=1` and codes of a
+picture's style, `edit=1` and codes that edits add. With `map=` (pixels), yaw, pitch and two label maps, /run draws what
+the second has otherwise (and refines it in `refine=` steps), and sends what edits add by then before the volumes.
 
 Answers with bytes are frames: the length of a JSON object (four bytes, little endian), the object, and as many bytes
 as it says under `bytes`. An object with `error` is one line for the user.
@@ -35,11 +40,14 @@ from starlette.routing import Route
 from models.volume import Cancelled
 from utils.errors import UserError
 from utils.memory import memory_named
+from web.server import edits
 from web.server.guard import Guard, Refused
 from web.server.masks import LoadedMask, for_page
 from web.server.page import PageFiles
-from web.server.saves import KINDS, save
-from web.server.studio import Frame, Painting, Send, Studio
+from web.server.painting import Painting
+from web.server.queries import Body, Frame, Send
+from web.server.saves import offered, save
+from web.server.studio import Studio
 from web.server.turns import Job, Turns
 
 AT_WORK = 8  # jobs that hold memory of their own at a time; more wait with their masks alone
@@ -58,7 +66,8 @@ def make_app(studio: Studio, page: PageFiles) -> Starlette:
         return Response(found.data, media_type=found.media_type)
 
     async def describe(_: Request) -> Response:
-        return JSONResponse({**studio.describe(), "saves": list(KINDS), "instance": instance})
+        return JSONResponse({**studio.describe(), **edits.describe(studio.net), "saves": offered(studio),
+                             "instance": instance})
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"instance": instance})
@@ -85,9 +94,15 @@ def make_app(studio: Studio, page: PageFiles) -> Starlette:
     async def run(request: Request) -> Response:
         return await work(request, studio.volumes)
 
+    async def map_of_view(request: Request) -> Response:
+        if not edits.possible(studio.net):
+            raise Refused(404, "these weights do not know which part is where")
+        query = dict(request.query_params)
+        return await work(request, lambda painting, job, send: studio.map(painting, query, job, send))
+
     async def save_file(request: Request) -> Response:
         kind = request.path_params["kind"]
-        if kind not in KINDS:
+        if kind not in offered(studio):
             raise Refused(404, "no such kind of file")
         query = dict(request.query_params)
         return await work(request, lambda painting, job, send: save(studio, kind, painting, query, job, send))
@@ -95,7 +110,9 @@ def make_app(studio: Studio, page: PageFiles) -> Starlette:
     async def work(request: Request, make: Callable[[Painting, Job, Send], None]) -> Response:
         query = dict(request.query_params)
         try:
-            painting = Painting.from_query(query, await request.body(), len(studio.input.space))
+            body = Body(await request.body())
+            painting = Painting.from_request(query, body, studio.net)
+            body.end()
         except UserError as error:
             raise Refused(400, str(error)) from None
         job = turns.begin(query.get("tab", "")[:40] + request.url.path)
@@ -108,7 +125,8 @@ def make_app(studio: Studio, page: PageFiles) -> Starlette:
     return Starlette(
         routes=[Route("/", show), Route("/describe", describe), Route("/alive", alive),
                 Route("/samples/{name}", sample), Route("/read", read, methods=["POST"]),
-                Route("/run", run, methods=["POST"]), Route("/save/{kind}", save_file, methods=["POST"]),
+                Route("/run", run, methods=["POST"]), Route("/map", map_of_view, methods=["POST"]),
+                Route("/save/{kind}", save_file, methods=["POST"]),
                 Route("/{folder}/{name}", show)],
         middleware=[Middleware(Guard)], exception_handlers={Refused: refuse})
 

@@ -15,18 +15,22 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from configs.data_configs import config_of_preset
+from datasets.masks.map_files import save_map
 from datasets.masks.maps import PreparedMask
+from datasets.masks.relabel import merged_to
 from inference.mesh_files import write_mesh
 from inference.view_renderer import ViewRenderer, ViewSettings
-from models.pigan.cameras import FRONTAL, Camera
+from models.pigan.cameras import Camera
 from models.pigan.trajectories import sweep, trajectory
 from models.scene import Scene
 from models.viewing import Viewing
 from models.volume import Cancelled
-from utils.errors import UserError
 from utils.images import row
 from utils.video import write_video
-from web.server.studio import Painting, Send, Studio, number
+from web.server import edits
+from web.server.painting import Painting
+from web.server.queries import Send, camera_of, number
+from web.server.studio import Studio
 from web.server.turns import Job
 from web.viewer.page import viewer_page
 
@@ -51,8 +55,13 @@ class Order:
 
     @property
     def planes(self) -> PreparedMask:
-        """The mask as the network sees it."""
-        return self.studio.prepared(self.painting)[0]
+        """The mask as the network sees it; of an edited head, which no mask shows, its map from the front alone."""
+        net = self.studio.net
+        if self.painting.edit is None or not edits.possible(net):
+            return self.studio.prepared(self.painting)[0]
+        assert net.semantic_head is not None
+        labels = edits.label_map(self.scene, Camera(), edits.SIZE, edits.watch(self.ended))
+        return PreparedMask(merged_to(labels, net.semantic_head.space, net.input.network_space), None, None)
 
 
 def save(studio: Studio, kind: str, painting: Painting, query: Mapping[str, str], job: Job, send: Send) -> None:
@@ -93,26 +102,6 @@ def save(studio: Studio, kind: str, painting: Painting, query: Mapping[str, str]
     send(({"suffix": suffix, "mediaType": media_type}, data))
 
 
-def camera_of(query: Mapping[str, str], viewing: Viewing) -> Camera:
-    """The camera of a viewer's pose, whose angles count from the front.
-
-    Raises:
-        UserError: an angle is no number, or out of range.
-    """
-    values = []
-    for name, default, (low, high) in (("yaw", 0.0, viewing.yaw_range), ("pitch", 0.0, viewing.pitch_range),
-                                       ("fov", viewing.fov, viewing.fov_range)):
-        text = query.get(name, str(default))
-        try:
-            values.append(float(text))
-        except ValueError:
-            raise UserError(f"{name} {text[:40]!r}: give a number") from None
-        if not low - 1e-3 <= values[-1] <= high + 1e-3:
-            raise UserError(f"{name} {text[:40]}: give a number from {low:.3f} to {high:.3f}")
-    yaw, pitch, fov = values
-    return Camera(FRONTAL + yaw, FRONTAL + pitch, fov)
-
-
 def _view(order: Order) -> bytes:
     return _png(next(order.views([order.camera])))
 
@@ -138,6 +127,14 @@ def _viewer(order: Order) -> bytes:
     return page.encode()
 
 
+def _map(order: Order) -> bytes:
+    net = order.studio.net
+    assert net.semantic_head is not None
+    labels = edits.label_map(order.scene, order.camera, order.size, edits.watch(order.ended))
+    with tempfile.TemporaryDirectory(prefix="sem2nerf-map-") as folder:
+        return save_map(Path(folder) / "map.png", labels, net.semantic_head.space, net.input.space).read_bytes()
+
+
 def _mesh(order: Order) -> bytes:
     with tempfile.TemporaryDirectory(prefix="sem2nerf-mesh-") as folder:
         return write_mesh(Path(folder), "head", order.scene.mesh(), None)[0].read_bytes()
@@ -152,6 +149,7 @@ def _png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
 # kind -> suffix of the file, its media type, and what makes it
 _KINDS: dict[str, tuple[str, str, Callable[[Order], bytes]]] = {
     "view": ("png", "image/png", _view),
+    "map": ("png", "image/png", _map),
     "row": ("png", "image/png", _row),
     "video": ("mp4", "video/mp4", _video),
     "viewer": ("html", "text/html", _viewer),
@@ -159,3 +157,8 @@ _KINDS: dict[str, tuple[str, str, Callable[[Order], bytes]]] = {
 }
 # those that can be made with the packages that are installed
 KINDS = {kind: maker for kind, maker in _KINDS.items() if kind != "mesh" or find_spec("trimesh")}
+
+
+def offered(studio: Studio) -> list[str]:
+    """Kinds of files that can be made of this model's heads."""
+    return [kind for kind in KINDS if kind != "map" or edits.possible(studio.net)]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import UInt8
 
+from configs.label_spaces import shown_palette
 from datasets.masks.files import NoFaceError
 from datasets.masks.maps import PreparedMask
 from models.scene import Scene
@@ -19,60 +18,11 @@ from models.viewing import Viewing
 from models.volume import SIZES, Cancelled, bake
 from models.volume_file import FAST, pack
 from utils.errors import UserError
-from web.server.masks import MaskReader, check_size, gathered_warnings
+from web.server import edits
+from web.server.masks import MaskReader, gathered_warnings
+from web.server.painting import LAYERS, Painting
+from web.server.queries import Send, camera_of
 from web.server.turns import Job
-
-LAYERS = range(9)      # FiLM layers of the field
-MOST_SEED = 2**53 - 1  # the largest whole number that JavaScript counts exactly
-
-Frame = tuple[Mapping[str, Any], bytes]  # what it says, and bytes that belong to it
-Send = Callable[[Frame], None]
-
-
-@dataclass(frozen=True)
-class Painting:
-    """A mask and a style, as a page sends them."""
-
-    labels: UInt8[np.ndarray, "height width"]
-    seed: int = 0
-    layers: tuple[int, ...] = ()  # FiLM layers whose codes come from the style of `seed`
-
-    @classmethod
-    def from_query(cls, query: Mapping[str, str], body: bytes, labels: int) -> Painting:
-        """From the address and the body of a request.
-
-        Args:
-            labels: how many labels there are.
-
-        Raises:
-            UserError: something is missing, is no number, or does not fit the rest.
-        """
-        width, height = number(query, "width", 1), number(query, "height", 1)
-        check_size(width, height)
-        if len(body) != width * height:
-            raise UserError(f"{len(body)} bytes for a mask of {width} x {height} pixels: send one byte a pixel")
-        values = np.frombuffer(body, np.uint8).reshape(height, width)
-        if values.max() >= labels:
-            raise UserError(f"label {values.max()}: labels are 0 to {labels - 1}")
-        layers = query.get("layers", "")
-        if not all(part.isascii() and part.isdigit() and int(part) in LAYERS for part in layers.split(",") if part):
-            raise UserError(f"layers {layers[:40]}: give numbers from 0 to {LAYERS[-1]}, separated by commas")
-        return cls(values, number(query, "seed", 0, MOST_SEED, 0),
-                   tuple(sorted({int(part) for part in layers.split(",") if part})))
-
-
-def number(query: Mapping[str, str], name: str, low: int, high: int = 10**6, default: int | None = None) -> int:
-    """A whole number of an address.
-
-    Raises:
-        UserError: it is missing and there is no default, or it is none, or out of range.
-    """
-    text = query.get(name, "")
-    if not text and default is not None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
-        raise UserError(f"{name} {text[:40]!r}: give a whole number from {low} to {high}")
-    return int(text)
 
 
 class Studio:
@@ -109,7 +59,7 @@ class Studio:
             "orders": self.reader.orders, "encodings": ["auto", "index", "colour"],
             "preset": Viewing.of(self.net.config.camera).as_preset(),
             # of the labels of volumes; None where the model does not know them
-            "volumePalette": None if head is None else [list(colour) for colour in head.space.palette],
+            "volumePalette": None if head is None else [list(colour) for colour in shown_palette(head.space)],
         }
 
     def prepared(self, painting: Painting) -> tuple[PreparedMask, list[str]]:
@@ -137,8 +87,26 @@ class Studio:
         planes, warnings = self.prepared(painting)
         codes = self.net.encode(self.input.tensor(planes, self.net.latent_avg.frequencies.device)[None])
         if painting.layers:
-            codes = self.net.styled(codes, painting.seed, painting.layers)
+            codes = self.net.styled(codes, painting.seed if painting.style is None else painting.style, painting.layers)
+        if painting.edit is not None:
+            codes = codes + painting.edit.to(codes.frequencies)
         return self.net.scene_of(codes), warnings
+
+    @torch.no_grad()
+    def map(self, painting: Painting, query: Mapping[str, str], job: Job, send: Send) -> None:
+        """Send the label map of a view, to draw on; see `web.server.edits`.
+
+        Args:
+            query: yaw, pitch (radians from the front) and fov (degrees) of the camera.
+
+        Raises:
+            UserError: a value is out of range, or the mask shows no face.
+            Cancelled: the map is not wanted any more.
+        """
+        camera = camera_of(query, Viewing.of(self.net.config.camera))
+        if job.ended():
+            raise Cancelled
+        edits.send_map(self.net, self.scene(painting)[0], camera, job, send)
 
     @torch.no_grad()
     def volumes(self, painting: Painting, job: Job, send: Send) -> None:
@@ -153,6 +121,8 @@ class Studio:
             raise Cancelled
         scene, warnings = self.scene(painting)
         send(({"warnings": warnings}, b""))
+        if painting.drawing is not None:
+            scene = edits.draw(self.net, scene, painting, job, send)
         for volume in bake(scene, self.sizes, job.ended):
             data = pack(volume, coarse, FAST)
             if job.ended():
