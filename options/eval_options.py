@@ -12,7 +12,7 @@ from options.arguments import LABEL_ORDER, HelpFormatter, Parser, add_flag, laye
 from utils.errors import UserError
 from utils.files import here, in_project
 
-SEGMENTERS = ("synthheads", "bisenet")
+SEGMENTERS = ("synthheads", "bisenet", "segformer", "farl")
 DESCRIPTION = """A checkpoint and a data set -> numbers: results.json, results.md and sheet.png in --exp_dir.
 
   # the bundled weights, on computer-made heads that come with their truth
@@ -65,9 +65,10 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
                          help=f"some of {','.join(metric_needs)}")
     metrics.add_argument("--inception_weights", help="for fid, kid, is and prc")
     metrics.add_argument("--lpips_weights", help="torchvision's AlexNet, for lpips_diversity; used for psnr if there")
-    metrics.add_argument("--face_segmenter", type=segmenter_kind, default="synthheads", metavar="{synthheads,bisenet}",
+    metrics.add_argument("--face_segmenter", type=segmenter_kind, default="synthheads",
+                         metavar=f"{{{','.join(SEGMENTERS)}}}",
                          help="which network segments images for miou and pose: the bundled one, for computer-made "
-                         "heads, or the popular BiSeNet, for photographs")
+                         "heads, or one for photographs, of which BiSeNet is the popular one")
     metrics.add_argument("--segmenter_weights", help="its file, if it is not in pretrained_models/")
     for earlier, name in (("--parser", "face_segmenter"), ("--parser_weights", "segmenter_weights")):
         metrics.add_argument(earlier, dest=name, default=argparse.SUPPRESS, help=argparse.SUPPRESS,
@@ -114,7 +115,7 @@ def segmenter_kind(text: str) -> str:
     """`bisenet` is often written `bisnet`."""
     kind = {"bisnet": "bisenet"}.get(text, text)
     if kind not in SEGMENTERS:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither synthheads nor bisenet")
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SEGMENTERS)}")
     return kind
 
 
