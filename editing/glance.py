@@ -11,7 +11,7 @@ from editing.region import EditRegion
 from models.pigan.cameras import Camera, camera_rays
 from models.scene import Scene
 
-RAYS_NEAR, RAYS_OUTSIDE = 400, 100  # most rays in the edited region with its margin, and elsewhere
+RAYS_NEAR, RAYS_OUTSIDE = 256, 64  # most rays in the edited region with its margin, and elsewhere
 SAMPLES = 12  # per ray, and as many again where the surface is
 
 Labels = UInt8[np.ndarray, "size size"]
