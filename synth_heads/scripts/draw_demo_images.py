@@ -128,10 +128,10 @@ def label_maps(model: Model, mask: "np.ndarray") -> "list[list[np.ndarray]]":
              for yaw in SIDES]
     palette = shown_palette(model.net.semantic_head.space)
     return [[model.coloured(mask), *(to_uint8(view.rgb) for view in views)],
-            [np_white(model.opts.size), *(colour_labels(labels_of(view), palette) for view in views)]]
+            [_blank(model.opts.size), *(colour_labels(labels_of(view), palette) for view in views)]]
 
 
-def np_white(size: int) -> "np.ndarray":
+def _blank(size: int) -> "np.ndarray":
     """An empty tile."""
     import numpy as np
 
