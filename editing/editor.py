@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from editing.directions import CodeDirections, code_directions
+from editing.glance import Glance
 from editing.refine import Refiner, RefineSettings
 from editing.region import EditRegion, edit_region
 from models.pigan.cameras import Camera
@@ -107,13 +108,27 @@ class Editor:
         return region
 
     def delta(self, edited: Labels) -> Codes:
-        """The codes after a delta encoding (`Sem2NeRF.edit`).
+        """The codes after a delta encoding (`Sem2NeRF.edited_codes`), or after another one of what the first has left
+        undone, if a few rays say that this shows the drawing better (`EditReport.score`).
 
         Raises:
             UserError: see `region`.
         """
-        self.region(edited)
-        return self.net.edited_codes(self.scene, edited, self.labels)
+        glance = Glance(self.camera, self.scene.preset, self.region(edited))
+        first = self.net.scene_of(self.net.edited_codes(self.scene, edited, self.labels))
+        found, colours = glance.look(first)
+        reached = glance.filled(found, self.labels)
+        if not reached.any():  # nothing that an encoder could read
+            return first.codes
+        again = self.net.scene_of(self.net.edited_codes(first, glance.filled(glance.of(edited), self.labels), reached))
+        scores = [self._glimpse(glance, edited, *seen).score for seen in ((found, colours), glance.look(again))]
+        return again.codes if scores[1] > scores[0] else first.codes
+
+    def _glimpse(self, glance: Glance, edited: Labels, labels: np.ndarray, colours: np.ndarray) -> EditReport:
+        """A report by a few rays."""
+        rgb = self.before.rgb.permute(1, 2, 0).numpy()
+        return _report(glance.of(self.labels), labels, np.abs(glance.of(rgb) - colours).mean(1) / 2, glance.of(edited),
+                       glance.sampled)
 
     def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL,
                on_step: Callable[[int], None] | None = None) -> Codes:
@@ -166,7 +181,12 @@ def compare(before: View, after: View, edited: Labels, region: EditRegion) -> Ed
     """Views with labels, before and after an edit."""
     old, new = labels_of(before), labels_of(after)
     change = (before.rgb - after.rgb).abs().mean(0).numpy() / 2
+    return _report(old, new, change, edited, region)
 
+
+def _report(old: np.ndarray, new: np.ndarray, change: np.ndarray, edited: np.ndarray, region: EditRegion
+            ) -> EditReport:
+    """Of labels before and after, and of how much colours have changed, at the same pixels."""
     def share(what: np.ndarray, where: np.ndarray) -> float:
         return float(what[where].mean()) if where.any() else 0.0
 

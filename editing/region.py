@@ -13,11 +13,11 @@ SPECKLE = 8e-5    # of a patch that differs, relative to the area: a smaller one
 
 
 class EditRegion(NamedTuple):
-    """Three parts that cover a view."""
+    """Three parts that cover a view, or some of its pixels."""
 
-    inside: Bool[np.ndarray, "size size"]
-    margin: Bool[np.ndarray, "size size"]
-    outside: Bool[np.ndarray, "size size"]
+    inside: Bool[np.ndarray, "*pixels"]
+    margin: Bool[np.ndarray, "*pixels"]
+    outside: Bool[np.ndarray, "*pixels"]
 
 
 def edit_region(before: UInt8[np.ndarray, "size size"], after: UInt8[np.ndarray, "size size"]) -> EditRegion:

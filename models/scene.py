@@ -136,17 +136,13 @@ class Scene:
 
     @torch.no_grad()
     def render_rays(
-        self,
-        origin: Float[Tensor, "3"],
-        directions: Float[Tensor, "rays 3"],
-        samples: int,
-        *,
-        noise: RayNoise | None = None,
-        on_rays: Callable[[int], None] | None = None,
+        self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int, *, labels: bool = False,
+        noise: RayNoise | None = None, on_rays: Callable[[int], None] | None = None,
     ) -> Pixels:
-        """Render any rays from one camera position, block by block; results are on the CPU."""
-        device = self.field.device
-        pixels = self._render_exactly(self.field, origin.to(device), directions.to(device), samples, noise, on_rays)
+        """Render any rays from one camera position, block by block; results are on the CPU. With `labels`, `channels`
+        are those of `LabelledField.colour`."""
+        device, field = self.field.device, self.labelled_field if labels else self.field
+        pixels = self._render_exactly(field, origin.to(device), directions.to(device), samples, noise, on_rays)
         return Pixels(*(value.cpu() for value in pixels))
 
     def _render_exactly(

@@ -10,6 +10,7 @@ from PIL import Image
 from test_editing import random_head
 from tiny import tiny_checkpoint
 
+from editing.editor import Editor
 from models.checkpoints import read_checkpoint, save_checkpoint
 from scripts.edit3d import main
 from utils.cli import run
@@ -62,6 +63,21 @@ def test_map_edit_and_the_next_edit(tmp_path, model, capsys):
     maps = [np.array(Image.open(path)) for path in (third / "map.png", second / "edited_map.png", first / "map.png")]
     assert (maps[0] == maps[1]).all()
     assert (maps[0] != maps[2]).any()
+
+
+def test_the_first_answer_is_there_before_the_refinement(tmp_path, model, monkeypatch):
+    edit3d(model, tmp_path / "map", "--mask", MASK, "--render_map")
+    drawn = paint(tmp_path / "map/map.png", tmp_path / "drawn.png")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Editor, "refine", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        edit3d(model, tmp_path / "out", "--mask", MASK, "--edit", drawn)
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == ["codes.pt", "edited_map.png", "edited_view.png", "report.json"]
+    assert list(json.loads((tmp_path / "out/report.json").read_text())) == ["delta"]
 
 
 def wrong_size(folder, drawn):

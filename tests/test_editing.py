@@ -16,7 +16,8 @@ from datasets.masks.relabel import merged_to, unmerged_to
 from editing.directions import Z_SAMPLES, Z_SEED, code_directions
 from editing.editor import Editor
 from editing.files import load_codes, save_codes
-from editing.refine import RefineSettings
+from editing.glance import SAMPLES, Glance
+from editing.refine import Refiner, RefineSettings
 from editing.region import edit_region, grown
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
@@ -87,6 +88,35 @@ def test_delta_encoding_is_the_difference_of_two_encodings(net, editor):
     assert got.frequencies.shape == expected.frequencies.shape
     nothing = net.edited_codes(editor.scene, editor.labels, editor.labels)
     assert torch.equal(nothing.phase_shifts, editor.scene.codes.phase_shifts)
+
+
+def test_the_better_answer_stays(net, editor, monkeypatch):
+    """Whatever an optimisation ends with: it is taken only where the view shows the drawing better."""
+    drawn = drawn_on(editor.labels)
+    worse, better = sorted((style_code(net.siren, 5), style_code(net.siren, 6)),
+                           key=lambda codes: editor.report(drawn, codes).score)
+    assert editor.report(drawn, worse).score < editor.report(drawn, better).score
+    for given, found in ((worse, better), (better, worse)):
+        monkeypatch.setattr(Refiner, "run", lambda *_, found=found: found)
+        assert editor.refine(drawn, given, 1) is better
+
+
+@pytest.mark.parametrize("most", [256, 30])
+def test_a_glance_sees_what_the_view_shows(net, editor, monkeypatch, most):
+    monkeypatch.setattr("editing.glance.RAYS_NEAR", most)
+    drawn = drawn_on(editor.labels)
+    region = editor.region(drawn)
+    glance, scene = Glance(SIDE, net.config.camera, region), net.scene_of(style_code(net.siren, 5))
+    view = scene.render(SIDE, SIZE, SAMPLES, labels=True)
+    labels, colours = glance.look(scene)
+    assert (labels == glance.of(view.labels.numpy())).mean() > 0.98  # up to ties
+    assert np.abs(colours - glance.of(view.rgb.permute(1, 2, 0).numpy())).max() < 1e-4
+    assert glance.sampled.inside.any()
+    filled = glance.filled(glance.of(drawn), editor.labels)
+    assert (filled[region.outside] == editor.labels[region.outside]).all()
+    assert len(glance.of(drawn)) <= most + 64
+    agree = (filled == drawn).mean()
+    assert agree == 1 if most == 256 else agree > 0.8  # with fewer rays it is coarser
 
 
 def test_an_encoder_that_tells_more_apart_than_the_head_is_refused(editor):

@@ -176,6 +176,13 @@ def test_unusable_checkpoints_at_the_command_line(tmp_path, weights, faces, caps
         fails(capsys, tmp_path, tmp_path / "odd.pt", faces, names="odd.pt: ")
 
 
+def test_masks_that_are_nowhere_are_named_before_the_weights_are_read(tmp_path, weights, faces, capsys):
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(weights.read_bytes()[:5000])
+    fails(capsys, tmp_path, cut, tmp_path / "no.png", names="no.png")
+    fails(capsys, tmp_path, cut, faces, "--infer_paths_conf", str(tmp_path / "no.txt"), names="no.txt")
+
+
 def test_debug_shows_the_traceback(tmp_path, weights):
     with pytest.raises(UserError):
         run(main, ["--checkpoint_path", str(weights), "--data_path", str(tmp_path / "no"), "--exp_dir", str(tmp_path),

@@ -21,7 +21,7 @@ from models.pigan.siren import style_code
 from models.sem2nerf import Sem2NeRF
 from models.semantic_files import load_semantic_head
 from scripts.train_semantics import main
-from training.semantics.rays import draw_rays, surface_points
+from training.semantics.rays import draw_rays, soft_iou, surface_points
 from utils.errors import UserError
 from utils.images import colour_labels
 
@@ -58,6 +58,18 @@ def test_weights_undo_the_balance():
     assert rays.weight.max() <= 2 + 1e-6  # half of all rays are uniform, so nothing counts more than twice
     plain = draw_rays(labels, 500, np.random.default_rng(0), balanced=False)
     assert torch.equal(plain.weight, torch.ones(500))
+
+
+def test_soft_iou_is_iou_where_labels_are_certain():
+    """Two rays of label 0, of which one is taken for 2, and one of label 2 that counts twice: 1/2 and 2/3. Label 1 does
+    not occur, so it has no IoU."""
+    label, weight = torch.tensor([0, 0, 2]), torch.tensor([1.0, 1, 2])
+    certain = torch.eye(3)[[0, 2, 2]]
+    assert soft_iou(certain, label, weight).item() == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert soft_iou(torch.eye(3)[label], label, weight).item() == pytest.approx(1)
+    logits = torch.zeros(3, 3, requires_grad=True)
+    soft_iou(logits.softmax(1), label, weight).backward()
+    assert (logits.grad[range(3), label] > 0).all()
 
 
 def test_rays_go_through_the_pixels_whose_labels_they_have():

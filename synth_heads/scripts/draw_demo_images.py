@@ -1,4 +1,5 @@
-"""Draw the images of the README with a model: masks, turning heads, one mask edited, one mask in several styles.
+"""Draw the images of the README with a model: masks, turning heads, one mask edited, one mask in several styles; label
+maps from five sides, and an edit drawn from the side, where the model has a semantic head.
 
     python synth_heads/scripts/draw_demo_images.py      # docs/input.png, output.gif ...
     python synth_heads/scripts/draw_demo_images.py --checkpoint_path out/demo/sem2nerf_demo.pt --docs /tmp/images
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from configs.paths_config import DEMO_CHECKPOINT
-from options.arguments import HelpFormatter, Parser, add_flag, positive
+from options.arguments import HelpFormatter, Parser, add_flag, natural, positive
 from utils.cli import command, run
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ MASKS = Path(__file__).resolve().parents[2] / "data/CelebAMask-HQ/mask_samples"
 SHOWN = ("90001", "90002", "90003", "90006", "90011", "90012")
 FRAMES = 18
 SAMPLES = 24
+SIDES = (-0.8, -0.4, 0.0, 0.4, 0.8)    # of the label maps: yaw, radians from the front
+EDITED_HEAD, EDITED_SEED = 3, 3003     # of the edit from the side
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder for the images")
     parser.add_argument("--size", type=positive, default=128, help="pixels of each head")
     parser.add_argument("--frames", type=positive, default=FRAMES, help="of the animation")
+    parser.add_argument("--refine_steps", type=natural, default=20, help="of the edit from the side")
     parser.add_argument("--latent_mask", default="6,7,8", help="layers that a style replaces")
     parser.add_argument("--sampler", choices=("exact", "grid", "auto"), default="auto", help="how views are rendered")
     add_flag(parser, "--debug", "show tracebacks of errors")
@@ -59,6 +63,9 @@ def main(argv: Sequence[str]) -> None:
     styled = [model.view(masks[2], style=seed, layers=layers) for seed in range(1, 7)]
     print(save_png(opts.docs / "styles.png", np.concatenate(
         [model.coloured(masks[2]), model.view(masks[2]), *styled], 1)))
+    if model.net.semantic_head is not None:
+        print(save_png(opts.docs / "labels.png", stack_rows(label_maps(model, masks[1]))))
+        print(save_png(opts.docs / "edit_from_side.png", stack_rows(edit_from_side(model))))
 
 
 class Model:
@@ -107,6 +114,53 @@ def turning_heads(model: Model, masks: "list[np.ndarray]", frames: int) -> "list
         columns.append([to_uint8(scene.render(camera, model.opts.size, SAMPLES, sampler=model.opts.sampler).rgb)
                         for camera in cameras])
     return [np.concatenate(images, 1) for images in zip(*columns, strict=True)]
+
+
+def label_maps(model: Model, mask: "np.ndarray") -> "list[list[np.ndarray]]":
+    """One mask's scene from five sides, and below each view its label map."""
+    from configs.label_spaces import shown_palette
+    from editing.editor import labels_of
+    from models.pigan.cameras import FRONTAL, Camera
+    from utils.images import colour_labels, to_uint8
+
+    scene = model.scene(mask)
+    views = [scene.render(Camera(FRONTAL + yaw), model.opts.size, SAMPLES, sampler=model.opts.sampler, labels=True)
+             for yaw in SIDES]
+    palette = shown_palette(model.net.semantic_head.space)
+    return [[model.coloured(mask), *(to_uint8(view.rgb) for view in views)],
+            [_blank(model.opts.size), *(colour_labels(labels_of(view), palette) for view in views)]]
+
+
+def _blank(size: int) -> "np.ndarray":
+    """An empty tile."""
+    import numpy as np
+
+    return np.full((size, size, 3), 255, np.uint8)
+
+
+def edit_from_side(model: Model) -> "list[list[np.ndarray]]":
+    """A head before and after its hair has been drawn longer from the side: the map, that side, and other sides."""
+    from configs.label_spaces import shown_palette
+    from datasets.masks.relabel import merged_to
+    from editing.editor import Editor, labels_of
+    from models.pigan.cameras import FRONTAL, Camera
+    from synth_heads.evaluation.view_edits import SIDE, make_trial
+    from utils.images import colour_labels, to_uint8
+
+    net, size = model.net, model.opts.size
+    trial = make_trial(EDITED_HEAD, "hair", EDITED_SEED, size)
+    editor = Editor(net, net.scene(trial.mask), SIDE, size, SAMPLES, model.opts.sampler)
+    before, after = (merged_to(labels, net.input.space, editor.head.space) for labels in trial.side)
+    drawn = editor.labels.copy()
+    drawn[before != after] = after[before != after]
+    codes = editor.delta(drawn)
+    if model.opts.refine_steps:
+        codes = editor.refine(drawn, codes, model.opts.refine_steps)
+    cameras, palette = [Camera(FRONTAL + yaw) for yaw in (-0.9, 0.0, 0.5)], shown_palette(editor.head.space)
+    return [[colour_labels(labels, palette), to_uint8(view.rgb),
+             *(to_uint8(scene.render(camera, size, SAMPLES, sampler=model.opts.sampler).rgb) for camera in cameras)]
+            for labels, view, scene in ((labels_of(editor.before), editor.before, editor.scene),
+                                        (drawn, editor.attempt(drawn, codes).view, net.scene_of(codes)))]
 
 
 def edits(model: Model) -> "tuple[np.ndarray, list[np.ndarray]]":

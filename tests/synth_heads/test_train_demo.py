@@ -15,7 +15,9 @@ def test_the_chain_ends_with_a_model_and_its_figures(tmp_path):
     script = ROOT / "synth_heads/scripts/train_demo.sh"
     done = child_processes.run(["bash", script, "--smoke", tmp_path], timeout=900)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert Sem2NeRF.from_checkpoint(tmp_path / "sem2nerf_demo.pt").config.encoder_predicts_z
+    net = Sem2NeRF.from_checkpoint(tmp_path / "sem2nerf_demo.pt")
+    assert net.config.encoder_predicts_z
+    assert net.semantic_head is not None
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["protocol"]["images"] == 2
     assert len(figures["goals_met"]) == 13

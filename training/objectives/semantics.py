@@ -32,6 +32,7 @@ from training.data_check import check_files
 from training.objectives.objective import Objective, StepResult
 from training.optimizers import CosineSchedule
 from training.runtime.processes import World
+from training.semantics.rays import soft_iou
 from training.semantics.views import RayFeatures, Views, read_view
 from training.validation import Validation
 from utils.errors import UserError, settings_named
@@ -39,6 +40,7 @@ from utils.panels import mask_image, panel, photo_image
 
 HEAD_FILE = "semantic_head.pt"  # beside the checkpoints: the head alone
 WARM_UP = 0.1  # of the steps
+IOU_WEIGHT = 0.5  # of 1 - soft IoU, relative to the negative log-likelihood
 SMALLEST_CHANCE = 1e-6
 PANEL_ROWS, PANEL_SAMPLES, PANEL_TURN = 4, 12, 0.4  # masks, samples per ray, radians
 
@@ -106,6 +108,7 @@ class SemanticsObjective(Objective):
         chances = self.chances(joined.features)
         losses = F.nll_loss(chances.clamp_min(SMALLEST_CHANCE).log(), joined.label, reduction="none")
         loss = (losses * joined.weight).sum() / joined.weight.sum()
+        loss = loss + IOU_WEIGHT * (1 - soft_iou(chances, joined.label, joined.weight))
         optimizer = self.optimizers["optimizer"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -20,6 +20,7 @@ from models.pigan.sampling import RayNoise, importance_depths, midpoints, strati
 
 SAMPLES = 24  # along a ray, and as many again where the surface is: what finds the points
 POINTS = 4  # of a ray that the head sees
+SMALLEST_UNION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,17 @@ def draw_rays(labels: UInt8[np.ndarray, "size size"], rays: int, rng: np.random.
     places = np.stack([column * step - 1, 1 - row * step], 1)
     return RayTargets(torch.from_numpy(places).float(), torch.from_numpy(flat[pixels].astype(np.int64)),
                       torch.from_numpy(weight).float())
+
+
+def soft_iou(chances: Float[Tensor, "rays labels"], label: Int[Tensor, " rays"], weight: Float[Tensor, " rays"]
+             ) -> Float[Tensor, ""]:
+    """IoU with probabilities in the place of labels, the mean over the labels that occur: in [0, 1], differentiable
+    (Rahman and Wang, ISVC 2016). Rare labels count as much as others in it, as in mIoU."""
+    true = torch.nn.functional.one_hot(label, chances.shape[1]).to(chances)
+    both = (chances * true * weight[:, None]).sum(0)
+    either = ((chances + true) * weight[:, None]).sum(0) - both
+    present = true.sum(0) > 0
+    return (both / either.clamp_min(SMALLEST_UNION)).mul(present).sum() / present.sum()
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 Density first, and colour only where a sample's weight can be seen.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -51,7 +51,7 @@ def render_block(
     # a GPU would have to be waited for to know which samples are seen: it colours them all
     chooser = field if isinstance(field, FoldedField) and field.device.type == "cpu" else None
 
-    def evaluate(depths: Float[Tensor, "rays samples"]) -> tuple[Tensor, Tensor]:
+    def evaluate(depths: Float[Tensor, "rays samples"]) -> tuple[Any, Tensor]:
         """Features if some are chosen to be coloured, else colours; and density."""
         points = torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3)
         values, density = (x := chooser.features(points), chooser.density(x)) if chooser else field(points)

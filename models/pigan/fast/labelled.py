@@ -50,6 +50,13 @@ def evaluate_labelled(
     return LabelledPoints(density, rgb, head.logits(features))
 
 
+class Features(NamedTuple):
+    """Of a block of points."""
+
+    last: Float[Tensor, "points width"]      # activations of the last density layer
+    logits: Float[Tensor, "points labels"]
+
+
 class LabelledField(FoldedField):
     """A folded field that also says what a point is a part of. No gradients.
 
@@ -80,14 +87,17 @@ class LabelledField(FoldedField):
         x, logits = self._activations(whole_rows(points))
         return self._shade(x, logits)[: len(points)], super().density(x)[: len(points)]
 
-    def _activations(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the last density layer; and the label logits."""
-        logits = self.head.bias.expand(len(points), -1).clone()
+    def _activations(self, x: Tensor) -> "Features":
+        """Of whole rows. Logits of all points, not only of those that are coloured: while a layer's activations are in
+        the cache they take less time than fetching those of the others' half."""
+        logits = None
         for index, (weight, bias) in enumerate(self.layers):
-            points = self.sine_(affine(points, weight, bias))
+            x = self.sine_(affine(x, weight, bias))
             if index in self._of_layer:
-                logits += affine(points, self._of_layer[index])
-        return points, logits
+                part = self._of_layer[index]
+                logits = affine(x, part, self.head.bias) if logits is None else logits.add_(affine(x, part))
+        assert logits is not None
+        return Features(x, logits)
 
     def _shade(self, x: Tensor, logits: Tensor) -> Tensor:
         """See `colour`."""
@@ -95,14 +105,14 @@ class LabelledField(FoldedField):
         return torch.cat([rgb, rgb * (1 - chances[:, :1]), chances], 1)
 
     @torch.no_grad()
-    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points columns"]:
-        """The last density layer's activations, followed by the label logits."""
-        return torch.cat(self._activations(whole_rows(points)), 1)[: len(points)]
+    def features(self, points: Float[Tensor, "points 3"]) -> "Features":  # type: ignore[override]
+        """What density, colours and labels are computed of."""
+        return Features(*(values[: len(points)] for values in self._activations(whole_rows(points))))
 
     @torch.no_grad()
-    def density(self, features: Float[Tensor, "points columns"]) -> Float[Tensor, " points"]:
+    def density(self, features: "Features") -> Float[Tensor, " points"]:  # type: ignore[override]
         """Density before its clamp to positive values."""
-        return super().density(features[:, : self.width])
+        return super().density(features.last)
 
     @torch.no_grad()
     def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
@@ -110,16 +120,15 @@ class LabelledField(FoldedField):
         return super().density(super().features(points))
 
     @torch.no_grad()
-    def colour(
-        self, features: Float[Tensor, "points columns"], chosen: Int[Tensor, " chosen"] | None = None
+    def colour(  # type: ignore[override]
+        self, features: "Features", chosen: Int[Tensor, " chosen"] | None = None
     ) -> Float[Tensor, "chosen channels"]:
         """Colour in (0, 1), colour times 1 - the background's probability, and the probability of each label, of all
         points or of these."""
-        if chosen is not None:
-            features = features.index_select(0, whole_rows(chosen))
-        x, logits = features.split((self.width, self.channels - 6), 1)
-        out = self._shade(x.contiguous(), logits)
-        return out if chosen is None else out[: len(chosen)]
+        if chosen is None:
+            return self._shade(*features)
+        rows = whole_rows(chosen)
+        return self._shade(*(values.index_select(0, rows) for values in features))[: len(chosen)]
 
     @torch.no_grad()
     def evaluate(self, points: Float[Tensor, "points 3"]) -> LabelledPoints:
