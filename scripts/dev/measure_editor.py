@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
             const { live, head: { viewer: { renderer } } } = sem2nerf.editor, given = {};
             const update = live.update.bind(live), setVolume = renderer.setVolume.bind(renderer);
             let start = 0;
-            live.update = () => { start = performance.now(); return update(); };
+            live.update = (...asked) => { start = performance.now(); return update(...asked); };
             renderer.setVolume = volume => {
                 setVolume(volume);
                 given[volume.size] = Math.round(performance.now() - start);
