@@ -26,7 +26,8 @@ from models.visibility import background_texels, nearest, visible
 from utils.parallel import thread_map
 
 SIZES = (24, 72, 96)
-FIRST_BACKGROUND, BACKGROUND = 12, 24  # texels along each side of a first, coarse stage's, and of all others'
+# Texels along each side of the background, in parts of the first volume's: while that one is shown, and from then on.
+FIRST_BACKGROUND, BACKGROUND = 0.5, 1
 ZERO = 128  # the byte of density 0
 ROOM_ABOVE = 1.05  # densities go up to this, in parts of the greatest of the first stage
 MIN_SCALE = 1.0  # of a field without density
@@ -90,11 +91,11 @@ def bake(scene: Scene, sizes: Sequence[int] = SIZES, cancelled: Callable[[], boo
         return Volume(to_bytes(texels[..., :4], scale), viewing.half, scale, background, viewing.background_half,
                       labels)
 
-    yield finished(coarse, field.background(FIRST_BACKGROUND if finer else BACKGROUND))
+    yield finished(coarse, field.background(int(first * (FIRST_BACKGROUND if finer else BACKGROUND))))
     if not finer:
         return
     seen = field.seen(coarse[..., 3].contiguous())
-    background = field.background(BACKGROUND)
+    background = field.background(first * BACKGROUND)
     for size in finer:
         chosen = nearest(seen, size).reshape(-1).nonzero()[:, 0]
         texels = torch.cat([enlarge(coarse[..., :4], size), nearest(coarse[..., 4:], size)], -1)

@@ -8,15 +8,18 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from tiny import CAT_OPTS, tiny_model
+from torch.nn import functional as F
 
 from configs.data_configs import CAMERA_PRESETS
 from models.pigan.cameras import FRONTAL, Camera, camera_rays
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import style_code
+from models.sem2nerf import Sem2NeRF
 from models.viewing import Viewing
 from models.visibility import background_texels, nearest, texel_of, visible
-from models.volume import BACKGROUND, FIRST_BACKGROUND, OVERSHOOT, Cancelled, Volume, bake, centres, enlarge
+from models.volume import OVERSHOOT, Cancelled, Evaluator, Volume, bake, centres, enlarge, to_bytes
 from models.volume_file import COLOUR_STEP, EMPTY_BELOW, difference, enlarged, pack
 
 LUMPS_BELOW = 3000.0  # what is taken off the densities of a tiny field
@@ -76,6 +79,39 @@ def test_finer_volumes_hold_the_field_where_something_can_be_seen(scene, volumes
         assert volume.density_scale == volumes[0].density_scale
 
 
+def marched(texels, viewing, yaw, pitch, side=64, steps=96):
+    """An image of floats [z, y, x, 4], as the viewer draws it, without a background."""
+    origin, directions = camera_rays(Camera(FRONTAL + yaw, FRONTAL + pitch, viewing.fov), side, viewing.fov)
+    step = (viewing.ray_end - viewing.ray_start) / steps
+    places = (origin + directions[:, None] * (viewing.ray_start + (torch.arange(steps)[:, None] + 0.5) * step)
+              ) / viewing.half
+    *rgb, density = F.grid_sample(texels.permute(3, 0, 1, 2)[None], places[None, None], align_corners=False)[0, :, 0]
+    passed = density.relu() * step
+    weights = torch.exp(passed - passed.cumsum(1)) * (1 - torch.exp(-passed))
+    return (torch.stack(rgb) * weights).sum(2)
+
+
+def test_what_is_left_out_is_not_missed():
+    """Of the bundled weights: a head of which a fraction was evaluated looks like one that was evaluated everywhere."""
+    scene = Sem2NeRF.from_checkpoint(ROOT / "pretrained_models/sem2nerf_demo.pt").scene(
+        ROOT / "data/CelebAMask-HQ/mask_samples/90002_glasses.png")
+    viewing, size = Viewing.of(scene.preset), 48
+    fine = list(bake(scene, (16, size)))[1]
+    everywhere = Evaluator(scene, lambda: False, None)
+    whole = to_bytes(everywhere.in_blocks(everywhere.coloured, everywhere.centres(size)).reshape(size, size, size, 4),
+                     fine.density_scale)
+    equal = (whole == fine.rgba).all(-1).mean()
+    assert equal < 0.6  # something has been left out
+
+    def floats(rgba):
+        return torch.from_numpy(rgba - np.array([0, 0, 0, 128.0])).float() / torch.tensor(
+            [255, 255, 255, 127 / fine.density_scale])
+
+    for yaw, pitch in ((0.0, 0.0), (-0.45, 0.2), (0.75, -0.35)):
+        error = marched(floats(fine.rgba), viewing, yaw, pitch) - marched(floats(whole), viewing, yaw, pitch)
+        assert -10 * math.log10(error.square().mean()) > 60
+
+
 def test_what_can_be_seen_by_hand():
     """A wall before the viewer: its front counts, and what is just before it, not what is behind, nor empty space."""
     viewing = Viewing(12, (3, 13), (-0.01, 0.01), (-0.01, 0.01), 0.88, 1.12)
@@ -108,9 +144,9 @@ def test_another_size_takes_the_texel_in_which_a_centre_lies():
 
 
 def test_a_background_has_every_ray_s_end(scene):
-    viewing = Viewing.of(scene.preset)
-    chosen = set(background_texels(viewing, BACKGROUND).tolist())
-    assert len(chosen) < BACKGROUND**3 / 2
+    viewing, size = Viewing.of(scene.preset), 32
+    chosen = set(background_texels(viewing, size).tolist())
+    assert len(chosen) < size**3 / 2
     rng = np.random.default_rng(0)
     for _ in range(40):
         yaw, pitch, fov = (rng.uniform(*limits) for limits in (viewing.yaw_range, viewing.pitch_range,
@@ -119,11 +155,11 @@ def test_a_background_has_every_ray_s_end(scene):
         ends = origin + rays * viewing.ray_end
         assert ends.abs().max() <= viewing.background_half + 1e-6
         # of the eight texels that interpolation mixes, each
-        place = (ends / viewing.background_half + 1) / 2 * BACKGROUND - 0.5
+        place = (ends / viewing.background_half + 1) / 2 * size - 0.5
         for corner in range(8):
             x, y, z = (place.floor() + torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2])).clamp(
-                0, BACKGROUND - 1).long().unbind(1)
-            assert set(((z * BACKGROUND + y) * BACKGROUND + x).tolist()) <= chosen
+                0, size - 1).long().unbind(1)
+            assert set(((z * size + y) * size + x).tolist()) <= chosen
 
 
 def test_a_newer_wish_ends_the_work_within_a_block(scene):
@@ -181,7 +217,7 @@ def test_packed_volumes(volumes):
     coarse, _, fine = volumes
     header, rgba, parts = unpacked(pack(coarse))
     assert (rgba == coarse.rgba).all()
-    assert (np.moveaxis(parts["background"].reshape(3, *[FIRST_BACKGROUND] * 3), 0, -1) == coarse.background).all()
+    assert (np.moveaxis(parts["background"].reshape(3, 4, 4, 4), 0, -1) == coarse.background).all()
     assert (header["base"], header["densityScale"], parts["labels"]) == (0, coarse.density_scale, None)
     header, rgba, _ = unpacked(pack(fine, coarse), coarse.rgba)
     solid = fine.rgba[..., 3] > EMPTY_BELOW

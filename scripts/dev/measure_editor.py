@@ -76,7 +76,15 @@ def main(argv: Sequence[str]) -> None:
         page.evaluate("sem2nerf.starting")
         page.evaluate("""() => {
             globalThis.pictures = [];
-            sem2nerf.editor.live.addEventListener("picture", ({ detail }) => pictures.push(detail));
+            const { live, head: { viewer: { renderer } } } = sem2nerf.editor, given = {};
+            const update = live.update.bind(live), setVolume = renderer.setVolume.bind(renderer);
+            let start = 0;
+            live.update = (...asked) => { start = performance.now(); return update(...asked); };
+            renderer.setVolume = volume => {
+                setVolume(volume);
+                given[volume.size] = Math.round(performance.now() - start);
+            };
+            live.addEventListener("picture", ({ detail }) => pictures.push({ ...detail, given: given[detail.size] }));
         }""")
         wait(page, "document.querySelector('#status').textContent.includes('texels')")
         load = os.getloadavg()[0]
@@ -86,9 +94,10 @@ def main(argv: Sequence[str]) -> None:
         print(f"{opts.strokes} strokes, load {load:.1f} to {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, "
               f"{spent:.2f} processor seconds a stroke (model and browser):")
         for index, size in enumerate(sorted({size for row in rows for size in row})):
-            values = sorted(row[size] for row in rows if size in row)
+            values, given = zip(*sorted(row[size] for row in rows if size in row), strict=True)
             print(f"  {('first picture', 'final', 'finest')[min(index, 2)]} ({size} texels): median "
-                  f"{statistics.median(values)} ms, {values[0]} to {values[-1]}, {len(values)} of {opts.strokes}")
+                  f"{statistics.median(values)} ms, {values[0]} to {values[-1]}, {len(values)} of {opts.strokes}; "
+                  f"given to the renderer after {statistics.median(given)} ms, {min(given)} to {max(given)}")
         begun = page.evaluate("sem2nerf.editor.live.runs")
         page.evaluate("pictures.length = 0")
         for number in range(QUICK):
@@ -130,13 +139,14 @@ def address_of(opts: argparse.Namespace) -> Iterator[str]:
         server.wait(20)
 
 
-def times_of(page: Any, number: int) -> dict[int, int]:
-    """Texels of each volume that a stroke led to, and when it was on the screen."""
+def times_of(page: Any, number: int) -> dict[int, tuple[int, int]]:
+    """Texels of each volume that a stroke led to, and when it was on the screen and when the renderer got it."""
     page.evaluate("pictures.length = 0")
     stroke(page, number)
     wait(page, LATEST_IS_FINAL)
     latest = page.evaluate("sem2nerf.editor.live.runs")
-    return {picture["size"]: picture["ms"] for picture in page.evaluate("pictures") if picture["run"] == latest}
+    return {picture["size"]: (picture["ms"], picture["given"]) for picture in page.evaluate("pictures")
+            if picture["run"] == latest}
 
 
 def stroke(page: Any, number: int) -> None:

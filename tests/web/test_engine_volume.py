@@ -9,6 +9,7 @@ from tiny import CAT_OPTS, FACE_OPTS, tiny_model
 
 from models import volume
 from models.pigan.semantic_head import SemanticHead
+from models.sem2nerf import Sem2NeRF
 from models.volume import bake
 
 FACES = sorted((ROOT / "data/CelebAMask-HQ/mask_samples").glob("*.png"))
@@ -28,10 +29,10 @@ RUN = """async ({labels, width, height, style, options}) => {
 }"""
 
 
-def page_of(chromium, net, folder):
+def page_of(chromium, net, folder, sizes=SIZES):
     page = chromium.new_page()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(volume, "SIZES", SIZES)
+        patch.setattr(volume, "SIZES", sizes)
         page.goto(write_page(folder, net).as_uri())
     return page
 
@@ -53,10 +54,10 @@ def asked(labels, seed=0, layers=(), **options):
             "style": {"seed": seed, "layers": list(layers)}, "options": options}
 
 
-def assert_same_volumes(net, labels, found, seed=0, layers=()):
+def assert_same_volumes(net, labels, found, seed=0, layers=(), sizes=SIZES):
     codes = net.encode(net.input.tensor(net.input.prepare(labels))[None])
-    wanted = list(bake(net.scene_of(net.styled(codes, seed, layers)), SIZES))
-    assert [volume["stage"] for volume in found] == ["coarse", "fine", "finest"]
+    wanted = list(bake(net.scene_of(net.styled(codes, seed, layers)), sizes))
+    assert [volume["stage"] for volume in found] == ["coarse", "fine", "finest"][:len(sizes)]
     for one, its in zip(wanted, found, strict=True):
         assert its["size"] == one.size
         assert its["half"] == pytest.approx(one.half)
@@ -78,6 +79,17 @@ def test_volumes_are_pythons(page, net, options):
     done = page.evaluate(RUN, asked(labels, 92, (7, 8), **options))
     assert done["plain"] == bool(options)
     assert_same_volumes(net, labels, done["found"], 92, (7, 8))
+
+
+@pytest.mark.slow
+def test_volumes_of_the_bundled_weights(chromium, tmp_path):
+    """At the sizes that the editor shows."""
+    net, sizes = Sem2NeRF.from_checkpoint(ROOT / "pretrained_models/sem2nerf_demo.pt"), volume.SIZES[:2]
+    page = page_of(chromium, net, tmp_path, sizes)
+    for mask in FACES[::9]:
+        labels = net.input.labels(mask)
+        assert_same_volumes(net, labels, page.evaluate(RUN, asked(labels))["found"], sizes=sizes)
+    page.close()
 
 
 def test_volumes_of_cats(chromium, tmp_path):

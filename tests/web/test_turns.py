@@ -132,3 +132,23 @@ def test_tabs_are_forgotten():
             assert not job.ended()
     assert turns.tabs == 0
     assert len(turns._shares) <= turns_module.REMEMBERED
+
+
+def test_a_job_that_rests_lets_others_compute():
+    turns = Turns()
+    resting, other = turns.begin("a"), turns.begin("b")
+    assert not resting.ended()
+    thread = threading.Thread(target=resting.rest, args=(20,))
+    thread.start()
+    assert at_once((other, 3, ())) == ["b"] * 3
+    assert thread.is_alive()
+    turns.begin("a")  # a newer one: the older need not rest any longer
+    thread.join(5)
+    assert not thread.is_alive()
+    assert resting.ended()
+
+
+def test_a_rest_has_an_end():
+    job = Turns().begin("a")
+    job.rest(0.01)
+    assert not job.ended()

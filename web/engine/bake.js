@@ -66,11 +66,11 @@
     const steps = Math.ceil((rayEnd - rayStart) / (2 * half / size) * bake.stepsPerTexel);
     const step = (rayEnd - rayStart) / steps, light = new Float32Array(size ** 3);
     const passing = Float32Array.from(density, value => value > 0 ? Math.exp(-value * step) : 1);
-    for (const { origin, directions } of cameras(viewing, bake.yaws, bake.pitches, bake.rays))
+    const scale = size / (2 * half);  // texels per unit
+    for (const { origin, directions } of cameras(viewing, bake.yaws, bake.pitches, bake.rays)) {
+      const [ox, oy, oz] = origin.map(value => (value + half) * scale);  // in texels from the cube's corner
       for (let i = 0; i < directions.length; i += 3) {
-        // in texels from the cube's corner
-        const [dx, dy, dz] = [0, 1, 2].map(k => directions[i + k] * size / (2 * half));
-        const [ox, oy, oz] = origin.map(value => (value / half + 1) / 2 * size);
+        const dx = directions[i] * scale, dy = directions[i + 1] * scale, dz = directions[i + 2] * scale;
         let passes = 1;
         for (let s = 0; s < steps; s++) {
           const depth = rayStart + (s + 0.5) * step, x = ox + dx * depth, y = oy + dy * depth, z = oz + dz * depth;
@@ -81,6 +81,7 @@
           if (passes <= bake.minShare) break;  // less reaches nothing that counts
         }
       }
+    }
     const most = grown(density, size), least = overshoot ? grown(density, size, Math.min) : most;
     return Uint8Array.from(light, (reaching, i) => {
       const dense = most[i] + (most[i] - least[i]) * overshoot;

@@ -122,7 +122,8 @@ def baking(camera: CameraPreset) -> dict[str, Any]:
     """The constants of models/volume.py and visibility.py, and what follows from the camera."""
     viewing = Viewing.of(camera)
     return {
-        "sizes": volume.SIZES, "firstBackground": volume.FIRST_BACKGROUND, "background": volume.BACKGROUND,
+        "sizes": volume.SIZES, "firstBackground": int(volume.SIZES[0] * volume.FIRST_BACKGROUND),
+        "background": volume.SIZES[0] * volume.BACKGROUND,
         "half": viewing.half, "backgroundHalf": viewing.background_half, "lastBack": camera.eval_last_back,
         "softplus": camera.clamp_mode == "softplus", "zero": volume.ZERO, "roomAbove": volume.ROOM_ABOVE,
         "minScale": volume.MIN_SCALE, "middle": volume.MIDDLE, "overshoot": volume.OVERSHOOT,

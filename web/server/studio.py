@@ -25,6 +25,8 @@ from web.server.painting import LAYERS, Painting
 from web.server.queries import Send, camera_of
 from web.server.turns import Job
 
+IDLE_SECONDS = 0.3  # of quiet before the finest volume is begun: while it lasts, the browser draws the one before
+
 
 class Studio:
     """One model and what pages can ask of it. Methods that compute may run in any thread, one at a time.
@@ -132,4 +134,6 @@ class Studio:
                     raise Cancelled
                 send(({"size": volume.size, "seconds": round(time.perf_counter() - start, 3)}, data))
                 job.shown += 1
+                if coarse is not None and volume.size < self.sizes[-1]:
+                    job.rest(IDLE_SECONDS)
                 coarse = coarse or volume

@@ -32,6 +32,10 @@ class Job:
         """Called before each block of work: waits for the job's turn, and says whether the job is to end instead."""
         return self.turns._ended(self)
 
+    def rest(self, seconds: float) -> None:
+        """Leave the model to others for a while, or until the job is to end."""
+        self.turns._rest(self, seconds)
+
     def cancel(self) -> None:
         """Let `ended` be true from now on."""
         self.turns._cancel(self)
@@ -98,6 +102,18 @@ class Turns:
             job.waiting = False
             return job.cancelled
 
+    def _rest(self, job: Job, seconds: float) -> None:
+        with self._changed:
+            self._leave(job)
+            self._changed.wait_for(lambda: job.cancelled, seconds)
+
+    def _leave(self, job: Job) -> None:
+        """Let others compute, if it is this job's turn."""
+        if self._current is job:
+            self._account()
+            self._current = None
+            self._changed.notify_all()
+
     def _account(self) -> None:
         """Seconds since the last look belong to the job that computes."""
         now = time.monotonic()
@@ -121,9 +137,7 @@ class Turns:
     def _finish(self, job: Job) -> None:
         with self._changed:
             job.cancelled = True
-            if self._current is job:
-                self._account()
-                self._current = None
+            self._leave(job)
             if self._jobs.get(job.tab) is job:
                 del self._jobs[job.tab]
             self._changed.notify_all()
