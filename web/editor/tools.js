@@ -75,9 +75,9 @@
       } else if (before && this.pointers.size === 2) {
         const other = [...this.pointers.values()].find(one => one.pointerId !== event.pointerId);
         const apart = one => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-        this.board.moveBy((event.clientX - before.clientX) / 2, (event.clientY - before.clientY) / 2);
         this.board.zoomBy(Math.max(1, apart(event)) / Math.max(1, apart(before)), {
-          clientX: (event.clientX + other.clientX) / 2, clientY: (event.clientY + other.clientY) / 2 });
+          clientX: (event.clientX + other.clientX) / 2, clientY: (event.clientY + other.clientY) / 2,
+        }, (event.clientX - before.clientX) / 2, (event.clientY - before.clientY) / 2);
       } else if (before && (this.tool === "hand" || before.buttons & 4)) {
         if (!this.onHand?.(event.clientX - before.clientX, event.clientY - before.clientY)) {
           this.board.moveBy(event.clientX - before.clientX, event.clientY - before.clientY);
