@@ -126,7 +126,7 @@ def test_edits_are_in_links_and_in_files(opened):
 
     foreign = opened(hash_.replace("decoder=", "decoder=0"))
     foreign.settle()
-    assert "other weights" in foreign.notices()[0]
+    assert "only the weights with which they were made" in foreign.notices()[0]
     assert edit(foreign) is None
 
 

@@ -141,7 +141,8 @@
         this.head.pose = state.pose;
         const { edit, style } = state, same = this.about.decoder && state.decoder === this.about.decoder;
         if ((edit || style.codes) && !same) {
-          this.notices.warn("link", "The edits and the colours of a picture belong to other weights; this is the head of the mask alone");
+          const what = [edit && "edits from the side", style.codes && "colours of a picture"].filter(Boolean).join(" and ");
+          this.notices.warn("link", `This link holds ${what} that only the weights with which they were made can show, in scripts/editor.py: here is the head without`);
           this.style.value = { seed: 0, layers: style.codes ? [] : style.layers };
         }
         this.put(state.sample ?? "head", mask, state.sample, same ? edit : null);
