@@ -9,7 +9,7 @@ from configs.categories import CATEGORIES, by_name
 from configs.category import Colour, LabelSpace
 from utils.errors import UserError
 
-__all__ = ["BISENET_ORDER", "LABEL_ORDERS", "LABEL_SPACES", "Colour", "LabelSpace", "order_table"]
+__all__ = ["BISENET_ORDER", "LABEL_ORDERS", "LABEL_SPACES", "Colour", "LabelSpace", "order_table", "shown_palette"]
 
 LABEL_SPACES: dict[str, LabelSpace] = by_name(
     space for category in CATEGORIES for space in category.label_spaces)
@@ -36,6 +36,16 @@ _FACE_ORDERS = {
 LABEL_ORDERS: dict[str, tuple[int, ...]] = {
     name: tuple(_FACES.index(part) for part in parts.split()) for name, parts in _FACE_ORDERS.items()}
 BISENET_ORDER = LABEL_ORDERS["bisenet"]
+
+
+def shown_palette(space: LabelSpace) -> tuple[Colour, ...]:
+    """The colours in which label maps are shown: those of mask files, so that whatever is shown can be drawn on. Parts
+    that share a label in `space` have the colour of the first of them in the table of mask files.
+    """
+    for files in LABEL_SPACES.values():
+        if files.merge is not None and files.merged == space:
+            return tuple(files.palette[files.merge.index(label)] for label in range(len(space)))
+    return space.palette
 
 
 def order_table(label_order: str, space: LabelSpace) -> tuple[int, ...]:

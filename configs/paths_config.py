@@ -17,10 +17,14 @@ OFFICIAL_CHECKPOINTS_PAGE = "https://github.com/donydchen/sem2nerf"
 PIGAN_CHECKPOINTS: dict[str, Path] = {category.camera.name: category.decoder_weights for category in CATEGORIES}
 SWIN_CHECKPOINT = PRETRAINED_FOLDER / "swin_tiny_patch4_window7_224.pth"
 
-# face segmenters of the evaluation: ours, shipped with the project, and the popular BiSeNet
+# face segmenters: ours, shipped with the project, and three popular ones for photographs
 SEGMENTER_WEIGHTS = PRETRAINED_FOLDER / "synthheads_parser.pt"
 BISENET_WEIGHTS = PRETRAINED_FOLDER / "79999_iter.pth"
 BISENET_WEIGHTS_PAGE = "https://github.com/zllrunning/face-parsing.PyTorch"
+SEGFORMER_WEIGHTS = PRETRAINED_FOLDER / "face-parsing" / "model.safetensors"
+SEGFORMER_PAGE = "https://huggingface.co/jonathandinu/face-parsing"
+FARL_WEIGHTS = PRETRAINED_FOLDER / "face_parsing.farl.celebm.main_ema_181500_jit.pt"
+FARL_PAGE = "https://github.com/FacePerceiver/facer/releases/tag/models-v1"
 
 # how alike two faces are: the ArcFace network that pixel2style2pixel measures identity with
 IDENTITY_WEIGHTS = PRETRAINED_FOLDER / "model_ir_se50.pth"

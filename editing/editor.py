@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ from utils.errors import UserError
 
 Labels = UInt8[np.ndarray, "size size"]
 STEPS, USUAL = 20, RefineSettings()  # of a refinement
+REMEMBERED = 4  # views
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ class EditReport:
     wanted: float           # ... and has it now
     labels_outside: float   # share of the pixels outside of the region and its margin whose label changed
     colours_outside: float  # mean change of their colours, in [0, 1]
+
+    @property
+    def score(self) -> float:
+        """How well the view shows what was drawn and nothing else that is new; the greater, the better. Errors weigh as
+        in the loss of a refinement."""
+        return self.wanted - USUAL.outside_weight * self.labels_outside - USUAL.colour_weight * self.colours_outside
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Codes of an edit, and what they show from its side."""
+
+    codes: Codes
+    view: View
+    report: EditReport
 
 
 class Editor:
@@ -59,6 +76,7 @@ class Editor:
         self.net, self.scene, self.camera, self.size = net, scene, camera, size
         self.samples, self.sampler, self.on_rays = samples, sampler, on_rays
         self.before = self.view(scene)
+        self._seen: deque[tuple[Codes, View]] = deque(maxlen=REMEMBERED)
 
     @property
     def head(self) -> SemanticHead:
@@ -99,7 +117,8 @@ class Editor:
 
     def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL,
                on_step: Callable[[int], None] | None = None) -> Codes:
-        """Codes nearer to the edited map, from those of a delta encoding (or any others), see `editing.refine`.
+        """Codes nearer to the edited map, from those of a delta encoding (or any others), see `editing.refine`: the
+        given ones, where the view shows the drawing no better with those that are found (`EditReport.score`).
 
         Args:
             on_step: called with the number of steps that are done, before each; what it raises ends the refinement.
@@ -109,7 +128,8 @@ class Editor:
         """
         refiner = Refiner(self.net.siren, self.scene.preset, self.head, self._directions, self.camera, self.before,
                           edited, self.region(edited), settings)
-        return refiner.run(codes, steps, on_step)
+        found = refiner.run(codes, steps, on_step)
+        return max((codes, found), key=lambda each: self.report(edited, each).score)
 
     def report(self, edited: Labels, codes: Codes) -> EditReport:
         """Render the view with these codes and compare.
@@ -117,7 +137,20 @@ class Editor:
         Raises:
             UserError: see `region`.
         """
-        return compare(self.before, self.view(self.net.scene_of(codes)), edited, self.region(edited))
+        return self.attempt(edited, codes).report
+
+    def attempt(self, edited: Labels, codes: Codes) -> Attempt:
+        """The same, with the view. That of codes that have been seen before is not rendered again.
+
+        Raises:
+            UserError: see `region`.
+        """
+        region = self.region(edited)
+        view = next((view for known, view in self._seen if known is codes), None)
+        if view is None:
+            view = self.view(self.net.scene_of(codes))
+            self._seen.append((codes, view))
+        return Attempt(codes, view, compare(self.before, view, edited, region))
 
     @cached_property
     def _directions(self) -> CodeDirections:

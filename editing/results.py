@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from datasets.masks.relabel import unmerged_to
-from editing.editor import Editor, EditReport, Labels, labels_of
-from editing.files import save_codes, save_map
+from configs.label_spaces import shown_palette
+from datasets.masks.map_files import save_map
+from editing.editor import Attempt, Editor, EditReport, Labels, labels_of
+from editing.files import save_codes
 from inference.results import VideoSettings
 from inference.view_renderer import ViewRenderer
 from models.pigan.cameras import Camera
-from models.pigan.codes import Codes
 from models.pigan.trajectories import trajectory
 from models.scene import Scene
 from models.view import View
@@ -35,12 +35,19 @@ class Edited:
 
     Attributes:
         drawn: the label map as it was wanted.
-        reports: by the way the codes were found, in the order in which that was done.
+        tried: by the way the codes were found, in the order in which that was done; the last is the result.
     """
 
     drawn: Labels
-    codes: Codes
-    reports: dict[str, EditReport]
+    tried: dict[str, Attempt]
+
+    @property
+    def result(self) -> Attempt:
+        return list(self.tried.values())[-1]
+
+    @property
+    def reports(self) -> dict[str, EditReport]:
+        return {name: attempt.report for name, attempt in self.tried.items()}
 
 
 class EditResults:
@@ -60,40 +67,47 @@ class EditResults:
         Raises:
             UserError: a file cannot be written.
         """
-        return self._scene_files(self.editor.scene, self.editor.before, "")
+        return [*self._images(self.editor.before, ""), *self._video(self.editor.scene, "")]
 
-    def write_edit(self, edited: Edited) -> list[Path]:
-        """edits.png (views before and after), edited_map.png, edited_view.png, codes.pt, report.json, perhaps a video.
+    def write_answer(self, edited: Edited) -> list[Path]:
+        """edited_map.png, edited_view.png, codes.pt and report.json: what takes no time once an edit is made. Files of
+        an earlier answer are replaced.
 
         Raises:
             UserError: a file cannot be written.
         """
-        editor, scene = self.editor, self.renderer.scene(edited.codes)
-        after = editor.view(scene)
-        rows = [[self._painted(labels), to_uint8(view.rgb), *self.renderer.views(of, self.others)] for labels, view, of
-                in ((editor.labels, editor.before, editor.scene), (edited.drawn, after, scene))]
-        report = self.folder / "report.json"
-        files = [save_png(self.folder / "edits.png", stack_rows(rows)),
-                 *self._scene_files(scene, after, "edited_"),
-                 save_codes(self.folder / "codes.pt", edited.codes, editor.net.siren), report]
+        answer, report = edited.result, self.folder / "report.json"
+        files = [*self._images(answer.view, "edited_"),
+                 save_codes(self.folder / "codes.pt", answer.codes, self.editor.net.siren), report]
         write_text(report, as_json(edited.reports))
         return files
 
-    def _scene_files(self, scene: Scene, view: View, prefix: str) -> list[Path]:
+    def write_views(self, edited: Edited) -> list[Path]:
+        """edits.png (views before and after), perhaps a video.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        editor, scene = self.editor, self.renderer.scene(edited.result.codes)
+        rows = [[self._painted(labels), to_uint8(view.rgb), *self.renderer.views(of, self.others)] for labels, view, of
+                in ((editor.labels, editor.before, editor.scene), (edited.drawn, edited.result.view, scene))]
+        return [save_png(self.folder / "edits.png", stack_rows(rows)), *self._video(scene, "edited_")]
+
+    def _images(self, view: View, prefix: str) -> list[Path]:
         space = self.editor.head.space
-        files = [save_map(self.folder / f"{prefix}map.png", labels_of(view), space, self.editor.net.input.space),
-                 save_png(self.folder / f"{prefix}view.png", to_uint8(view.rgb))]
-        if self.video:
-            path = self.folder / f"{prefix}video.{self.video.suffix}"
-            cameras = trajectory(self.video.trajectory, self.video.frames, self.editor.net.config.camera.fov_deg)
-            write_video(path, self.renderer.views(scene, cameras), self.renderer.settings.size)
-            files.append(path)
-        return files
+        return [save_map(self.folder / f"{prefix}map.png", labels_of(view), space, self.editor.net.input.space),
+                save_png(self.folder / f"{prefix}view.png", to_uint8(view.rgb))]
+
+    def _video(self, scene: Scene, prefix: str) -> list[Path]:
+        if not self.video:
+            return []
+        path = self.folder / f"{prefix}video.{self.video.suffix}"
+        cameras = trajectory(self.video.trajectory, self.video.frames, self.editor.net.config.camera.fov_deg)
+        write_video(path, self.renderer.views(scene, cameras), self.renderer.settings.size)
+        return [path]
 
     def _painted(self, labels: Labels) -> Image:
-        """In the colours of mask files, which the map to draw on has too."""
-        space = self.editor.net.input.space
-        return colour_labels(unmerged_to(labels, self.editor.head.space, space), space.palette)
+        return colour_labels(labels, shown_palette(self.editor.head.space))
 
 
 def as_json(reports: dict[str, EditReport]) -> str:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from configs.label_spaces import shown_palette
 from evaluation.networks import Networks
 from evaluation.test_views import TestViews
 from utils.errors import UserError
@@ -36,7 +37,7 @@ def write_sheet(path: Path, tests: TestViews, networks: Networks, wanted: Mappin
         columns |= {kind: [to_uint8(image) for image in images] for kind, images in views.items()}
         if networks.face_segmenter is not None and space.merged is not None:
             labels = networks.face_segmenter.segment(views["own"].to(networks.device))[0]
-            columns["segmented"] = [mask_image(labels, space.merged.palette)]
+            columns["segmented"] = [mask_image(labels, shown_palette(space.merged))]
         columns["style"] = [to_uint8(image) for image in styles]
         lines.append([image for images in columns.values() for image in images])
         captions = captions or [name for name, images in columns.items() for _ in images]

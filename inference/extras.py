@@ -1,7 +1,7 @@
 """Files beside the row of views of a mask: label maps, distances, views without their background.
 
     <stem>_labels.png          the row, and below each view its labels in their colours
-    <stem>_labels_0.png ...    the labels of view 0: label numbers, as in mask files
+    <stem>_labels_0.png ...    the labels of view 0: a mask file, as `datasets.masks.map_files.save_map` writes it
     <stem>_depth_0.png ...     distances of view 0: 16 bits, steps of `DEPTH_UNIT` world units, 0 for the background
     <stem>_alpha_0.png ...     view 0 with a transparent background
 """
@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from configs.label_spaces import LabelSpace
+from configs.label_spaces import LabelSpace, shown_palette
+from datasets.inference_set import MaskItem
 from datasets.layout import DEPTH_UNIT
+from datasets.masks.map_files import save_map
 from models.view import View
 from utils.images import colour_labels, resize_labels, save_png, stack_rows
 
@@ -37,25 +40,33 @@ class ExtraSettings:
         return self.labels or self.alpha
 
 
+class LabelSpaces(NamedTuple):
+    """Whose labels are what."""
+
+    files: LabelSpace         # of mask files
+    network: LabelSpace       # of the mask as the network sees it
+    views: LabelSpace | None  # of rendered views; None where they have no labels
+
+
 def write_extras(
     wanted: ExtraSettings, folder: Path, stem: str, views: Sequence[View], images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
-    mask: UInt8[np.ndarray, "_ _ 3"], space: LabelSpace | None,
+    mask: MaskItem, spaces: LabelSpaces,
 ) -> Iterator[Path]:
     """Write the files of a row; gives their paths.
 
     Args:
-        images: the views as they are saved, of the size of `mask`.
-        space: of the views' labels, where there are any.
+        images: the row: the views as they are saved, of the size of `mask.painted`.
 
     Raises:
         UserError: a file cannot be written.
     """
-    if wanted.labels and space is not None:
-        maps = [painted(view, space, len(mask)) for view in views]
-        yield save_png(folder / f"{stem}_labels.png", stack_rows([[mask, *images], [mask, *maps]]))
+    if wanted.labels and spaces.views is not None:
+        size = len(mask.painted)
+        maps = [shown(mask.planes.label, spaces.network, size), *(painted(view, spaces.views, size) for view in views)]
+        yield save_png(folder / f"{stem}_labels.png", stack_rows([[mask.painted, *images], maps]))
     for index, view in enumerate(views):
-        if wanted.labels and view.labels is not None:
-            yield save_png(folder / f"{stem}_labels_{index}.png", view.labels.numpy())
+        if wanted.labels and view.labels is not None and spaces.views is not None:
+            yield save_map(folder / f"{stem}_labels_{index}.png", view.labels.numpy(), spaces.views, spaces.files)
         if wanted.depth:
             yield save_png(folder / f"{stem}_depth_{index}.png", depth_pixels(view))
         if wanted.alpha:
@@ -65,7 +76,12 @@ def write_extras(
 def painted(view: View, space: LabelSpace, size: int) -> UInt8[np.ndarray, "size size 3"]:
     """The labels of a view in their colours, `size` pixels along each side."""
     assert view.labels is not None, "the view was rendered without labels"
-    return colour_labels(resize_labels(view.labels.numpy(), size), space.palette)
+    return shown(view.labels.numpy(), space, size)
+
+
+def shown(labels: UInt8[np.ndarray, "height width"], space: LabelSpace, size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """A label map in its colours, `size` pixels along each side."""
+    return colour_labels(resize_labels(labels, size), shown_palette(space))
 
 
 def depth_pixels(view: View) -> UInt16[np.ndarray, "height width"]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from configs.category import LabelSpace
+from configs.label_spaces import LabelSpace, shown_palette
 from models.meshing.extract import Mesh
 from utils.errors import UserError
 from utils.files import atomic_path
@@ -74,7 +74,7 @@ def write_mesh(folder: Path, stem: str, mesh: Mesh, space: LabelSpace | None, fo
 
 def painted(mesh: Mesh, space: LabelSpace) -> Mesh:
     """The mesh in the colours of its labels."""
-    return replace(mesh, colours=np.array(space.palette, np.float32)[mesh.labels] / 255)
+    return replace(mesh, colours=np.array(shown_palette(space), np.float32)[mesh.labels] / 255)
 
 
 def by_parts(mesh: Mesh, space: LabelSpace) -> dict[str, Mesh]:

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.paths_config import OFFICIAL_CHECKPOINTS
 from options.arguments import HelpFormatter, Parser, add_flag, parse, port, ray_samples
+from options.common import add_checkpoint, add_debug, add_device
 from options.eval_options import SEGMENTERS
 from utils.errors import UserError
 
@@ -27,11 +27,10 @@ The server answers to this machine only (127.0.0.1). docs/editor.md says how it 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("--checkpoint_path", default=str(OFFICIAL_CHECKPOINTS["CelebAMask_HQ"]),
-                        help="weights; if not given and not there, the bundled demo weights are used")
+    add_checkpoint(parser)
     parser.add_argument("--port", type=port, default=8123, help="of the address; 0: any that is free")
     add_flag(parser, "--open", "open the page in the browser")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_device(parser)
     parser.add_argument("--samples_per_ray", type=ray_samples, default=24,
                         help="of the views and videos that are saved; as many again are placed where the surface is")
     parser.add_argument("--face_segmenter", choices=SEGMENTERS,
@@ -40,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--detector", choices=DETECTORS, default="auto",
                         help="finds the faces; auto: yunet where its file is there, else mtcnn")
     parser.add_argument("--detector_weights", type=Path, help="YuNet's file, if it is not in pretrained_models/")
-    add_flag(parser, "--debug", "show the full traceback of an error")
+    add_debug(parser)
     return parser
 
 

@@ -27,8 +27,8 @@ def main(argv: Sequence[str]) -> None:
     print(f"weights: {source}")
 
     from configs.data_configs import data_config
+    from datasets.masks.map_files import check_tables, read_map
     from editing.editor import Editor
-    from editing.files import read_map
     from editing.results import WRITTEN, Edited, EditResults, in_words
     from inference.results import VideoSettings
     from inference.view_renderer import ViewRenderer, ViewSettings
@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> None:
     if net.semantic_head is None:
         raise UserError(f"{checkpoint} has no semantic head, so it gives no label maps; give one with "
                         "`semantic_head`, or train it with scripts/train_semantics.py")
+    check_tables(net.semantic_head.space, net.input.space)
     drawn = read_map(opts.edit, net.input.space, net.semantic_head.space) if opts.edit else None
     folder = make_folder(opts.out)
     if opts.edit and Path(opts.edit).resolve().parent == folder.resolve() and Path(opts.edit).name in WRITTEN:
@@ -68,18 +69,21 @@ def main(argv: Sequence[str]) -> None:
     if drawn is None:
         written = results.write_map()
     else:
-        codes = editor.delta(drawn)
-        reports = {"delta": editor.report(drawn, codes)}
-        if reports["delta"].region > FOREIGN:
-            warn(f"{opts.edit}: differs from this view's map in {reports['delta'].region:.0%} of its pixels; was it "
+        first = editor.attempt(drawn, editor.delta(drawn))
+        if first.report.region > FOREIGN:
+            warn(f"{opts.edit}: differs from this view's map in {first.report.region:.0%} of its pixels; was it "
                  "drawn on the map of this head, and from this side?")
-        print(in_words(reports), flush=True)
+        edited = Edited(drawn, {"delta": first})
+        print(in_words(edited.reports), flush=True)
+        written = results.write_answer(edited)  # there to use, whatever becomes of the refinement
         if opts.refine_steps:
-            print(f"refining, {opts.refine_steps} steps", flush=True)
-            codes = editor.refine(drawn, codes, opts.refine_steps)
-            reports["refined"] = editor.report(drawn, codes)
-            print(in_words(reports).splitlines()[-1])
-        written = results.write_edit(Edited(drawn, codes, reports))
+            print(f"refining, {opts.refine_steps} steps; the answer so far is in {folder}/", flush=True)
+            codes = editor.refine(drawn, first.codes, opts.refine_steps)
+            edited.tried["refined"] = editor.attempt(drawn, codes)
+            print("refined: no nearer to the drawing, so the delta stays" if codes is first.codes
+                  else in_words(edited.reports).splitlines()[-1])
+            written = results.write_answer(edited)
+        written += results.write_views(edited)
     print(f"wrote {', '.join(path.name for path in written)} to {folder}/")
 
 

@@ -1,6 +1,7 @@
 """Paint a semantic mask in the browser, and see the head turn. `--help` shows worked commands."""
 
 import argparse
+import socket
 import sys
 import threading
 import webbrowser
@@ -24,6 +25,15 @@ if TYPE_CHECKING:  # heavy modules are imported once the options are known to be
 def main(argv: Sequence[str]) -> None:
     opts, given = parse_options(argv)
     check_packages()
+
+    from web.server.serving import listen
+
+    with listen(opts.port) as listening:  # before anything that takes long
+        start(opts, given, listening)
+
+
+def start(opts: argparse.Namespace, given: set[str], listening: socket.socket) -> None:
+    """Load the weights, and serve until Ctrl-C."""
     checkpoint, source = find_checkpoint(opts, given)
 
     from models.sem2nerf import Sem2NeRF
@@ -31,10 +41,9 @@ def main(argv: Sequence[str]) -> None:
     from web.server.app import make_app
     from web.server.masks import MaskReader
     from web.server.page import PageFiles
-    from web.server.serving import ADDRESS, listen, make_server, serve
+    from web.server.serving import ADDRESS, make_server, serve
     from web.server.studio import Studio
 
-    listening = listen(opts.port)
     address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
     print(f"weights: {source}", flush=True)
     net = Sem2NeRF.from_checkpoint(checkpoint, pick_device(opts.device))

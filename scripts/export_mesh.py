@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
-from options.inference_options import complete, find_checkpoint, model_answers
+from options.inference_options import check_inputs, complete, find_checkpoint, model_answers
 from options.mesh_options import parse_options
 from utils.cli import command, run
 from utils.errors import UserError
@@ -20,6 +20,7 @@ from utils.progress import progress_bar
 def main(argv: Sequence[str]) -> None:
     opts, given = parse_options(argv)
     checkpoint, source = find_checkpoint(opts, given)
+    check_inputs(opts, given)
     print(f"weights: {source}")
 
     from datasets.inference_set import InferenceDataset, read_all

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
-from options.inference_options import complete, find_checkpoint, model_answers, parse_options, warnings_for
+from options.inference_options import (
+    check_inputs,
+    complete,
+    find_checkpoint,
+    model_answers,
+    parse_options,
+    warnings_for,
+)
 from utils.cli import command, run
 from utils.errors import UserError
 
@@ -36,11 +43,13 @@ def main(argv: Sequence[str]) -> None:
     for line in warnings_for(given):
         print(f"warning: {line}", file=sys.stderr)
     checkpoint, source = find_checkpoint(opts, given)
+    check_inputs(opts, given)
     print(f"weights: {source}")
 
     from tqdm import tqdm
 
     from datasets.inference_set import InferenceDataset, read_all
+    from datasets.masks.map_files import check_tables
     from datasets.masks.mask_input import MaskInput
     from inference.results import Results
     from inference.view_renderer import ViewRenderer
@@ -69,6 +78,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"{'--render_labels' if opts.render_labels else '--alpha'}: {checkpoint} has no semantic head, "
                         "which labels are read with; give one with --semantic_head, or train it with "
                         "scripts/train_semantics.py")
+    if opts.render_labels and net.semantic_head is not None:
+        check_tables(net.semantic_head.space, net.input.space)
 
     out = make_folder(opts.exp_dir)
     script = sys.argv[0] if sys.argv[0].endswith("inference3d.py") else "scripts/inference3d.py"

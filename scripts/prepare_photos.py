@@ -34,8 +34,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
                         help="auto: yunet where its file is there, else mtcnn")
     parser.add_argument("--detector_weights", type=Path, help="YuNet's file, if it is not in pretrained_models/")
     parser.add_argument("--face_segmenter", choices=SEGMENTERS, default="bisenet",
-                        help="what labels the parts: bisenet is for photographs, synthheads for computer-made heads")
-    parser.add_argument("--segmenter_weights", type=Path, help="its file, if it is not in pretrained_models/")
+                        help="what labels the parts: synthheads is for computer-made heads, the others for photographs")
+    parser.add_argument("--segmenter_weights", type=Path, help="its file or folder, if it is not in pretrained_models/")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N; of the segmenter")
     add_flag(parser, "--debug", "show the traceback of an error")
     return parser.parse_args(argv)

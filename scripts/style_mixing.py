@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
-from options.inference_options import complete, find_checkpoint, model_answers
+from options.inference_options import check_inputs, complete, find_checkpoint, model_answers
 from options.style_options import parse_options
 from utils.cli import command, run
 from utils.errors import settings_named
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # heavy modules are imported once the options are known to be
 def main(argv: Sequence[str]) -> None:
     opts, given = parse_options(argv)
     checkpoint, source = find_checkpoint(opts, given)
+    check_inputs(opts, given)
     print(f"weights: {source}")
 
     from datasets.inference_set import InferenceDataset

@@ -10,11 +10,12 @@ from tiny import FACE_OPTS, tiny_model
 from torch.nn import functional as F
 
 from configs.label_spaces import LABEL_SPACES
+from datasets.masks.map_files import read_map, save_map
 from datasets.masks.maps import MaskTransform
 from datasets.masks.relabel import merged_to, unmerged_to
 from editing.directions import Z_SAMPLES, Z_SEED, code_directions
 from editing.editor import Editor
-from editing.files import load_codes, read_map, save_codes, save_map
+from editing.files import load_codes, save_codes
 from editing.refine import RefineSettings
 from editing.region import edit_region, grown
 from models.pigan.cameras import Camera

@@ -175,7 +175,7 @@ def test_unusable_options(world, tmp_path):
         (["--metrics=,"], "name one metric at least"),
         (["--shard=3/2"], "is no shard"),
         (["--latent_mask="], "--latent_mask ''"),
-        (["--face_segmenter=segformer"], "neither synthheads nor bisenet"),
+        (["--face_segmenter=unet"], "none of synthheads, bisenet, segformer, farl"),
         (["--data_path", str(tmp_path / "absent")], "there is no such data set"),
     ):
         with pytest.raises(UserError, match=expected):

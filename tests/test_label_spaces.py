@@ -7,7 +7,7 @@ import pytest
 from conftest import GOLDEN
 
 from configs.data_configs import DATA_CONFIGS, canonical_preset, config_of_preset, data_config
-from configs.label_spaces import BISENET_ORDER, LABEL_SPACES, LabelSpace
+from configs.label_spaces import BISENET_ORDER, LABEL_SPACES, LabelSpace, shown_palette
 from utils.errors import UserError
 
 
@@ -46,6 +46,19 @@ def test_every_part_merges_into_one_of_its_own_name(name, sizes):
 def test_merged_parts_are_painted_like_the_parts_they_come_from():
     faces = LABEL_SPACES["CelebAMask_HQ"]
     assert faces.palette[faces.index("hair")] == faces.merged.palette[faces.merged.index("hair")] == (0, 0, 204)
+
+
+def test_label_maps_are_shown_in_the_colours_of_mask_files():
+    for name in ("CelebAMask_HQ", "CatMask"):
+        files = LABEL_SPACES[name]
+        assert shown_palette(files) == files.palette
+        shown = shown_palette(files.merged)
+        assert len(shown) == len(files.merged)
+        for label, colour in enumerate(files.palette):  # the first part of each merged label gives it its colour
+            if label == files.merge.index(files.merge[label]):
+                assert shown[files.merge[label]] == colour
+    faces = LABEL_SPACES["CelebAMask_HQ"]
+    assert shown_palette(faces.merged)[faces.merged.index("eye")] == faces.palette[faces.index("l_eye")]
 
 
 def test_bisenet_order_names_the_same_parts():

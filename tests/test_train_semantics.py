@@ -12,6 +12,7 @@ from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint
 from tiny_training import make_cat_data, make_data
 
 from configs.label_spaces import LABEL_SPACES
+from datasets.masks.files import read_mask
 from models.checkpoints import read_checkpoint, save_checkpoint, to_official
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.fast.fold import FoldedField
@@ -22,6 +23,7 @@ from models.semantic_files import load_semantic_head
 from scripts.train_semantics import main
 from training.semantics.rays import draw_rays, surface_points
 from utils.errors import UserError
+from utils.images import colour_labels
 
 SMALL = ("--device=cpu", "--batch_size=2", "--rays=32", "--val_rays=64", "--val_images=1", "--test_output_size=8",
          "--val_interval=4", "--board_interval=1", "--latest_interval=1", "--save_interval=2")
@@ -113,7 +115,11 @@ def test_a_head_learns_goes_on_and_is_used(faces_at, tmp_path, capsys):
     pixels = images(tmp_path / "out")
     assert pixels[f"{stem}_labels.png"].shape == (32, 48, 3)
     assert pixels[f"{stem}_labels_0.png"].shape == (16, 16)
-    assert pixels[f"{stem}_labels_0.png"].max() < 16
+    painted = read_mask(next((tmp_path / "out").rglob(f"{stem}_labels_0.png")), net.input.space, require_face=False)
+    assert np.array_equal(painted, pixels[f"{stem}_labels_0.png"])  # a mask file, in numbers and colours
+    assert set(np.unique(painted)) <= set(range(19)) - {5, 7, 9}    # of left and right, the first
+    below = colour_labels(painted, net.input.space.palette)
+    assert np.array_equal(pixels[f"{stem}_labels.png"][16:, 16:32], below)
     assert pixels[f"{stem}_depth_0.png"].dtype in (np.uint16, np.int32)
     assert pixels[f"{stem}_alpha_0.png"].shape == (16, 16, 4)
     assert np.array_equal(pixels[f"{stem}_labels.png"][:16], pixels[f"{stem}.png"])

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from configs.label_spaces import LabelSpace
+from configs.label_spaces import LabelSpace, shown_palette
 from datasets.masks.relabel import merged_to
 from editing.editor import Editor, EditReport, compare, labels_of
 from editing.region import region_around
@@ -182,8 +182,8 @@ class Scores:
 def sheet_row(tried: Mapping[str, Row], space: LabelSpace) -> list[UInt8[np.ndarray, "size size 3"]]:
     """Images: map and both views before; the wanted map; then map and both views of each way."""
     def shown(views: tuple[View, View]) -> list[UInt8[np.ndarray, "size size 3"]]:
-        return [colour_labels(labels_of(views[0]), space.palette), *(to_uint8(view.rgb) for view in views)]
+        return [colour_labels(labels_of(views[0]), shown_palette(space)), *(to_uint8(view.rgb) for view in views)]
 
     first = next(iter(tried.values()))
-    return [*shown(first.before), colour_labels(first.drawn, space.palette),
+    return [*shown(first.before), colour_labels(first.drawn, shown_palette(space)),
             *(image for row in tried.values() for image in shown(row.after))]

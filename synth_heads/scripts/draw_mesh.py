@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> None:
 
     import numpy as np
 
+    from configs.label_spaces import shown_palette
     from models.sem2nerf import Sem2NeRF
     from utils.video import write_video
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     mesh = net.scene(opts.data_path).mesh(opts.resolution)
     paints = [(mesh.colours, False), (np.full_like(mesh.colours, 0.8), True)]
     if mesh.labels is not None and net.semantic_head is not None:
-        paints.append((np.array(net.semantic_head.space.palette, np.float32)[mesh.labels] / 255, True))
+        paints.append((np.array(shown_palette(net.semantic_head.space), np.float32)[mesh.labels] / 255, True))
     turns = [math.pi / 2 + 2 * math.pi * frame / opts.frames for frame in range(opts.frames)]
     frames = (tiles(mesh, paints, yaw, opts.size, net.config.camera.fov_deg) for yaw in turns)
     write_video(opts.out, frames, opts.size)

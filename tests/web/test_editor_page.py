@@ -7,6 +7,8 @@ import pytest
 from editor_pages import HAIR, HAT, SIZES, SPACE, EditorPage, fixture_editor, fixture_opened  # noqa: F401 - fixtures
 from editor_servers import sample
 
+from configs.label_spaces import shown_palette
+
 
 def test_it_starts_with_a_sample_and_asks_nobody_else(opened, editor):
     page = opened()
@@ -115,7 +117,7 @@ def test_parts_from_every_side(opened, editor):
     page.settle()
     head = editor.studio.net.semantic_head
     assert head is not None
-    palette = {tuple(colour) for colour in head.space.palette}
+    palette = {tuple(colour) for colour in shown_palette(head.space)}
     page.page.keyboard.press("l")
     colours = page.view().astype(int).reshape(-1, 3)
     assert np.mean([tuple(colour) in palette for colour in colours.tolist()]) > 0.99

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from configs.data_configs import data_config
+from configs.label_spaces import shown_palette
 from datasets.masks.files import check_face
 from datasets.masks.mask_input import MaskInput
 from datasets.poses import image_id, poses_of
@@ -153,7 +154,7 @@ class SemanticsObjective(Objective):
             views = [scene.render(Camera(y, pitch), size, PANEL_SAMPLES, labels=True)
                      for y in (yaw, yaw + PANEL_TURN * (1 if yaw < FRONTAL else -1))]
             maps = [torch.from_numpy(mask.labels), *(view.labels for view in views if view.labels is not None)]
-            shown = [mask_image(labels, self.space.palette) for labels in maps]
+            shown = [mask_image(labels, shown_palette(self.space)) for labels in maps]
             rows.append([shown[0], photo_image(views[0].rgb), *shown[1:]])
         return panel(("mask", "view", "its labels", "turned"), rows, max(96, size)) if rows else None
 

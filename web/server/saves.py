@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from configs.data_configs import config_of_preset
+from datasets.masks.map_files import save_map
 from datasets.masks.maps import PreparedMask
 from datasets.masks.relabel import merged_to
-from editing.files import save_map
 from inference.mesh_files import write_mesh
 from inference.view_renderer import ViewRenderer, ViewSettings
 from models.pigan.cameras import Camera

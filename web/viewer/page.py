@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from configs.label_spaces import LabelSpace
+from configs.label_spaces import LabelSpace, shown_palette
 from models.scene import Scene
 from models.viewing import Viewing
 from models.volume import bake
@@ -51,14 +51,14 @@ def viewer_page(
     return build_page(
         TEMPLATE, text={"title": title},
         values={"preset": Viewing.of(scene.preset).as_preset(),
-                "parts": [[space.labels[index], space.palette[index]] for index in present],
-                "palette": [] if head is None else head.space.palette},
+                "parts": [[space.labels[index], shown_palette(space)[index]] for index in present],
+                "palette": [] if head is None else shown_palette(head.space)},
         data={"mask": mask_png(label, space), "coarse": pack(coarse), "fine": pack(fine, coarse)})
 
 
 def mask_png(label: UInt8[np.ndarray, "height width"], space: LabelSpace) -> bytes:
     """A mask in the colours of its labels, as a PNG of a few kilobytes whose pixel values are the labels."""
     image, out = Image.fromarray(label), io.BytesIO()
-    image.putpalette(np.array(space.palette, np.uint8).tobytes())
+    image.putpalette(np.array(shown_palette(space), np.uint8).tobytes())
     image.save(out, "PNG", optimize=True)
     return out.getvalue()
