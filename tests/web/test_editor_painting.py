@@ -120,3 +120,46 @@ def test_keyboard_alone(opened):
     assert abs(rows.mean() - 256) < 3
     assert columns.max() - columns.min() > 40
     assert page.page.evaluate("sem2nerf.editor.mask.past.length") == 1
+
+
+def test_areas_and_the_guide_of_a_new_mask(opened):
+    """What an outline encloses is filled, whatever lies there, in one step; the guide goes with the first eye."""
+    page = opened()
+    guide = page.page.locator("#guide")
+    assert guide.is_hidden()
+    page.page.locator("#blank").click()
+    assert guide.is_visible()
+    corners = [(0.3, 0.3), (0.7, 0.3), (0.7, 0.8), (0.3, 0.8)]
+    page.page.keyboard.press("a")
+    page.choose(HAIR)
+    page.stroke(*corners, (0.3, 0.35))
+    page.choose(SPACE.index("skin"))                    # over hair and background
+    page.stroke((0.5, 0.4), (0.8, 0.4), (0.8, 0.6), (0.5, 0.6))
+    labels = page.labels()
+    assert (labels[160:400, 160:250] == HAIR).all()
+    assert (labels[210:302, 262:402] == SPACE.index("skin")).all()
+    assert not labels[:140].any()
+    assert abs((labels > 0).mean() - (0.4 * 0.5 + 0.1 * 0.2)) < 0.01
+    assert page.page.evaluate("sem2nerf.editor.mask.past.length") == 3
+    page.page.keyboard.press("Control+z")
+    assert set(np.unique(page.labels())) == {0, HAIR}
+
+    page.page.keyboard.press("m")                       # the other side gets the other eye
+    page.choose(SPACE.index("l_eye"))
+    page.stroke((0.6, 0.5), (0.7, 0.5), (0.7, 0.55), (0.6, 0.55))
+    labels = page.labels()
+    left, right = (labels == SPACE.index(name) for name in ("l_eye", "r_eye"))
+    assert left.sum() > 1000
+    assert (left[:, ::-1] != right).sum() < 20
+    assert guide.is_hidden()
+
+    page.page.locator("#board").focus()                 # and with the keyboard alone
+    page.choose(HAT)
+    page.page.keyboard.press("m")
+    page.page.locator("#board").focus()
+    page.page.keyboard.press("Space")
+    for key in ("ArrowRight",) * 4 + ("ArrowDown",) * 4 + ("ArrowLeft",) * 4:
+        page.page.keyboard.press(f"Shift+{key}")
+    page.page.keyboard.press("Space")
+    rows, columns = np.nonzero(page.labels() == HAT)
+    assert len(rows) > 0.9 * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)

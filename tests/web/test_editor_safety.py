@@ -41,7 +41,9 @@ def test_only_this_machine_is_listened_to(editor):
 
 
 PATHS = [("GET", "/"), ("GET", "/describe"), ("GET", "/samples/90001"), ("GET", "/editor/mask.js"), ("POST", "/read"),
-         ("POST", "/run?tab=a&width=2&height=2"), ("POST", "/save/view?tab=a&width=2&height=2")]
+         ("POST", "/run?tab=a&width=2&height=2"), ("POST", "/save/view?tab=a&width=2&height=2"),
+         ("POST", "/map?tab=a&width=2&height=2"),
+         ("POST", "/colours?tab=a&width=2&height=2&picture=1"), ("POST", "/face?tab=a")]
 
 
 @pytest.mark.parametrize("method, path", PATHS)

@@ -1,5 +1,6 @@
 """Edits from any side, on the editor's page in a real browser: a map to paint on, and the head that follows."""
 
+import functools
 import io
 
 import numpy as np
@@ -9,7 +10,8 @@ from editor_servers import sample
 from PIL import Image
 
 from configs.label_spaces import LABEL_SPACES
-from web.server import edits
+from photos.style_fit import fit_colours
+from web.server import edits, pictures
 
 MAP, HAIR_NUMBER = 96, LABEL_SPACES["CelebAMask_HQ_merged"].index("hair")
 SIDE, OTHER = {"yaw": 0.45, "pitch": 0.0}, {"yaw": -0.3, "pitch": 0.0}
@@ -126,7 +128,7 @@ def test_edits_are_in_links_and_in_files(opened):
 
     foreign = opened(hash_.replace("decoder=", "decoder=0"))
     foreign.settle()
-    assert "other weights" in foreign.notices()[0]
+    assert "only the weights with which they were made" in foreign.notices()[0]
     assert edit(foreign) is None
 
 
@@ -192,3 +194,36 @@ def test_a_new_mask_has_no_edits(opened):
     page.open_file(out.getvalue())
     page.until("sem2nerf.editor.saves.name === 'some'")
     assert edit(page) is None
+
+
+def test_the_colours_of_a_picture(opened, tmp_path, monkeypatch):
+    """A picture and its mask are chosen, and parts; the colours stay while painting goes on, and are in the link."""
+    monkeypatch.setattr(pictures, "fit_colours", functools.partial(fit_colours, steps=8))
+    page, reference = opened("#sample=90001"), sample("90002")
+    page.settle()
+    before = page.view()
+    picture = np.where((reference == SPACE.index("hair"))[..., None], (200, 90, 30), (150, 140, 130)).astype(np.uint8)
+    page.page.locator("#colours-open").click()
+    take = page.page.locator("#colours-take")
+    assert take.is_disabled()
+    for name, pixels in (("picture", picture), ("mask", reference)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        page.page.locator(f"#colours-{name}").set_input_files(tmp_path / f"{name}.png")
+    for part in page.page.locator("#colours-parts input").all():
+        part.set_checked(part.get_attribute("value") == "hair")
+    take.click()
+    page.until("sem2nerf.editor.style.picture")
+    page.settle()
+    assert "picture.png, of 255: hair " in page.notices()[0]
+    assert page.page.locator("#picture-away").text_content() == "picture.png ×"
+    redder = (page.view() - before)[70:110, 4:12].mean((0, 1)) @ [1, -0.5, -0.5]
+    assert redder > 2
+
+    other = opened(page.page.evaluate("sem2nerf.editor.keep().then(() => location.hash)"))
+    other.settle()
+    assert np.abs(other.view() - page.view()).max() <= 2
+    page.page.locator("#picture-away").click()
+    page.until("sem2nerf.editor.style.value.layers.length === 0")
+    page.page.evaluate("new Promise(resolve => setTimeout(resolve, 100))")
+    page.settle()
+    assert np.abs(page.view() - before).max() <= 2

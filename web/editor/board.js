@@ -53,13 +53,14 @@
     /** Pixels of the screen that a pixel of the mask covers. */
     get scale() { return this.canvas.getBoundingClientRect().width / this.mask.width; }
 
-    /** Zoom by a factor, with the point of the screen at (clientX, clientY) staying where it is; default: the centre. */
-    zoomBy(factor, at) {
+    /** Move by (dx, dy) and zoom by a factor, with the point of the screen at (clientX, clientY) staying where it is;
+     *  default: the centre. */
+    zoomBy(factor, at, dx = 0, dy = 0) {
       const box = this.root.getBoundingClientRect();
       const px = (at?.clientX ?? box.left + box.width / 2) - box.left, py = (at?.clientY ?? box.top + box.height / 2) - box.top;
       const zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor)), ratio = zoom / this.zoom;
-      this.x = px - (px - this.x) * ratio;
-      this.y = py - (py - this.y) * ratio;
+      this.x = px - (px - this.x - dx) * ratio;
+      this.y = py - (py - this.y - dy) * ratio;
       this.zoom = zoom;
       this.place();
     }

@@ -64,6 +64,12 @@
       this.wire();
     }
 
+    /** Where parts usually lie is shown while the mask of a face has neither eyes nor glasses. */
+    get faceIsMissing() {
+      const parts = new Set(this.about.labels.filter(({ name }) => /^([lr]_eye|eye_g)$/.test(name)).map(({ index }) => index));
+      return parts.size > 0 && !this.mask.labels.some(label => parts.has(label));
+    }
+
     get state() {
       const { labels, width, height } = this.sides.front, { edit, drawing } = this.sides;
       return { labels, width, height, style: this.style.value, pose: this.head.pose, edit, drawing };
@@ -141,7 +147,8 @@
         this.head.pose = state.pose;
         const { edit, style } = state, same = this.about.decoder && state.decoder === this.about.decoder;
         if ((edit || style.codes) && !same) {
-          this.notices.warn("link", "The edits and the colours of a picture belong to other weights; this is the head of the mask alone");
+          const what = [edit && "edits from the side", style.codes && "colours of a picture"].filter(Boolean).join(" and ");
+          this.notices.warn("link", `This link holds ${what} that only the weights with which they were made can show, in scripts/editor.py: here is the head without`);
           this.style.value = { seed: 0, layers: style.codes ? [] : style.layers };
         }
         this.put(state.sample ?? "head", mask, state.sample, same ? edit : null);
@@ -216,6 +223,7 @@
       const { mask, tools, board } = this;
       find("side-refine").disabled = !this.sides.drawn;
       find("seen").hidden = this.sides.on || !(this.about.seen < 1);
+      find("guide").toggleAttribute("hidden", this.sides.on || !this.faceIsMissing);
       find("undo").disabled = !mask.canUndo;
       find("redo").disabled = !mask.canRedo;
       find("mirror").setAttribute("aria-pressed", tools.mirrored);

@@ -46,7 +46,7 @@
           },
         });
       } catch (error) {
-        if (isNewest() && error.name !== "AbortError" && !error.offline) this.notices.warn("run", error.message);
+        if (isNewest() && error.name !== "AbortError" && !error.offline) this.notices.warn("run", error.message[0].toUpperCase() + error.message.slice(1));
       } finally {
         if (isNewest()) {
           this.find("head").removeAttribute("aria-busy");

@@ -101,6 +101,30 @@
       this.touch({ left, top, right, bottom });
     }
 
+    /** All pixels inside of a closed line (its winding number is not 0), which leads through `points`. */
+    inside(points, label) {
+      const ends = points.map((point, index) => [point, points[(index + 1) % points.length]]).filter(([a, b]) => a[1] !== b[1]);
+      const low = Math.max(0, Math.floor(Math.min(...points.map(point => point[1])))), area = { left: this.width, top: low, right: -1, bottom: low - 1 };
+      const high = Math.min(this.height - 1, Math.floor(Math.max(...points.map(point => point[1]))));
+      for (let y = low; y <= high; y++) {
+        const middle = y + 0.5, crossings = [];
+        for (const [[ax, ay], [bx, by]] of ends) {
+          if ((ay <= middle) !== (by <= middle)) crossings.push([ax + (middle - ay) / (by - ay) * (bx - ax), ay < by ? 1 : -1]);
+        }
+        crossings.sort((one, other) => one[0] - other[0]);
+        let winding = 0;
+        for (const [index, [x, turn]] of crossings.entries()) {
+          winding += turn;
+          if (!winding) continue;
+          const from = Math.max(0, Math.ceil(x - 0.5)), to = Math.min(this.width, Math.ceil(crossings[index + 1][0] - 0.5));
+          if (from >= to) continue;
+          this.labels.fill(label, y * this.width + from, y * this.width + to);
+          Object.assign(area, { left: Math.min(area.left, from), right: Math.max(area.right, to - 1), bottom: y });
+        }
+      }
+      if (area.right >= 0) this.touch(area);
+    }
+
     /** The connected area of one label around a pixel. */
     fill(x, y, label) {
       const { labels, width, height } = this, old = this.at(x, y), stack = [y * width + x];

@@ -19,7 +19,7 @@
       button.title = `${label.name}, label ${label.index}`;
       button.setAttribute("role", "radio");
       button.append(colour, name, key);
-      button.addEventListener("click", () => tools.set({ label: label.index, tool: tools.tool === "fill" ? "fill" : "brush" }));
+      button.addEventListener("click", () => tools.set({ label: label.index, tool: ["fill", "area"].includes(tools.tool) ? tools.tool : "brush" }));
       root.append(button);
       return button;
     });

@@ -4,8 +4,9 @@
   const sem2nerf = (globalThis.sem2nerf ??= {});
   const { labelOfKey } = sem2nerf;
 
-  sem2nerf.TOOLS = { brush: "b", fill: "f", pick: "i", hand: "h" };
+  sem2nerf.TOOLS = { brush: "b", area: "a", fill: "f", pick: "i", hand: "h" };
   const SIZES = { least: 1, most: 120 };
+  const OUTLINE = 1;   // radius of the line around an area, in pixels of the mask
 
   /** Paints on `board`. Fires "choose" when tool, size, label or mirroring change. */
   sem2nerf.Tools = class Tools extends EventTarget {
@@ -14,6 +15,7 @@
       Object.assign(this, { board, mask, labels, mirror, label, tool: "brush", size: 24, mirrored: false });
       this.pointers = new Map();   // of fingers and buttons that are down: id -> event
       this.pen = null;             // where the stroke in progress has got to
+      this.outline = [];           // ... of an area: where it has been
       this.keyPen = null;          // the keyboard's: {x, y, down}
       this.listen(board.root);
     }
@@ -46,6 +48,7 @@
       if (this.pointers.size === 2) {          // a second finger: it is no stroke, it moves the sheet
         this.mask.revert();
         this.pen = null;
+        this.outline = [];
         return;
       }
       const point = this.board.locate(event), [x, y] = point.map(Math.floor);
@@ -75,9 +78,9 @@
       } else if (before && this.pointers.size === 2) {
         const other = [...this.pointers.values()].find(one => one.pointerId !== event.pointerId);
         const apart = one => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-        this.board.moveBy((event.clientX - before.clientX) / 2, (event.clientY - before.clientY) / 2);
         this.board.zoomBy(Math.max(1, apart(event)) / Math.max(1, apart(before)), {
-          clientX: (event.clientX + other.clientX) / 2, clientY: (event.clientY + other.clientY) / 2 });
+          clientX: (event.clientX + other.clientX) / 2, clientY: (event.clientY + other.clientY) / 2,
+        }, (event.clientX - before.clientX) / 2, (event.clientY - before.clientY) / 2);
       } else if (before && (this.tool === "hand" || before.buttons & 4)) {
         if (!this.onHand?.(event.clientX - before.clientX, event.clientY - before.clientY)) {
           this.board.moveBy(event.clientX - before.clientX, event.clientY - before.clientY);
@@ -92,17 +95,27 @@
       if (event.pointerType === "touch") this.hover = null;
       if (this.pen) {
         this.pen = null;
-        if (event.type === "pointercancel") this.mask.revert();
+        if (event.type === "pointercancel") { this.mask.revert(); this.outline = []; }
         else this.end();
       }
       this.ring();
     }
 
     stroke(from, to) {
-      const { mask, size, label } = this;
+      const { mask, label } = this, radius = this.tool === "area" ? OUTLINE : this.size / 2;
       mask.begin();                            // if it has not begun: an undo in the middle ends a stroke
-      mask.line(...from, ...to, size / 2, label);
-      if (this.mirrored) mask.line(mask.width - from[0], from[1], mask.width - to[0], to[1], size / 2, this.mirror[label]);
+      if (this.tool === "area") this.outline.push(to);
+      mask.line(...from, ...to, radius, label);
+      if (this.mirrored) mask.line(mask.width - from[0], from[1], mask.width - to[0], to[1], radius, this.mirror[label]);
+    }
+
+    /** What an outline encloses gets its label. */
+    fillOutline() {
+      const { mask, label, outline } = this;
+      if (!outline.length) return;
+      mask.inside(outline, label);
+      if (this.mirrored) mask.inside(outline.map(([x, y]) => [mask.width - x, y]), this.mirror[label]);
+      this.outline = [];
     }
 
     fillAt(x, y) {
@@ -115,6 +128,7 @@
     }
 
     end() {
+      this.fillOutline();
       if (this.mask.finish()) this.mask.dispatchEvent(new CustomEvent("done"));
     }
 
@@ -133,8 +147,8 @@
         const pen = this.placeKeyPen(), x = Math.min(mask.width - 1, Math.floor(pen.x)), y = Math.min(mask.height - 1, Math.floor(pen.y));
         if (this.tool === "pick") this.set({ label: mask.at(x, y), tool: "brush" });
         else if (this.tool === "fill") this.fillAt(x, y);
-        else if (this.tool === "brush" && pen.down) this.liftKeyPen();
-        else if (this.tool === "brush") {
+        else if (pen.down) this.liftKeyPen();
+        else if (this.tool === "brush" || this.tool === "area") {
           this.stroke([pen.x, pen.y], [pen.x, pen.y]);
           pen.down = event.key === " ";
           if (!pen.down) this.end();
