@@ -8,36 +8,32 @@ A volume of 72 texels along each side looks like the scene's own image to about 
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.pigan.cameras import FRONTAL, Camera, camera_rays
 from models.pigan.fast.blocks import Field, points_at_a_time, workers
+from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.labelled import LabelledField
 from models.scene import Scene
 from models.viewing import Viewing
+from models.visibility import background_texels, nearest, visible
 from utils.parallel import thread_map
 
 SIZES = (24, 72, 96)
-FIRST_BACKGROUND, BACKGROUND = 16, 32  # texels along each side of a first, coarse stage's, and of all others'
+FIRST_BACKGROUND, BACKGROUND = 12, 24  # texels along each side of a first, coarse stage's, and of all others'
 ZERO = 128  # the byte of density 0
 ROOM_ABOVE = 1.05  # densities go up to this, in parts of the greatest of the first stage
 MIN_SCALE = 1.0  # of a field without density
-# A texel is refined where light of at least this share reaches its surroundings from anywhere, and where density may
-# be positive: it may exceed that of the surroundings by a part of their range.
-MIN_LIGHT, OVERSHOOT = 0.01, 0.25
-YAWS, PITCHES, RAYS = 5, 3, 48  # cameras that look for what light reaches, and rays along each side of their images
-BACKGROUND_YAWS, BACKGROUND_PITCHES, BACKGROUND_RAYS = 15, 11, 16  # the same for the ends of rays
-STEPS_PER_TEXEL = 1.25
-CPU_BLOCK = 4096  # points between two looks at `cancelled`: about 10 ms
+# Between the first volume and finer ones there is another, which nobody sees: it tells more precisely where light goes.
+MIDDLE = 1.5     # its texels along each side, in parts of the first one's
+OVERSHOOT = 0.25  # see `visible`: of the first volume, beside whose texels there may be thin things
+CPU_BLOCK = 2048  # points between two looks at `cancelled`: about 10 ms
 
 
 class Cancelled(Exception):
@@ -66,14 +62,16 @@ class Volume:
 
 
 @torch.no_grad()
-def bake(scene: Scene, sizes: Sequence[int] = SIZES, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Volume]:
+def bake(scene: Scene, sizes: Sequence[int] = SIZES, cancelled: Callable[[], bool] = lambda: False,
+         threads: int | None = None) -> Iterator[Volume]:
     """Volumes of a scene, coarse to fine, made on the device of its field as they are asked for.
 
-    The first is evaluated everywhere. Finer ones are evaluated where light reaches, and interpolated elsewhere.
+    The first is evaluated everywhere. Finer ones are evaluated where something can be seen, and interpolated elsewhere.
 
     Args:
         sizes: texels along each side; all others are multiples of the first.
         cancelled: asked before every block of points, from several threads.
+        threads: that blocks are shared among on a CPU; None: as many as PyTorch uses.
 
     Raises:
         Cancelled: `cancelled` said so.
@@ -82,9 +80,9 @@ def bake(scene: Scene, sizes: Sequence[int] = SIZES, cancelled: Callable[[], boo
     first, *finer = sizes
     if any(size % first for size in finer):
         raise ValueError(f"sizes must be multiples of the first, got {tuple(sizes)}")
-    viewing, device = Viewing.of(scene.preset), scene.field.device
-    field = scene.field if scene.semantic_head is None else scene.labelled_field
-    coarse = evaluate(scene, field, centres(first, viewing.half, device), cancelled).reshape(first, first, first, -1)
+    field = Evaluator(scene, cancelled, threads)
+    viewing = field.viewing
+    coarse = field.texels(field.centres(first)).reshape(first, first, first, -1)
     scale = max(float(coarse[..., 3].max()), MIN_SCALE) * ROOM_ABOVE
 
     def finished(texels: Tensor, background: np.ndarray) -> Volume:
@@ -92,94 +90,88 @@ def bake(scene: Scene, sizes: Sequence[int] = SIZES, cancelled: Callable[[], boo
         return Volume(to_bytes(texels[..., :4], scale), viewing.half, scale, background, viewing.background_half,
                       labels)
 
-    background = bake_background(scene, viewing, FIRST_BACKGROUND if finer else BACKGROUND, cancelled)
-    yield finished(coarse, background)
+    yield finished(coarse, field.background(FIRST_BACKGROUND if finer else BACKGROUND))
     if not finer:
         return
-    cells = visible_cells(coarse[..., 3].contiguous(), viewing)
-    background = bake_background(scene, viewing, BACKGROUND, cancelled)
+    seen = field.seen(coarse[..., 3].contiguous())
+    background = field.background(BACKGROUND)
     for size in finer:
-        chosen = repeated(cells, size).reshape(-1).nonzero()[:, 0]
-        texels = torch.cat([enlarge(coarse[..., :4], size), repeated(coarse[..., 4:], size)], -1)
-        points = centres(size, viewing.half, device)[chosen]
-        texels.view(size**3, -1)[chosen] = evaluate(scene, field, points, cancelled)
+        chosen = nearest(seen, size).reshape(-1).nonzero()[:, 0]
+        texels = torch.cat([enlarge(coarse[..., :4], size), nearest(coarse[..., 4:], size)], -1)
+        texels.view(size**3, -1)[chosen] = field.texels(field.centres(size)[chosen])
         yield finished(texels, background)
 
 
-def evaluate(scene: Scene, field: Field, points: Float[Tensor, "points 3"], cancelled: Callable[[], bool]
-             ) -> Float[Tensor, "points channels"]:
-    """Colour in [0, 1], density before relu, and the label if the field knows labels; block by block."""
-    size = points_at_a_time(field, scene.max_block)
-    if points.device.type == "cpu":
-        size = min(size, CPU_BLOCK)
+class Evaluator:
+    """A scene's field at the texels of volumes, block by block; arguments as those of `bake`."""
 
-    def block(part: Tensor) -> Tensor:
-        if cancelled():
-            raise Cancelled
-        labels = []
-        if isinstance(field, LabelledField):
-            density, rgb, logits = field.evaluate(part)
-            labels.append(logits.argmax(1, keepdim=True).to(rgb))
-        else:
-            rgb, density = field(part)
-        if scene.preset.clamp_mode == "softplus":
-            density = F.softplus(density)  # positive, so that the viewer's relu leaves it as it is
-        return torch.cat([rgb, density[:, None], *labels], 1)
+    def __init__(self, scene: Scene, cancelled: Callable[[], bool], threads: int | None) -> None:
+        self.preset, self.cancelled, self.viewing = scene.preset, cancelled, Viewing.of(scene.preset)
+        self.field: Field = quick(scene.field)
+        self.labelled: Field = self.field if scene.semantic_head is None else quick(scene.labelled_field)
+        self.device, on_cpu = scene.field.device, scene.field.device.type == "cpu"
+        self.threads = threads if threads and on_cpu else workers(scene.field)
+        self.block = points_at_a_time(scene.field, scene.max_block)
+        if on_cpu:
+            self.block = min(self.block, CPU_BLOCK)
 
-    return torch.cat(list(thread_map(block, points.split(size), workers(field))))
+    def centres(self, size: int) -> Float[Tensor, "points 3"]:
+        """World positions of all texels in the order of their bytes."""
+        return centres(size, self.viewing.half, self.device)
 
+    def texels(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
+        """Colour in [0, 1], density as the viewer takes it, and the label if the scene knows labels."""
+        def of(part: Tensor) -> Tensor:
+            if isinstance(self.labelled, LabelledField):
+                density, rgb, logits = self.labelled.evaluate(part)
+                return torch.cat([rgb, self.clamped(density)[:, None], logits.argmax(1, keepdim=True).to(rgb)], 1)
+            return self.coloured(part)
 
-def bake_background(scene: Scene, viewing: Viewing, size: int, cancelled: Callable[[], bool]
-                    ) -> UInt8[np.ndarray, "size size size 3"]:
-    """Colours at the far ends of rays, as the renderer's last sample takes them; 0 where no ray ends."""
-    device = scene.field.device
-    chosen = background_texels(viewing, size).to(device)
-    values = evaluate(scene, scene.field, centres(size, viewing.background_half, device)[chosen], cancelled)
-    colours = torch.zeros(size**3, 3, device=device)
-    # what lies behind the last sample is opaque if there is density, else left dark unless the preset fills it
-    colours[chosen] = values[:, :3] if scene.preset.eval_last_back else values[:, :3] * (values[:, 3:] > 0)
-    return _byte(colours * 255).reshape(size, size, size, 3).cpu().numpy()
+        return self.in_blocks(of, points)
 
+    def seen(self, density: Float[Tensor, "size size size"]) -> Tensor:
+        """Which texels of a middle volume can be seen, after the density of a coarse one."""
+        size = int(len(density) * MIDDLE)
+        chosen = nearest(visible(density, self.viewing, OVERSHOOT), size).reshape(-1).nonzero()[:, 0]
+        middle = enlarge(density[..., None], size).reshape(-1)
+        middle[chosen] = self.in_blocks(lambda part: self.clamped(self.field.density_at(part)),
+                                        self.centres(size)[chosen])
+        return visible(middle.reshape(size, size, size), self.viewing)
 
-@functools.lru_cache(maxsize=8)
-def background_texels(viewing: Viewing, size: int) -> Int[Tensor, " chosen"]:
-    """Numbers of the texels that the far ends of rays touch, from any of the allowed poses."""
-    ends = torch.zeros(size**3)
-    for camera in cameras_of(viewing, BACKGROUND_YAWS, BACKGROUND_PITCHES):
-        origin, directions = camera_rays(camera, BACKGROUND_RAYS, viewing.fov)
-        ends[texel_of(origin + directions * viewing.ray_end, size, viewing.background_half)] = 1
-    return (_grown(ends.reshape(size, size, size)) > 0).reshape(-1).nonzero()[:, 0]
+    def background(self, size: int) -> UInt8[np.ndarray, "size size size 3"]:
+        """Colours at the far ends of rays, as the renderer's last sample takes them; 0 where no ray ends."""
+        chosen = background_texels(self.viewing, size).to(self.device)
+        values = self.in_blocks(self.coloured, centres(size, self.viewing.background_half, self.device)[chosen])
+        colours = torch.zeros(size**3, 3, device=self.device)
+        # what lies behind the last sample is opaque if there is density, else left dark unless the preset fills it
+        colours[chosen] = values[:, :3] if self.preset.eval_last_back else values[:, :3] * (values[:, 3:] > 0)
+        return _byte(colours * 255).reshape(size, size, size, 3).cpu().numpy()
 
+    def coloured(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 4"]:
+        """Colour and density of one block."""
+        rgb, density = self.field(points)
+        return torch.cat([rgb, self.clamped(density)[:, None]], 1)
 
-def visible_cells(density: Float[Tensor, "size size size"], viewing: Viewing) -> Bool[Tensor, "size size size"]:
-    """Which texels hold, or are beside, what light reaches from any of the allowed poses."""
-    size, device = len(density), density.device
-    steps = math.ceil((viewing.ray_end - viewing.ray_start) / (2 * viewing.half / size) * STEPS_PER_TEXEL)
-    step = (viewing.ray_end - viewing.ray_start) / steps
-    depths = viewing.ray_start + (torch.arange(steps, device=device) + 0.5) * step
-    absorbed = density.relu().reshape(-1) * step
+    def clamped(self, density: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
+        """Softplus where the preset has it: positive, so that the viewer's relu leaves it as it is."""
+        return F.softplus(density) if self.preset.clamp_mode == "softplus" else density
 
-    def light_of(camera: Camera) -> Tensor:
-        origin, directions = camera_rays(camera, RAYS, viewing.fov, device)
-        points = origin + directions[:, None] * depths[:, None]
-        inside = (points.abs() < viewing.half).all(-1)
-        index = texel_of(points, size, viewing.half)
-        passed = absorbed[index] * inside
-        arriving = torch.exp(passed - passed.cumsum(1)) * inside
-        return torch.zeros(size**3, device=device).scatter_reduce_(0, index.reshape(-1), arriving.reshape(-1), "amax")
+    def in_blocks(self, compute: Callable[[Tensor], Tensor], points: Float[Tensor, "points 3"]) -> Tensor:
+        """
+        Raises:
+            Cancelled: nobody wants it any more.
+        """
+        def block(part: Tensor) -> Tensor:
+            if self.cancelled():
+                raise Cancelled
+            return compute(part)
 
-    # each in one thread: of such small tensors several threads would only make more work
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    lights = list(thread_map(light_of, cameras_of(viewing, YAWS, PITCHES), threads))
-    light = torch.stack(lights).amax(0).reshape(size, size, size)
-    high, low = _grown(density), -_grown(-density)
-    return (_grown(light) > MIN_LIGHT) & (high + (high - low) * OVERSHOOT > 0)
+        return torch.cat(list(thread_map(block, points.split(self.block), self.threads)))
 
 
-def cameras_of(viewing: Viewing, yaws: int, pitches: int) -> list[Camera]:
-    """Cameras spread over all allowed poses, with the widest field of view."""
-    return [Camera(FRONTAL + float(yaw), FRONTAL + float(pitch), viewing.fov_range[1])
-            for yaw in np.linspace(*viewing.yaw_range, yaws) for pitch in np.linspace(*viewing.pitch_range, pitches)]
+def quick(field: Field) -> Field:
+    """The same field with a sine that is good enough for bytes, on a CPU."""
+    return field.quick() if isinstance(field, FoldedField) and field.device.type == "cpu" else field
 
 
 def centres(size: int, half: float, device: torch.device) -> Float[Tensor, "points 3"]:
@@ -189,23 +181,10 @@ def centres(size: int, half: float, device: torch.device) -> Float[Tensor, "poin
     return torch.stack([x, y, z], -1).reshape(-1, 3)
 
 
-def texel_of(points: Float[Tensor, "*points 3"], size: int, half: float) -> Int[Tensor, "*points"]:
-    """Number of the texel in which a point lies; of the nearest one for points outside."""
-    x, y, z = ((points / half + 1) / 2 * size).long().clamp_(0, size - 1).unbind(-1)
-    return (z * size + y) * size + x
-
-
 def enlarge(texels: Float[Tensor, "size size size channels"], size: int) -> Float[Tensor, "new new new channels"]:
     """Interpolated as graphics processors do: between texel centres, clamped at the edges."""
     x = texels.permute(3, 0, 1, 2)[None]
     return F.interpolate(x, size=(size, size, size), mode="trilinear")[0].permute(1, 2, 3, 0).contiguous()
-
-
-def repeated(texels: Shaped[Tensor, "size size size *channels"], size: int) -> Shaped[Tensor, "new new new *channels"]:
-    """Each texel as a cube of equal ones."""
-    for axis in range(3):
-        texels = texels.repeat_interleave(size // texels.shape[axis], axis)
-    return texels
 
 
 def to_bytes(texels: Float[Tensor, "size size size 4"], scale: float) -> UInt8[np.ndarray, "size size size 4"]:
@@ -216,8 +195,3 @@ def to_bytes(texels: Float[Tensor, "size size size 4"], scale: float) -> UInt8[n
 
 def _byte(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     return values.round().clamp(0, 255).byte()
-
-
-def _grown(texels: Float[Tensor, "size size size"]) -> Float[Tensor, "size size size"]:
-    """The greatest of each texel and its 26 neighbours."""
-    return F.max_pool3d(texels[None, None], 3, 1, 1)[0, 0]

@@ -5,9 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.paths_config import OFFICIAL_CHECKPOINTS
 from options.arguments import (
-    LABEL_ORDER,
     HelpFormatter,
     Parser,
     add_flag,
@@ -18,6 +16,7 @@ from options.arguments import (
     ray_samples,
     seed,
 )
+from options.common import add_checkpoint, add_debug, add_device, add_mask_files, add_semantic_head, add_video_format
 from utils.errors import UserError
 
 DESCRIPTION = """Edit a head from any side: draw on its label map, and get the 3D head that looks like it.
@@ -41,13 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     scene = parser.add_argument_group("the head")
     scene.add_argument("--mask", help="its mask; or:")
     scene.add_argument("--codes", help="its codes, as an earlier edit has written them (codes.pt)")
-    scene.add_argument("--checkpoint_path", default=str(OFFICIAL_CHECKPOINTS["CelebAMask_HQ"]),
-                       help="weights; if not given and not there, the bundled demo weights are used")
-    scene.add_argument("--semantic_head", metavar="FILE", help="what labels are read with, of scripts/"
-                       "train_semantics.py; by default the checkpoint's own")
-    scene.add_argument("--mask_encoding", choices=["auto", "index", "colour"], default="auto",
-                       help="whether pixels of the mask are label numbers or colours of the label table")
-    scene.add_argument("--label_order", metavar="ORDER", default="celebamask", help="of the mask alone: " + LABEL_ORDER)
+    add_checkpoint(scene)
+    add_semantic_head(scene)
+    add_mask_files(scene, "of the mask alone: ")
     scene.add_argument("--latent_mask", "--style_layers", type=layer_list, default="8", metavar="LAYERS",
                        help="layers (0 to 8) whose codes come from a random style, as in inference3d.py; '' keeps the "
                             "mask's own codes in all layers")
@@ -73,9 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(images, "--render_videos", "also a video")
     images.add_argument("--trajectory", choices=["front", "orbit"], default="front", help="path of its camera")
     images.add_argument("--num_frames", type=positive, default=36, help="its frames")
-    images.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")
-    images.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add_flag(images, "--debug", "show the full traceback of an error")
+    add_video_format(images)
+    add_device(images)
+    add_debug(images)
     return parser
 
 

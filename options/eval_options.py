@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.data_configs import data_config
-from configs.paths_config import OFFICIAL_CHECKPOINTS
 from options import inference_options
 from options.arguments import LABEL_ORDER, HelpFormatter, Parser, add_flag, layer_list, parse, positive, ray_samples
+from options.common import add_checkpoint, add_debug, add_device, add_max_points
 from utils.errors import UserError
 from utils.files import here, in_project
 
@@ -51,8 +51,7 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
     parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
 
     files = parser.add_argument_group("files")
-    files.add_argument("--checkpoint_path", default=str(OFFICIAL_CHECKPOINTS["CelebAMask_HQ"]),
-                       help="weights; if not given and not there, the bundled demo weights are used")
+    add_checkpoint(files)
     files.add_argument("--data_path", help="data set (or its folder of masks); by default where --dataset_type has it")
     files.add_argument("--eval_paths_conf", help="list of masks; default: test_paths.txt of the data set, or all")
     files.add_argument("--n_images", type=positive, metavar="N", help="only the first N masks")
@@ -98,16 +97,15 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
     images.add_argument("--sampler", choices=["exact", "grid", "auto"], default="exact", help="see inference3d.py")
 
     machine = parser.add_argument_group("speed and memory")
-    machine.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_device(machine)
     machine.add_argument("--gpu_ids", default="0",
                          help="with --device auto or cuda: rendering is spread over these GPUs")
     machine.add_argument("--workers", type=positive,
                          help="processes that render; default: one per GPU, or one per core")
     machine.add_argument("--shard", type=shard, metavar="K/N", help="render only the Kth of N parts of the masks (1/4 "
                          "... 4/4 on four machines with one disk), and measure nothing; then run without it")
-    machine.add_argument("--pigan_infer_max_batch", type=positive,
-                         help="most points evaluated at a time; default: as many as suit the device")
-    add_flag(machine, "--debug", "show the full traceback of an error")
+    add_max_points(machine)
+    add_debug(machine)
     return parser
 
 

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.paths_config import OFFICIAL_CHECKPOINTS
-from options.arguments import HelpFormatter, Parser, add_flag, parse
+from options.arguments import HelpFormatter, Parser, parse
+from options.common import add_checkpoint, add_debug
 
 DESCRIPTION = """Write the editor as one HTML file that needs no server: the network itself runs in the page.
 
@@ -21,9 +21,8 @@ docs/editor_engine.md says how it works, which browsers it needs, and how fast i
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(usage="%(prog)s OUTPUT [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
     parser.add_argument("output", help="the file to write, .html")
-    parser.add_argument("--checkpoint_path", default=str(OFFICIAL_CHECKPOINTS["CelebAMask_HQ"]),
-                        help="weights; if not given and not there, the bundled demo weights are used")
-    add_flag(parser, "--debug", "show the full traceback of an error")
+    add_checkpoint(parser)
+    add_debug(parser)
     return parser
 
 

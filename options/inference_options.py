@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.data_configs import DATA_CONFIGS, data_config
-from configs.paths_config import DEMO_CHECKPOINT, OFFICIAL_CHECKPOINTS, OFFICIAL_CHECKPOINTS_PAGE
+from configs.paths_config import DEMO_CHECKPOINT, OFFICIAL_CHECKPOINTS_PAGE
 from options.arguments import (
-    LABEL_ORDER,
     HelpFormatter,
     Parser,
     add_flag,
@@ -18,6 +17,15 @@ from options.arguments import (
     positive,
     ray_samples,
     seed,
+)
+from options.common import (
+    add_checkpoint,
+    add_debug,
+    add_device,
+    add_mask_files,
+    add_max_points,
+    add_semantic_head,
+    add_video_format,
 )
 from utils.errors import UserError
 from utils.files import PROJECT, here, in_project
@@ -53,8 +61,7 @@ def add_inputs(parser: argparse.ArgumentParser, exp_dir: str) -> None:
     """Which masks are read with which weights, and how; `exp_dir` is where results go by default."""
     files = parser.add_argument_group("of the paper: files")
     files.add_argument("--exp_dir", default=exp_dir, help="folder for the results")
-    files.add_argument("--checkpoint_path", default=str(OFFICIAL_CHECKPOINTS["CelebAMask_HQ"]),
-                       help="weights; if not given and not there, the bundled demo weights are used")
+    add_checkpoint(files)
     files.add_argument("--data_path", default="data/CelebAMask-HQ/mask_samples", help="folder of masks, or one mask")
     files.add_argument("--infer_paths_conf", "--mask_list",
                        help="text file with one mask name or id per line: only these are read")
@@ -136,12 +143,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_model(parser)
 
     speed = parser.add_argument_group("speed and memory")
-    speed.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_device(speed)
     speed.add_argument("--gpu_ids", default="0",
                        help="with --device auto or cuda: these GPUs share the views, e.g. 0,1")
-    speed.add_argument("--pigan_infer_max_batch", "--max_points", type=positive,
-                       help="most points evaluated at a time; default: as many as suit the device. Lower it if memory "
-                            "runs out")
+    add_max_points(speed)
     speed.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32",
                        help="of the field's hidden layers on a GPU: tf32 and bf16 are faster, tf32 with 11 bits and "
                             "bf16 with 8; a CPU always computes in fp32")
@@ -153,24 +158,21 @@ def build_parser() -> argparse.ArgumentParser:
     speed.add_argument("--test_workers", "--read_threads", type=natural, default=1, help="threads that read masks")
 
     beyond = parser.add_argument_group("beyond the paper")
-    beyond.add_argument("--mask_encoding", choices=["auto", "index", "colour"], default="auto",
-                        help="whether pixels are label numbers or colours of the label table")
-    beyond.add_argument("--label_order", metavar="ORDER", default="celebamask", help="* " + LABEL_ORDER)
+    add_mask_files(beyond)
     add_flag(beyond, "--render_labels", "also what is seen at each pixel: <name>_labels.png (label maps below the "
              "views), the (merged) label numbers of each view, and a second video; to draw on a map, use edit3d.py")
     add_flag(beyond, "--save_depth", "also the distances of each view of the row: PNGs of 16 bits, in steps of "
              "1/50,000 of the distance from camera to origin; 0: background")
     add_flag(beyond, "--alpha", "also each view of the row with a transparent background")
-    beyond.add_argument("--semantic_head", metavar="FILE", help="what labels are read with, of scripts/"
-                        "train_semantics.py; by default the checkpoint's own")
+    add_semantic_head(beyond)
     add_flag(beyond, "--stochastic_sampling", "jitter the samples along rays, as the official release does")
     beyond.add_argument("--seed", type=seed, default=0, help="of the jitter and of --use_shuffle")
-    beyond.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")
+    add_video_format(beyond)
     add_flag(beyond, "--render_viewer", "also <name>.html: the head in a page that turns it, in one file that opens in "
              "any browser")
     beyond.add_argument("--viewer_quality", choices=["normal", "high"], default="normal",
                         help="of that page: about 0.5 MB, or 0.8 MB and finer")
-    add_flag(beyond, "--debug", "show the full traceback of an error")
+    add_debug(beyond)
 
     for name, default in WITHOUT_EFFECT.items():
         parser.add_argument(f"--{name}", nargs="?", const=True, default=default, help=argparse.SUPPRESS)

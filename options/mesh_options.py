@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from options.arguments import LABEL_ORDER, HelpFormatter, Parser, add_flag, parse, positive
+from options.arguments import HelpFormatter, Parser, parse
+from options.common import add_debug, add_device, add_mask_files, add_max_points, add_semantic_head
 from options.inference_options import add_inputs, add_model, add_style
 from utils.errors import UserError
 
@@ -49,22 +50,18 @@ def build_parser() -> argparse.ArgumentParser:
                            "weights with a semantic head")
     mesh.add_argument("--density_level", type=float, metavar="DENSITY",
                       help="the density at which the surface is put; by default it is found for each head")
-    mesh.add_argument("--semantic_head", metavar="FILE", help="what labels are read with, of scripts/"
-                      "train_semantics.py; by default the checkpoint's own")
+    add_semantic_head(mesh)
 
     add_inputs(parser, "out/meshes")
     add_style(parser)
     add_model(parser)
 
     other = parser.add_argument_group("other")
-    other.add_argument("--mask_encoding", choices=["auto", "index", "colour"], default="auto",
-                       help="whether pixels are label numbers or colours of the label table")
-    other.add_argument("--label_order", metavar="ORDER", default="celebamask", help="* " + LABEL_ORDER)
+    add_mask_files(other)
     other.add_argument("--seed", type=int, default=0, help="of --use_shuffle")
-    other.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    other.add_argument("--pigan_infer_max_batch", "--max_points", type=positive,
-                       help="most points evaluated at a time; default: as many as suit the device")
-    add_flag(other, "--debug", "show the full traceback of an error")
+    add_device(other)
+    add_max_points(other)
+    add_debug(other)
     return parser
 
 

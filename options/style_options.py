@@ -3,9 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.paths_config import OFFICIAL_CHECKPOINTS
 from options.arguments import (
-    LABEL_ORDER,
     HelpFormatter,
     Parser,
     add_flag,
@@ -16,6 +14,7 @@ from options.arguments import (
     seed,
     seed_list,
 )
+from options.common import add_checkpoint, add_debug, add_device, add_mask_files, add_max_points, add_video_format
 from utils.errors import UserError
 
 DESCRIPTION = """Masks in many styles (colours): strips, a grid, and videos between heads.
@@ -45,14 +44,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     files = parser.add_argument_group("files")
     files.add_argument("--exp_dir", default="out/style_mixing", help="folder for the results")
-    files.add_argument("--checkpoint_path", default=str(OFFICIAL_CHECKPOINTS["CelebAMask_HQ"]),
-                       help="weights; if not given and not there, the bundled demo weights are used")
+    add_checkpoint(files)
     files.add_argument("--data_path", default="data/CelebAMask-HQ/mask_samples", help="folder of masks, or one mask")
     files.add_argument("--infer_paths_conf", "--mask_list", help="text file with one mask name or id per line")
     files.add_argument("--n_images", type=positive, metavar="N", help="only the first N masks")
-    files.add_argument("--mask_encoding", choices=["auto", "index", "colour"], default="auto",
-                       help="whether pixels are label numbers or colours of the label table")
-    files.add_argument("--label_order", metavar="ORDER", default="celebamask", help="* " + LABEL_ORDER)
+    add_mask_files(files)
 
     styles = parser.add_argument_group("styles")
     styles.add_argument("--n_outputs_to_generate", "--styles", type=positive, default=5,
@@ -80,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     video.add_argument("--num_frames", type=positive, default=36, help="frames from A to B")
     video.add_argument("--trajectory", choices=["turn", "front", "orbit", "still"], default="turn",
                        help="path of the camera with --interpolate: turn is front without its zoom")
-    video.add_argument("--video_format", choices=["mp4", "gif"], default="mp4", help="H.264 or an animated GIF")
+    add_video_format(video)
 
     images = parser.add_argument_group("images")
     images.add_argument("--test_output_size", "--image_size", type=positive, default=256,
@@ -90,10 +86,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(images, "--use_original_pose", "views from the mask's own pose (needs a pose file) instead of the front")
     images.add_argument("--sampler", choices=["auto", "exact", "grid"], default="auto",
                         help="how samples are placed, see scripts/inference3d.py --help")
-    images.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    images.add_argument("--pigan_infer_max_batch", "--max_points", type=positive,
-                        help="most points evaluated at a time; lower it if memory runs out")
-    add_flag(images, "--debug", "show the full traceback of an error")
+    add_device(images)
+    add_max_points(images)
+    add_debug(images)
     return parser
 
 

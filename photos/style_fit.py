@@ -85,6 +85,7 @@ def named_parts(names: str, space: LabelSpace) -> tuple[str, ...]:
 def fit_colours(
     net: Sem2NeRF, codes: Codes, camera: Camera, labels: Integer[np.ndarray, "size size"], reference: PartColours,
     parts: Sequence[str] | None = None, layers: Sequence[int] = COLOUR_LAYERS, steps: int = STEPS,
+    on_evaluation: Callable[[], None] = lambda: None,
 ) -> FittedStyle:
     """Move codes of `layers` until the head's parts have the reference's colours; parts not named keep their own.
 
@@ -94,6 +95,7 @@ def fit_colours(
             UNSURE, where nothing is looked at.
         reference: the colours, of the same labels.
         parts: names of the parts to recolour; None: all that the reference shows.
+        on_evaluation: called before each evaluation of the loss; what it raises ends the fit.
         layers: FiLM layers that move. Where the colour layer (8) is the only one, the head's shape cannot change.
 
     Raises:
@@ -111,7 +113,7 @@ def fit_colours(
     directions = code_directions(net.siren, DIRECTIONS, layers)
     weights = [PARTS.get(space.labels[label], 1.0) for label in wanted]
     fitted, shown = _optimise(rays, render, codes, directions, _goals(rays, wanted, weights, reference), steps,
-                              (KEEP_MISSING,) if parts is None else KEEP)
+                              (KEEP_MISSING,) if parts is None else KEEP, on_evaluation)
     errors = [{space.labels[label]: _difference(image[rays.part == label].mean(0), reference.mean[label])
                for label in wanted} for image in shown]
     return FittedStyle(fitted, *errors)
@@ -138,7 +140,7 @@ def _goals(rays: _Rays, wanted: Sequence[int], weights: Sequence[float], referen
 
 
 def _optimise(rays: _Rays, render: Render, codes: Codes, directions: CodeDirections, goals: Sequence[_Goal], steps: int,
-              keeps: Sequence[float]) -> tuple[Codes, tuple[Tensor, Tensor]]:
+              keeps: Sequence[float], on_evaluation: Callable[[], None]) -> tuple[Codes, tuple[Tensor, Tensor]]:
     """Moved codes, and the colours of the rays before and after."""
     device = rays.part.device
     with torch.no_grad():
@@ -163,6 +165,7 @@ def _optimise(rays: _Rays, render: Render, codes: Codes, directions: CodeDirecti
         solver = torch.optim.LBFGS([amounts], max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
 
         def closure(keep: float = keep, solver: torch.optim.LBFGS = solver) -> Tensor:
+            on_evaluation()
             solver.zero_grad()
             value = loss(keep)
             value.backward()

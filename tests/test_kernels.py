@@ -6,7 +6,7 @@ from tiny import tiny_model
 
 from models.pigan.fast import kernels
 from models.pigan.fast.fold import FoldedField
-from models.pigan.fast.kernels import CPU_BLOCKS, ROWS, affine, block_size, sine_, whole_rows
+from models.pigan.fast.kernels import CPU_BLOCKS, ROWS, affine, block_size, quick_sine_, sine_, whole_rows
 from models.pigan.siren import style_code
 
 
@@ -103,3 +103,20 @@ def test_a_private_operation_of_another_signature_is_left_alone(layer, monkeypat
     monkeypatch.setattr(kernels, "_has_onednn", lambda: works)
     x, weight, bias = layer
     assert torch.equal(affine(x, weight, bias), torch.nn.functional.linear(x, weight, bias))
+
+
+@pytest.mark.parametrize("sine", [quick_sine_(), kernels._opencv_sine_])
+def test_the_quick_sine(sine):
+    x = torch.linspace(-2000, 2000, 99_968).reshape(-1, 16)
+    wanted = x.double().sin()
+    assert sine(x) is x
+    assert (x - wanted).abs().max() < 3e-7
+
+
+def test_a_quick_field_is_the_same_to_a_few_digits():
+    net = tiny_model()
+    field = FoldedField(net.siren, style_code(net.siren, 1))
+    points, same = torch.rand(500, 3) * 0.2 - 0.1, field(torch.zeros(3, 3))
+    for mine, other in zip(field.quick()(points), field(points), strict=True):
+        assert torch.allclose(mine, other, rtol=1e-3, atol=1e-4)
+    assert all(map(torch.equal, field(torch.zeros(3, 3)), same))  # it is a copy

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datasets.inference_set import InferenceDataset, read_all
-from utils.parallel import prefetch_map, thread_map
+from utils.parallel import in_one_thread, prefetch_map, thread_map
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
@@ -97,6 +97,21 @@ def test_a_thread_s_own_number_is_kept(three_threads):
         return torch.get_num_threads()
 
     assert in_new_thread(caller) == 2
+
+
+def test_in_one_thread_and_nobody_else_notices(three_threads):
+    def caller():
+        torch.get_num_threads()  # from now on it has a number of its own
+        torch.set_num_threads(2)
+        in_new_thread(lambda: torch.set_num_threads(3))
+        with in_one_thread() as before:
+            with in_one_thread() as inner:
+                assert (before, inner, torch.get_num_threads(), in_new_thread(torch.get_num_threads)) == (2, 1, 1, 3)
+            assert torch.get_num_threads() == 1
+        return torch.get_num_threads()
+
+    assert in_new_thread(caller) == 2
+    assert in_new_thread(torch.get_num_threads) == 3
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from utils.errors import UserError
@@ -61,20 +62,51 @@ def thread_map(function: Callable[[Item], Result], items: Iterable[Item], worker
         yield from pool.map(function, items)
 
 
+@contextmanager
+def in_one_thread() -> Iterator[int]:
+    """While inside, PyTorch uses no thread besides this one for what is computed in it; others are not affected.
+
+    For many small operations on a machine that has other work: PyTorch's threads wait for each other after every
+    operation, and do not sleep while they wait.
+
+    Yields:
+        how many threads PyTorch used before.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    _compute_alone()
+    try:
+        yield before
+    finally:
+        _use_threads(before)
+
+
 def _compute_alone() -> None:
-    """Let PyTorch use no thread besides this new one for what is computed in it.
+    """Let PyTorch use no thread besides this one for what is computed in it."""
+    _use_threads(1)
+
+
+def _use_threads(number: int) -> None:
+    """Let PyTorch use so many threads for what is computed in this one.
 
     PyTorch keeps one number for each thread and one for threads that are yet to compute something. `set_num_threads`
     sets both, so the second is set back at once, by another thread.
     """
     import torch
 
-    with _thread_counts:
-        before = torch.get_num_threads()  # of a new thread: the number for new threads
-        torch.set_num_threads(1)
-        other = threading.Thread(target=torch.set_num_threads, args=(before,))
+    def elsewhere(function: Callable[[], Result]) -> Result:
+        found: list[Result] = []
+        other = threading.Thread(target=lambda: found.append(function()))
         other.start()
         other.join()
+        return found[0]
+
+    with _thread_counts:
+        torch.get_num_threads()  # a thread that asks for the first time would take the number for new threads later
+        of_new_threads = elsewhere(torch.get_num_threads)
+        torch.set_num_threads(number)
+        elsewhere(lambda: torch.set_num_threads(of_new_threads))
 
 
 def process_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int,

@@ -17,6 +17,7 @@ from models.volume import SIZES
 from web.server.app import make_app
 from web.server.masks import MaskReader
 from web.server.page import PageFiles
+from web.server.pictures import Faces
 from web.server.serving import listen, make_server, serve
 from web.server.studio import Studio
 
@@ -26,14 +27,14 @@ FACES = ROOT / "data/CelebAMask-HQ/mask_samples"
 class RunningEditor:
     """`address` is its page's; `studio` its model."""
 
-    def __init__(self, net: Sem2NeRF, port: int = 0, sizes: Sequence[int] = SIZES, title: str = "some weights"
-                 ) -> None:
+    def __init__(self, net: Sem2NeRF, port: int = 0, sizes: Sequence[int] = SIZES, title: str = "some weights",
+                 faces: Faces | None = None) -> None:
         self.studio = Studio(net, MaskReader.of(net.input), title, sizes=sizes)
         listening = listen(port)
         self.port = listening.getsockname()[1]
         self.host = f"127.0.0.1:{self.port}"
         self.address = f"http://{self.host}/"
-        self._server, ready = make_server(make_app(self.studio, PageFiles())), threading.Event()
+        self._server, ready = make_server(make_app(self.studio, PageFiles(), faces)), threading.Event()
         self._thread = threading.Thread(target=serve, args=(self._server, listening, ready.set))
         self._thread.start()
         assert ready.wait(20)
@@ -79,8 +80,9 @@ def frames(body: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
 
 
 @contextlib.contextmanager
-def running(net: Sem2NeRF, port: int = 0, sizes: Sequence[int] = SIZES) -> Iterator[RunningEditor]:
-    editor = RunningEditor(net, port, sizes)
+def running(net: Sem2NeRF, port: int = 0, sizes: Sequence[int] = SIZES, faces: Faces | None = None
+            ) -> Iterator[RunningEditor]:
+    editor = RunningEditor(net, port, sizes, faces=faces)
     try:
         yield editor
     finally:

@@ -3,6 +3,7 @@
 import http.client
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -40,6 +41,12 @@ def test_it_serves_until_it_is_interrupted(tmp_path):
 def test_weights_that_are_not_there_are_named(tmp_path):
     with pytest.raises(UserError, match=r"--checkpoint_path.*missing\.pt"):
         editor.main(["--port=0", "--checkpoint_path", str(tmp_path / "missing.pt")])
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_loaded(tmp_path):
+    with (socket.create_server(("127.0.0.1", 0)) as taken,
+          pytest.raises(UserError, match=r"--port \d+: it cannot be used")):
+        editor.main([f"--port={taken.getsockname()[1]}", "--checkpoint_path", str(tmp_path / "missing.pt")])
 
 
 def test_strokes_are_measured(tmp_path, chromium):

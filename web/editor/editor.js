@@ -1,7 +1,7 @@
 // The editor: puts its parts together. Takes any engine:
 //
 //   describe() -> Promise of {labels: [{index, name, colour: [r, g, b], ignored?}], labelSpace, preset, samples: [name],
-//       layers?, orders?, encodings?, saves?, edits?, decoder?, title?, volumePalette? (colours of the labels of volumes), seen? (the
+//       layers?, orders?, encodings?, saves?, edits?, decoder?, colours?, faces?, title?, volumePalette? (colours of the labels of volumes), seen? (the
 //       part of a mask's sides that the network sees, in its middle)}; the page hides what is not there
 //   run({labels, width, height, style: {seed, layers}, edit, drawing}, {onVolume(volume, stage),
 //       onStatus({warnings} or {progress}), onEdit(bytes)}) -> Promise; a newer run ends the older, which may reject with
@@ -9,6 +9,9 @@
 //       codes: bytes, or null) and drawing ({pose, size, before, after, edit, steps?}: two maps of a view of the head
 //       with that edit, see sides.js), whose result comes as `onEdit`
 //   map({labels, ..., pose}, {signal, onProgress}) -> Promise of {labels, width, height}; with `edits`, as is
+//   colours({labels, ...}, {picture, mask, order, parts}, {signal}) -> Promise of {layers, codes, before, after}; with
+//       `colours` (names of parts) in describe's answer; then style may be {seed, layers, codes}
+//   face(file) -> Promise of {labels, width, height, warnings, picture}; with `faces`, if it finds faces in photographs
 //   stop()                                  optional: ends the run
 //   sample(name), read(file, {order, encoding}) -> Promise of {labels, width, height, warnings}
 //   save(kind, {labels, ..., pose}, {size, signal, onProgress}) -> Promise of {blob, suffix}; of the kinds in `saves`
@@ -53,6 +56,7 @@
       const onEdit = bytes => { this.sides.take(bytes, Boolean(this.refining)); this.keepSoon(); };
       this.live = new sem2nerf.Live({ engine, head: this.head, state, notices, find, onEdit });
       this.saves = new sem2nerf.Saves({ find, engine, about, head: this.head, mask: this.mask, state, notices });
+      sem2nerf.makeColours({ find, engine, about, board: this.board, mask: this.mask, photo: this.photo, style: this.style, sides: this.sides, state, notices });
       this.opener = new sem2nerf.Opener({ find, engine, about, notices, photo: this.photo, opened: (name, mask) => this.take(name, mask) });
       find("weights").textContent = about.title ?? "";
       find("seen").style.inset = `${50 - 50 * (about.seen ?? 1)}%`;
@@ -135,9 +139,12 @@
           : await sem2nerf.maskOfText(state.maskText, labels.length);
         this.style.value = state.style;
         this.head.pose = state.pose;
-        const known = state.edit && this.about.edits && state.decoder === this.about.decoder;
-        if (state.edit && !known) this.notices.warn("link", "The edits from the side belong to other weights; this is the head of the mask alone");
-        this.put(state.sample ?? "head", mask, state.sample, known ? state.edit : null);
+        const { edit, style } = state, same = this.about.decoder && state.decoder === this.about.decoder;
+        if ((edit || style.codes) && !same) {
+          this.notices.warn("link", "The edits and the colours of a picture belong to other weights; this is the head of the mask alone");
+          this.style.value = { seed: 0, layers: style.codes ? [] : style.layers };
+        }
+        this.put(state.sample ?? "head", mask, state.sample, same ? edit : null);
         return true;
       } catch (error) {
         this.notices.error("link", error.message);

@@ -43,15 +43,17 @@
     return text !== null && text !== "" && Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : undefined;
   };
 
-  /** {mask, space, name, style: {seed, layers}, pose: {yaw, pitch, fov}, and, if the head was edited, edit (bytes) and
-   *  decoder, whose codes these are} -> text behind the # of an address. */
+  /** {mask, space, name, style: {seed, layers}, pose: {yaw, pitch, fov}, and, if there are such, edit and style.codes
+   *  (bytes) and decoder, whose codes these are} -> text behind the # of an address. */
   sem2nerf.textOfState = ({ maskText, sample, space, style, pose, edit, decoder }) => {
     const query = new URLSearchParams({ space });
     if (sample) query.set("sample", sample);
     else query.set("mask", maskText);
     if (style.layers.length) { query.set("seed", style.seed); query.set("layers", style.layers.join(".")); }
+    if (style.codes) query.set("colours", toText(style.codes));
     for (const name of ["yaw", "pitch", "fov"]) query.set(name, pose[name].toFixed(name === "fov" ? 2 : 3));
-    if (edit) { query.set("decoder", decoder); query.set("edit", toText(edit)); }
+    if (edit || style.codes) query.set("decoder", decoder);
+    if (edit) query.set("edit", toText(edit));
     return query.toString();
   };
 
@@ -61,7 +63,8 @@
     const layers = (query.get("layers") ?? "").split(".").filter(part => /^\d$/.test(part)).map(Number);
     return {
       edit: bytesOf(query.get("edit")), decoder: query.get("decoder"), space: query.get("space"), sample: query.get("sample"), maskText: query.get("mask"),
-      style: { seed: Math.round(finite(query.get("seed"), 0, 2 ** 31 - 1) ?? 0), layers: [...new Set(layers)].sort() },
+      style: { seed: Math.round(finite(query.get("seed"), 0, 2 ** 31 - 1) ?? 0), layers: [...new Set(layers)].sort(),
+        codes: bytesOf(query.get("colours")) },
       pose: { yaw: finite(query.get("yaw"), -4, 4), pitch: finite(query.get("pitch"), -4, 4), fov: finite(query.get("fov"), 0.1, 120) },
     };
   };

@@ -4,7 +4,7 @@
   const sem2nerf = (globalThis.sem2nerf ??= {});
 
   const LARGEST = 16 << 20;
-  const ORDERS = {
+  const ORDERS = sem2nerf.ORDERS = {
     celebamask: "CelebAMask-HQ", bisenet: "BiSeNet", facer: "facer, FaRL", facesynthetics: "FaceSynthetics", lapa: "LaPa",
     makeup: "Makeup Transfer",
   };
@@ -25,6 +25,8 @@
           if (file) act(file);
         });
       }
+      photo.finds = Boolean(about.faces);
+      find("photo-mask").addEventListener("click", () => this.face());
       this.listenForDrops(find("drop"));
     }
 
@@ -50,6 +52,21 @@
 
     async picture(file) {
       try { await this.photo.load(file); } catch (error) { this.notices.error("file", error.message); }
+    }
+
+    /** A mask of the photograph that lies below, which is aligned then. */
+    async face() {
+      const { file } = this.photo, button = this.find("photo-mask");
+      this.notices.clear("file");
+      button.disabled = true;
+      try {
+        const { picture, ...mask } = await this.engine.face(file);
+        await this.photo.load(new File([picture], file.name ?? "photograph", { type: picture.type }));
+        this.opened(stem(file.name), mask);
+        if (mask.warnings.length) this.notices.warn("file", `${file.name}: ${mask.warnings.join("; ")}`);
+      } catch (error) {
+        this.notices.error("file", `There is no mask of this photograph: ${error.message}`);
+      } finally { button.disabled = false; }
     }
 
     /** Read a mask, as `order` and `encoding` say; with the odd and the wrong these can be chosen anew. */
@@ -92,7 +109,10 @@
 
   /** Lines for the user, one per `topic`, with buttons beside them. */
   sem2nerf.Notices = class Notices {
-    constructor(root) { this.root = root; this.lines = new Map(); }
+    constructor(root) {
+      Object.assign(this, { root, lines: new Map() });
+      addEventListener("close", event => { if (event.target.contains?.(root)) document.body.append(root); }, true);
+    }
 
     warn(topic, text, aside = []) { this.put(topic, text, aside, "warning"); }
     error(topic, text, aside = []) { this.put(topic, text, aside, "error"); }
@@ -100,6 +120,7 @@
     put(topic, text, aside, kind) {
       if (this.lines.get(topic)?.dataset.text === text) return;
       this.clear(topic);
+      (document.querySelector("dialog[open]") ?? document.body).append(this.root);   // what is open covers all else
       const line = document.createElement("div"), words = document.createElement("p"), close = document.createElement("button");
       line.className = `notice ${kind}`;
       line.dataset.text = text;

@@ -1,4 +1,4 @@
-// A photograph below the mask, to trace. It stays in the page: no engine ever gets it.
+// A photograph below the mask, to trace. It stays in the page, unless somebody asks the engine for its mask or colours.
 (() => {
   "use strict";
   const sem2nerf = (globalThis.sem2nerf ??= {});
@@ -6,7 +6,7 @@
   /** Puts photographs on `board`; its controls are the page's #photo-bar. */
   sem2nerf.Photo = class Photo {
     constructor(board, find) {
-      Object.assign(this, { board, find, image: null, lent: null, x: 0, y: 0, scale: 1, grabbed: false });
+      Object.assign(this, { board, find, image: null, file: null, lent: null, finds: false, x: 0, y: 0, scale: 1, grabbed: false });
       find("photo-cover").addEventListener("input", () => this.cover());
       find("photo-size").addEventListener("input", event => { this.scale = event.target.value / 100; this.draw(); });
       find("photo-grab").addEventListener("click", () => this.grab(!this.grabbed));
@@ -18,18 +18,18 @@
     async load(file) {
       let image;
       try { image = await createImageBitmap(file); } catch { throw new Error(`${file.name ?? "this file"} is no picture that this browser can show`); }
-      if (this.lent) { this.lent.image?.close(); this.lent = { image, x: 0, y: 0, scale: 1 }; return; }
+      if (this.lent) { this.lent.image?.close(); this.lent = { image, file, x: 0, y: 0, scale: 1 }; return; }
       this.image?.close();
-      Object.assign(this, { image, x: 0, y: 0, scale: 1 });
+      Object.assign(this, { image, file, x: 0, y: 0, scale: 1 });
       this.find("photo-size").value = 100;
       this.showBar("Photograph");
     }
 
     /** Another picture in its place for a while: a canvas with what the head looks like, which fits the sheet. */
     lend(image) {
-      const { x, y, scale } = this, own = this.image;
-      this.lent = { image: own, x, y, scale };
-      Object.assign(this, { image, x: 0, y: 0, scale: 1 });
+      const { x, y, scale, file } = this, own = this.image;
+      this.lent = { image: own, file, x, y, scale };
+      Object.assign(this, { image, file: null, x: 0, y: 0, scale: 1 });
       this.showBar("View");
     }
 
@@ -46,14 +46,15 @@
       const { find } = this;
       find("photo-words").textContent = words;
       find("photo-bar").hidden = !this.image;
-      for (const id of ["photo-size-line", "photo-grab", "photo-away"]) find(id).hidden = Boolean(this.lent);
+      for (const id of ["photo-size-line", "photo-grab", "photo-away", "photo-mask"]) find(id).hidden = Boolean(this.lent);
+      if (!this.finds) find("photo-mask").hidden = true;
       this.cover();
       this.draw();
     }
 
     remove() {
       this.image?.close();
-      this.image = null;
+      this.image = this.file = null;
       this.grab(false);
       this.showBar("Photograph");
     }

@@ -75,6 +75,27 @@
       }
     }
 
+    /** A style from a picture: files `picture` and `mask` (null: found by the server), and names of parts. */
+    async colours(state, { picture, mask, order = "", parts }, { signal } = {}) {
+      const more = { picture: picture.size, mask: mask?.size ?? 0, order, parts: parts.join(",") };
+      for await (const [facts, data] of framesOf(await this.work("colours", { ...state, drawing: null }, more, signal, [picture, mask ?? ""]))) {
+        if (facts.error) throw new Error(facts.error);
+        if (facts.layers) return { ...facts, codes: data.slice() };
+      }
+      throw offline("it ended early");
+    }
+
+    /** The mask of a face in a photograph, and the photograph itself, aligned. */
+    async face(file) {
+      let mask = null;
+      for await (const [facts, data] of framesOf(await this.ask(`face?tab=${this.tab}`, { method: "POST", body: file }))) {
+        if (facts.error) throw new Error(facts.error);
+        if (facts.picture) return { ...mask, picture: new Blob([data], { type: facts.picture }) };
+        mask = { labels: await sem2nerf.inflate(data, MOST_LABELS), width: facts.width, height: facts.height, warnings: facts.warnings };
+      }
+      throw offline("it ended early");
+    }
+
     stop() { this.running?.abort(); }
 
     /** The label map of a view, to draw on. */
@@ -114,16 +135,17 @@
     // ---- what follows is the engine's own
 
     /** What a head is made of goes into the address and, in the order that web/server/painting.py reads, the body. */
-    work(path, { labels, width, height, style, edit, drawing }, more, signal) {
+    work(path, { labels, width, height, style, edit, drawing }, more, signal, files = []) {
       const query = new URLSearchParams({ tab: this.tab, width, height, seed: style.seed, layers: style.layers.join(","), ...more });
       const body = [labels];
+      if (style.codes && style.layers.length) { query.set("style", 1); body.push(style.codes); }
       const base = drawing ? drawing.edit : edit;
       if (base) { query.set("edit", 1); body.push(base); }
       if (drawing) {
         for (const [name, value] of Object.entries({ ...drawing.pose, map: drawing.size, refine: drawing.steps ?? 0 })) query.set(name, value);
         body.push(drawing.before, drawing.after);
       }
-      return this.ask(`${path}?${query}`, { method: "POST", body: new Blob(body), signal });
+      return this.ask(`${path}?${query}`, { method: "POST", body: new Blob([...body, ...files]), signal });
     }
 
     /** An answer, or an error: `offline` where there is none, else with the server's line. */

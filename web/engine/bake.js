@@ -1,5 +1,5 @@
-// Which texels of a volume to evaluate, and its bytes. The same rules as models/volume.py, whose constants are in the
-// model's `bake` and `viewing`.
+// Which texels of a volume to evaluate, and its bytes. The same rules as models/volume.py and models/visibility.py, whose
+// constants are in the model's `bake` and `viewing`.
 (() => {
   "use strict";
   const sem2nerf = globalThis.sem2nerf ??= {};
@@ -60,40 +60,47 @@
     return out.slice(0, count);
   }
 
-  /** Which texels of a coarse volume [size^3][4] hold, or are beside, what light reaches: one byte each. */
-  function visibleCells({ bake, viewing }, texels, size) {
+  /** Which texels of a volume can be seen: one byte each. `density` is before its clamp to positive values. */
+  function visible({ bake, viewing }, density, size, overshoot = 0) {
     const { half } = bake, { rayStart, rayEnd } = viewing;
     const steps = Math.ceil((rayEnd - rayStart) / (2 * half / size) * bake.stepsPerTexel);
-    const step = (rayEnd - rayStart) / steps;
-    const density = new Float32Array(size ** 3), light = new Float32Array(size ** 3);
-    for (let i = 0; i < density.length; i++) density[i] = texels[4 * i + 3];
-    for (const { origin: [ox, oy, oz], directions } of cameras(viewing, bake.yaws, bake.pitches, bake.rays))
+    const step = (rayEnd - rayStart) / steps, light = new Float32Array(size ** 3);
+    const passing = Float32Array.from(density, value => value > 0 ? Math.exp(-value * step) : 1);
+    for (const { origin, directions } of cameras(viewing, bake.yaws, bake.pitches, bake.rays))
       for (let i = 0; i < directions.length; i += 3) {
+        // in texels from the cube's corner
+        const [dx, dy, dz] = [0, 1, 2].map(k => directions[i + k] * size / (2 * half));
+        const [ox, oy, oz] = origin.map(value => (value / half + 1) / 2 * size);
         let passes = 1;
         for (let s = 0; s < steps; s++) {
-          const depth = rayStart + (s + 0.5) * step;
-          const x = ox + directions[i] * depth, y = oy + directions[i + 1] * depth, z = oz + directions[i + 2] * depth;
-          if (!(Math.abs(x) < half && Math.abs(y) < half && Math.abs(z) < half)) continue;
-          const at = (texelOf(z, size, half) * size + texelOf(y, size, half)) * size + texelOf(x, size, half);
+          const depth = rayStart + (s + 0.5) * step, x = ox + dx * depth, y = oy + dy * depth, z = oz + dz * depth;
+          if (!(x > 0 && y > 0 && z > 0 && x < size && y < size && z < size)) continue;
+          const at = (Math.floor(z) * size + Math.floor(y)) * size + Math.floor(x);
           if (passes > light[at]) light[at] = passes;
-          if (density[at] > 0) passes *= Math.exp(-density[at] * step);
-          if (passes <= bake.minLight) break;  // less reaches nothing that counts
+          passes *= passing[at];
+          if (passes <= bake.minShare) break;  // less reaches nothing that counts
         }
       }
-    const lit = grown(light, size), high = grown(density, size), low = grown(density, size, Math.min);
-    return lit.map((most, i) => most > bake.minLight && high[i] + (high[i] - low[i]) * bake.overshoot > 0 ? 1 : 0);
+    const most = grown(density, size), least = overshoot ? grown(density, size, Math.min) : most;
+    return Uint8Array.from(light, (reaching, i) => {
+      const dense = most[i] + (most[i] - least[i]) * overshoot;
+      return dense > 0 && reaching * -Math.expm1(-dense * step) > bake.minShare ? 1 : 0;
+    });
   }
 
-  /** Values of a cube [size^3], each k times along every side. */
-  function repeated(values, size, k) {
-    const fine = size * k, out = new Uint8Array(fine ** 3);
-    for (let z = 0, at = 0; z < fine; z++) for (let y = 0; y < fine; y++) for (let x = 0; x < fine; x++, at++)
-      out[at] = values[(Math.floor(z / k) * size + Math.floor(y / k)) * size + Math.floor(x / k)];
+  /** Values of a cube [old^3] at another size: for each texel that of the one in which its centre lies. */
+  function nearest(values, old, size) {
+    const out = new Uint8Array(size ** 3);
+    const from = Int32Array.from({ length: size }, (_, i) => Math.floor((2 * i + 1) * old / (2 * size)));
+    for (let z = 0, at = 0; z < size; z++) for (let y = 0; y < size; y++) {
+      const row = (from[z] * old + from[y]) * old;
+      for (let x = 0; x < size; x++) out[at++] = values[row + from[x]];
+    }
     return out;
   }
 
-  /** Texels k times as fine along each side whose coarse ones are set. */
-  const refined = (cells, size, k) => chosen(repeated(cells, size, k));
+  /** Numbers of the texels of another size whose centres lie in those that are set. */
+  const refined = (cells, old, size) => chosen(nearest(cells, old, size));
 
   /** Positions of texels by their numbers: [n][3]. */
   function centres(texels, size, half) {
@@ -108,20 +115,25 @@
     return out;
   }
 
-  /** [size^3][4] -> k times as many along each side, linear between texel centres, clamped at the edges. */
-  function enlargedTexels(texels, size, k) {
+  /** [old^3][channels] -> [size^3][channels], linear between texel centres, clamped at the edges. */
+  function enlargedTexels(texels, old, size, channels = 4) {
+    const low = new Int32Array(size), weight = new Float32Array(size);
+    for (let i = 0; i < size; i++) {
+      const place = Math.max((i + 0.5) * old / size - 0.5, 0);
+      low[i] = Math.min(Math.floor(place), old - 1);
+      weight[i] = place - low[i];
+    }
     const along = (from, stride) => {  // the axis whose texels are `stride` numbers apart
-      const out = new Float32Array(from.length * k), blocks = from.length / (size * stride);
+      const blocks = from.length / (old * stride), out = new Float32Array(blocks * size * stride);
       let at = 0;
-      for (let block = 0; block < blocks; block++) for (let i = 0; i < size * k; i++) {
-        const place = Math.max((i + 0.5) / k - 0.5, 0), low = Math.min(Math.floor(place), size - 1);
-        const weight = place - low;
-        const a = (block * size + low) * stride, b = (block * size + Math.min(low + 1, size - 1)) * stride;
-        for (let s = 0; s < stride; s++) out[at++] = from[a + s] * (1 - weight) + from[b + s] * weight;
+      for (let block = 0; block < blocks; block++) for (let i = 0; i < size; i++) {
+        const a = (block * old + low[i]) * stride, b = (block * old + Math.min(low[i] + 1, old - 1)) * stride;
+        const right = weight[i], left = 1 - right;
+        for (let s = 0; s < stride; s++) out[at++] = from[a + s] * left + from[b + s] * right;
       }
       return out;
     };
-    return along(along(along(texels, 4), 4 * size * k), 4 * (size * k) ** 2);
+    return along(along(along(texels, channels), channels * size), channels * size ** 2);
   }
 
   /** Colours and densities [n][4] -> bytes, density around `zero`. */
@@ -150,6 +162,6 @@
     return new Uint8Array(rgb.buffer);
   }
 
-  sem2nerf.baking = { backgroundTexels, visibleCells, repeated, refined, centres, enlargedTexels, toBytes, scaleOf,
+  sem2nerf.baking = { backgroundTexels, visible, nearest, refined, centres, enlargedTexels, toBytes, scaleOf,
                       backgroundBytes };
 })();

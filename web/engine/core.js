@@ -40,26 +40,44 @@
 
     loadField(field) { this.kernels.loadField(field); }
 
-    /** [values, labels] at texels of a cube: [n][4] colour, and density as the viewer takes it; [n], or null. */
-    evaluate({ texels, size, half, softplus }) {
-      const [values, labels] = this.kernels.evaluate(sem2nerf.baking.centres(texels, size, half));
+    /**
+     * Values and labels at texels of a cube: [n][4] colour, and density as the viewer takes it; [n], or null. With
+     * `shapeOnly` the densities alone, [n], and null.
+     */
+    evaluate({ texels, size, half, softplus, shapeOnly }) {
+      const points = sem2nerf.baking.centres(texels, size, half);
+      const [values, labels] = shapeOnly ? [this.kernels.densities(points), null] : this.kernels.evaluate(points);
       if (softplus)  // positive, so that the viewer's clamp leaves it as it is
-        for (let i = 3; i < values.length; i += 4) if (values[i] < 20) values[i] = Math.log1p(Math.exp(values[i]));
+        for (let i = shapeOnly ? 0 : 3; i < values.length; i += shapeOnly ? 1 : 4)
+          if (values[i] < 20) values[i] = Math.log1p(Math.exp(values[i]));
       return [values, labels];
     }
 
-    /** Which texels of each finer size to evaluate. The coarse ones are kept for `finish`. */
-    refine({ texels, labels, size, sizes }) {
-      this.coarse = { texels, labels, size };
-      const cells = sem2nerf.baking.visibleCells(this.model, texels, size);
-      return sizes.map(fine => sem2nerf.baking.refined(cells, size, fine / size));
+    /**
+     * Which texels of a middle volume to evaluate: {size, texels}. The coarse ones are kept for `choose` and `finish`.
+     */
+    middle({ texels, labels, size }) {
+      const { bake } = this.model, density = new Float32Array(size ** 3), fine = Math.floor(size * bake.middle);
+      for (let i = 0; i < density.length; i++) density[i] = texels[4 * i + 3];
+      this.coarse = { texels, labels, size, density };
+      const cells = sem2nerf.baking.visible(this.model, density, size, bake.overshoot);
+      return { size: fine, texels: sem2nerf.baking.refined(cells, size, fine) };
+    }
+
+    /** Which texels of each finer size to evaluate, after the densities of the middle volume. */
+    choose({ densities, texels, size, sizes }) {
+      const { density, size: old } = this.coarse;
+      const all = sem2nerf.baking.enlargedTexels(density, old, size, 1);
+      for (let i = 0; i < texels.length; i++) all[texels[i]] = densities[i];
+      const cells = sem2nerf.baking.visible(this.model, all, size);
+      return sizes.map(fine => sem2nerf.baking.refined(cells, size, fine));
     }
 
     /** Bytes and labels of a finer volume, from values at the texels that were evaluated. */
     finish({ values, labels, texels, size, scale }) {
-      const { coarse } = this, k = size / coarse.size;
-      const all = coarse.labels && sem2nerf.baking.repeated(coarse.labels, coarse.size, k);
-      const fine = sem2nerf.baking.enlargedTexels(coarse.texels, coarse.size, k);
+      const { coarse } = this;
+      const all = coarse.labels && sem2nerf.baking.nearest(coarse.labels, coarse.size, size);
+      const fine = sem2nerf.baking.enlargedTexels(coarse.texels, coarse.size, size);
       for (let i = 0; i < texels.length; i++) for (let c = 0; c < 4; c++) fine[4 * texels[i] + c] = values[4 * i + c];
       if (all) for (let i = 0; i < texels.length; i++) all[texels[i]] = labels[i];
       return [sem2nerf.baking.toBytes(fine, this.model.bake, scale), all];

@@ -119,7 +119,10 @@
       onVolume(volume(size, sem2nerf.baking.toBytes(texels, bake, scale), labels, background), STAGES[0]);
       first.call("oddities", { labels: mask.labels, width: mask.width, planes })
         .then(warnings => job === this.job && onStatus({ warnings }));
-      const parts = await first.call("refine", { texels, labels, size, sizes: finer });
+      const middle = await first.call("middle", { texels, labels, size });
+      wanted();
+      const [densities] = await this.evaluate(middle.texels, middle.size, bake.half, wanted, true);
+      const parts = await first.call("choose", { ...middle, densities, sizes: finer });
       wanted();
       background = await this.background(bake.background, wanted);
       for (const [stage, fine] of finer.entries()) {
@@ -133,16 +136,17 @@
       }
     }
 
-    /** [values, labels] at texels of a cube, by all cores: [n][4], and [n] or null. */
-    async evaluate(texels, size, half, wanted) {
-      const values = new Float32Array(4 * texels.length), labels = new Uint8Array(texels.length);
+    /** [values, labels] at texels of a cube, by all cores, see core.js. */
+    async evaluate(texels, size, half, wanted, shapeOnly = false) {
+      const channels = shapeOnly ? 1 : 4, values = new Float32Array(channels * texels.length), labels = new Uint8Array(texels.length);
       let from = 0, labelled = false;
       await Promise.all(this.cores.map(async core => {
         while (from < texels.length) {
           wanted();
           const start = from, part = texels.slice(start, from += CHUNK), { softplus } = this.bake;
-          const [some, its] = await core.call("evaluate", { texels: part, size, half, softplus }, [part.buffer]);
-          values.set(some, 4 * start);
+          const asked = { texels: part, size, half, softplus, shapeOnly };
+          const [some, its] = await core.call("evaluate", asked, [part.buffer]);
+          values.set(some, channels * start);
           if (its) labels.set(its, start);
           labelled ||= its !== null;
         }

@@ -21,7 +21,7 @@ from datasets.masks import oddities, order
 from datasets.masks.files import MIN_FACE
 from datasets.masks.maps import MASK_SIZE
 from datasets.masks.mask_input import MaskInput
-from models import volume
+from models import visibility, volume
 from models.encoders.swin import WINDOW
 from models.pigan.siren import BOX_SCALE, FREQUENCY_OFFSET, FREQUENCY_SCALE, LOCKED_DIRECTION
 from models.sem2nerf import Sem2NeRF
@@ -119,14 +119,15 @@ def described_input(reader: MaskInput) -> dict[str, Any]:
 
 
 def baking(camera: CameraPreset) -> dict[str, Any]:
-    """The constants of models/volume.py, and what follows from the camera."""
+    """The constants of models/volume.py and visibility.py, and what follows from the camera."""
     viewing = Viewing.of(camera)
     return {
         "sizes": volume.SIZES, "firstBackground": volume.FIRST_BACKGROUND, "background": volume.BACKGROUND,
         "half": viewing.half, "backgroundHalf": viewing.background_half, "lastBack": camera.eval_last_back,
         "softplus": camera.clamp_mode == "softplus", "zero": volume.ZERO, "roomAbove": volume.ROOM_ABOVE,
-        "minScale": volume.MIN_SCALE, "minLight": volume.MIN_LIGHT, "overshoot": volume.OVERSHOOT,
-        "yaws": volume.YAWS, "pitches": volume.PITCHES, "rays": volume.RAYS, "stepsPerTexel": volume.STEPS_PER_TEXEL,
-        "backgroundYaws": volume.BACKGROUND_YAWS, "backgroundPitches": volume.BACKGROUND_PITCHES,
-        "backgroundRays": volume.BACKGROUND_RAYS,
+        "minScale": volume.MIN_SCALE, "middle": volume.MIDDLE, "overshoot": volume.OVERSHOOT,
+        "minShare": visibility.MIN_SHARE, "stepsPerTexel": visibility.STEPS_PER_TEXEL,
+        "yaws": visibility.YAWS, "pitches": visibility.PITCHES, "rays": visibility.RAYS,
+        "backgroundYaws": visibility.BACKGROUND_YAWS, "backgroundPitches": visibility.BACKGROUND_PITCHES,
+        "backgroundRays": visibility.BACKGROUND_RAYS,
     }

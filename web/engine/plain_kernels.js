@@ -52,6 +52,18 @@
       }
       return [out, labels];
     }
+
+    /** points [n][3] -> densities before their clamp [n]. */
+    densities(points) {
+      const { sines, density } = this.field, count = points.length / 3, out = new Float32Array(count);
+      for (let from = 0; from < count; from += BLOCK) {
+        const n = Math.min(BLOCK, count - from);
+        let x = points.subarray(3 * from, 3 * (from + n));
+        for (const layer of sines.slice(0, -1)) x = this.linear(x, n, layer).map(Math.sin);
+        out.set(this.linear(x, n, density), from);
+      }
+      return out;
+    }
   }
 
   /** Label logits of n points: begin with the bias, add products, take the greatest. */

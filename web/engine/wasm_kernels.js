@@ -89,39 +89,65 @@
       this.semantics = semantics.map(({ after, layer }) =>
         ({ after, layer: this.place(`labels ${after}`, wider(layer, this.sines[after].outs)) }));
       this.labelBias = labelBias;
+      this.widest = Math.max(...this.sines.map(layer => layer.outs), ...this.semantics.map(({ layer }) => layer.outs));
     }
 
     /** points [n][3] -> [values, labels]: [n][4] colours in 0..1 and density before its clamp; [n] labels, or null. */
     evaluate(points) {
-      const { wasm, sines, density, colour, semantics, labelBias } = this, count = points.length / 3;
+      const { sines, colour, semantics, labelBias } = this, count = points.length / 3;
       const out = new Float32Array(4 * count), labels = labelBias ? new Uint8Array(count) : null;
-      const widest = Math.max(...sines.map(layer => layer.outs), ...semantics.map(({ layer }) => layer.outs));
-      let x = this.named("features", BLOCK * widest), y = this.named("more features", BLOCK * widest);
-      const thick = this.named("densities", BLOCK * COLUMNS), rgb = this.named("colours", BLOCK * COLUMNS);
-      const logits = this.named("logits", BLOCK * widest);
-      const apply = (layer, from, to, n, through) =>
-        wasm.product(from, layer.ins, layer.at, layer.outs, layer.bias, to, n, through);
+      const rgb = this.named("colours", BLOCK * COLUMNS), logits = this.named("logits", BLOCK * this.widest);
       for (let from = 0; from < count; from += BLOCK) {
-        const here = Math.min(BLOCK, count - from), n = up(here, 4), sums = labels && sem2nerf.labelSums(labelBias, here);
-        this.view(x, 3 * here).set(points.subarray(3 * from, 3 * (from + here)));
-        sines.forEach((layer, l) => {
-          if (l === sines.length - 1) apply(density, x, thick, n, 0);
-          apply(layer, x, y, n, 1);
-          [x, y] = [y, x];
+        const here = Math.min(BLOCK, count - from), sums = labels && sem2nerf.labelSums(labelBias, here);
+        const x = this.through(points, from, here, sines.length, (l, x, n) => {
           for (const { after, layer } of semantics) if (after === l) {
-            apply(layer, x, logits, n, 0);
+            this.apply(layer, x, logits, n, 0);
             sums.add(this.view(logits, here * layer.outs), layer.outs);
           }
-        });
-        apply(colour, x, rgb, n, 0);
-        const densities = this.view(thick, here * COLUMNS), colours = this.view(rgb, here * COLUMNS);
-        for (let i = 0; i < here; i++) {
+        }, (i, density) => { out[4 * (from + i) + 3] = density; });
+        this.apply(colour, x, rgb, up(here, 4), 0);
+        const colours = this.view(rgb, here * COLUMNS);
+        for (let i = 0; i < here; i++)
           for (let c = 0; c < 3; c++) out[4 * (from + i) + c] = 1 / (1 + Math.exp(-colours[i * COLUMNS + c]));
-          out[4 * (from + i) + 3] = densities[i * COLUMNS];
-        }
         labels?.set(sums.greatest(), from);
       }
       return [out, labels];
+    }
+
+    /** points [n][3] -> densities before their clamp [n]. */
+    densities(points) {
+      const count = points.length / 3, out = new Float32Array(count);
+      for (let from = 0; from < count; from += BLOCK) {
+        const here = Math.min(BLOCK, count - from);
+        this.through(points, from, here, this.sines.length - 1, () => {}, (i, density) => { out[from + i] = density; });
+      }
+      return out;
+    }
+
+    /**
+     * A block of points through some sines; where the features of the last one lie.
+     * @param after (l, features, rows): called after each of them
+     * @param take (i, density): called for each point
+     */
+    through(points, from, here, layers, after, take) {
+      const { sines, density } = this, n = up(here, 4), thick = this.named("densities", BLOCK * COLUMNS);
+      let x = this.named("features", BLOCK * this.widest), y = this.named("more features", BLOCK * this.widest);
+      this.view(x, 3 * here).set(points.subarray(3 * from, 3 * (from + here)));
+      for (let l = 0; l < sines.length; l++) {
+        if (l === sines.length - 1) this.apply(density, x, thick, n, 0);
+        if (l >= layers) break;
+        this.apply(sines[l], x, y, n, 1);
+        [x, y] = [y, x];
+        after(l, x, n);
+      }
+      const densities = this.view(thick, here * COLUMNS);
+      for (let i = 0; i < here; i++) take(i, densities[i * COLUMNS]);
+      return x;
+    }
+
+    /** Product of a placed layer, and its sine if `through`. */
+    apply(layer, from, to, n, through) {
+      this.wasm.product(from, layer.ins, layer.at, layer.outs, layer.bias, to, n, through);
     }
   }
 

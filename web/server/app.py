@@ -10,6 +10,8 @@
 | POST /run?tab=&width=&height=&seed=&layers= and labels | volumes, coarse to fine, as they are finished |
 | POST /save/KIND?... the same, and yaw, pitch, fov | a file, and before it how far it is |
 | POST /map?... the same | the label map of this view, and before it how far it is |
+| POST /colours?... the same, parts=, picture=, mask= (bytes), both files | codes of a style in the picture's colours |
+| POST /face and a photograph | its mask and itself, aligned; only with a face segmenter |
 
 To all of these a page may add what else its head is made of, see `Painting.from_request`: `style=1` and codes of a
 picture's style, `edit=1` and codes that edits add. With `map=` (pixels), yaw, pitch and two label maps, /run draws what
@@ -30,6 +32,7 @@ import traceback
 import zlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -40,11 +43,12 @@ from starlette.routing import Route
 from models.volume import Cancelled
 from utils.errors import UserError
 from utils.memory import memory_named
-from web.server import edits
+from web.server import edits, pictures
 from web.server.guard import Guard, Refused
 from web.server.masks import LoadedMask, for_page
 from web.server.page import PageFiles
 from web.server.painting import Painting
+from web.server.pictures import Faces
 from web.server.queries import Body, Frame, Send
 from web.server.saves import offered, save
 from web.server.studio import Studio
@@ -54,8 +58,8 @@ AT_WORK = 8  # jobs that hold memory of their own at a time; more wait with thei
 BYTES = "application/octet-stream"
 
 
-def make_app(studio: Studio, page: PageFiles) -> Starlette:
-    """The whole server around one model."""
+def make_app(studio: Studio, page: PageFiles, faces: Faces | None = None) -> Starlette:
+    """The whole server around one model, and what finds faces in photographs if there is such a thing."""
     turns, workers, instance = Turns(), ThreadPoolExecutor(AT_WORK, "job"), secrets.token_hex(8)
     readers = ThreadPoolExecutor(2, "reader")
 
@@ -66,8 +70,8 @@ def make_app(studio: Studio, page: PageFiles) -> Starlette:
         return Response(found.data, media_type=found.media_type)
 
     async def describe(_: Request) -> Response:
-        return JSONResponse({**studio.describe(), **edits.describe(studio.net), "saves": offered(studio),
-                             "instance": instance})
+        return JSONResponse({**studio.describe(), **edits.describe(studio.net), **pictures.describe(studio, faces),
+                             "saves": offered(studio), "instance": instance})
 
     async def alive(_: Request) -> Response:
         return JSONResponse({"instance": instance})
@@ -100,6 +104,19 @@ def make_app(studio: Studio, page: PageFiles) -> Starlette:
         query = dict(request.query_params)
         return await work(request, lambda painting, job, send: studio.map(painting, query, job, send))
 
+    async def colours(request: Request) -> Response:
+        query = dict(request.query_params)
+        return await work(request, lambda painting, job, send, reference: pictures.send_colours(
+            studio, faces, painting, reference, job, send), lambda body: pictures.Reference.from_request(query, body))
+
+    async def face(request: Request) -> Response:
+        if faces is None:
+            raise Refused(404, "there is no face segmenter here")
+        found, picture = faces, await request.body()
+        job = turns.begin(request.query_params.get("tab", "")[:40] + request.url.path)
+        return StreamingResponse(_answers(workers, job, lambda send: pictures.send_face(found, picture, job, send)),
+                                 media_type=BYTES)
+
     async def save_file(request: Request) -> Response:
         kind = request.path_params["kind"]
         if kind not in offered(studio):
@@ -107,16 +124,19 @@ def make_app(studio: Studio, page: PageFiles) -> Starlette:
         query = dict(request.query_params)
         return await work(request, lambda painting, job, send: save(studio, kind, painting, query, job, send))
 
-    async def work(request: Request, make: Callable[[Painting, Job, Send], None]) -> Response:
+    async def work(request: Request, make: Callable[..., None], more: Callable[[Body], Any] | None = None) -> Response:
+        """Begin a job: make(painting, job, send), and as the last argument what `more` reads of the body's rest."""
         query = dict(request.query_params)
         try:
             body = Body(await request.body())
             painting = Painting.from_request(query, body, studio.net)
+            rest = () if more is None else (more(body),)
             body.end()
         except UserError as error:
             raise Refused(400, str(error)) from None
         job = turns.begin(query.get("tab", "")[:40] + request.url.path)
-        return StreamingResponse(_answers(workers, job, lambda send: make(painting, job, send)), media_type=BYTES)
+        return StreamingResponse(_answers(workers, job, lambda send: make(painting, job, send, *rest)),
+                                 media_type=BYTES)
 
     async def refuse(_: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
@@ -126,6 +146,7 @@ def make_app(studio: Studio, page: PageFiles) -> Starlette:
         routes=[Route("/", show), Route("/describe", describe), Route("/alive", alive),
                 Route("/samples/{name}", sample), Route("/read", read, methods=["POST"]),
                 Route("/run", run, methods=["POST"]), Route("/map", map_of_view, methods=["POST"]),
+                Route("/colours", colours, methods=["POST"]), Route("/face", face, methods=["POST"]),
                 Route("/save/{kind}", save_file, methods=["POST"]),
                 Route("/{folder}/{name}", show)],
         middleware=[Middleware(Guard)], exception_handlers={Refused: refuse})

@@ -24,7 +24,8 @@ from utils.files import in_project
 LONGEST_SIDE = 1024  # pixels of a mask that is painted; larger files are scaled down, without smoothing
 # what the settings that messages name are called on the page
 WORDS = {"label_order": "the label order", "mask_encoding": "the encoding", "dataset_type": "the kind of head",
-         "use_merged_labels": "merged labels"}
+         "use_merged_labels": "merged labels", "style_mask": "the mask", "style_image": "the picture",
+         "style_parts": "parts", "face_segmenter": "the face segmenter", "edit": "the drawing"}
 
 _reading = threading.Lock()  # warnings are collected in one list at a time
 

@@ -18,6 +18,7 @@ from models.viewing import Viewing
 from models.volume import SIZES, Cancelled, bake
 from models.volume_file import FAST, pack
 from utils.errors import UserError
+from utils.parallel import in_one_thread
 from web.server import edits
 from web.server.masks import MaskReader, gathered_warnings
 from web.server.painting import LAYERS, Painting
@@ -119,14 +120,16 @@ class Studio:
         start, coarse = time.perf_counter(), None
         if job.ended():
             raise Cancelled
-        scene, warnings = self.scene(painting)
-        send(({"warnings": warnings}, b""))
-        if painting.drawing is not None:
-            scene = edits.draw(self.net, scene, painting, job, send)
-        for volume in bake(scene, self.sizes, job.ended):
-            data = pack(volume, coarse, FAST)
-            if job.ended():
-                raise Cancelled
-            send(({"size": volume.size, "seconds": round(time.perf_counter() - start, 3)}, data))
-            job.shown += 1
-            coarse = coarse or volume
+        # one block per core; what is not divided is small, and the browser needs these cores as well
+        with in_one_thread() as threads:
+            scene, warnings = self.scene(painting)
+            send(({"warnings": warnings}, b""))
+            if painting.drawing is not None:
+                scene = edits.draw(self.net, scene, painting, job, send)
+            for volume in bake(scene, self.sizes, job.ended, threads):
+                data = pack(volume, coarse, FAST)
+                if job.ended():
+                    raise Cancelled
+                send(({"size": volume.size, "seconds": round(time.perf_counter() - start, 3)}, data))
+                job.shown += 1
+                coarse = coarse or volume

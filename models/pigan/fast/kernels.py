@@ -3,8 +3,10 @@
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
@@ -17,6 +19,7 @@ GPU_BLOCK_MEMORY = 0.25  # of what is free: most that the features of a block ma
 BYTES_PER_FEATURE = 12  # in float32: what goes into a layer and what comes out, and a copy in another type
 CALIBRATION_ROUNDS = 3
 ROWS = 256
+UNIT_RADII: Any = None  # for OpenCV: none are radii of 1, which its types do not know
 
 
 def affine(
@@ -56,6 +59,32 @@ def sine_(x: Float[Tensor, "points width"]) -> Float[Tensor, "points width"]:
         return x.sin_()
     values = x.numpy()
     np.sin(values, out=values)
+    return x
+
+
+@functools.cache
+def quick_sine_() -> Callable[[Tensor], Tensor]:
+    """The fastest sine in place on this CPU, found once per process by timing: `sine_` or OpenCV's.
+
+    Since version 5 that takes half the time of NumPy's on processors with AVX2 alone, before it took twice the time.
+    Errors stay below 3e-7; last digits are not those of `sine_`.
+    """
+    x = torch.linspace(-30, 30, 1 << 17).reshape(1024, 128)
+
+    def seconds(sine: Callable[[Tensor], Tensor]) -> float:
+        values = x.clone()
+        start = time.perf_counter()
+        sine(values)
+        return time.perf_counter() - start
+
+    rounds = [(seconds(sine_), seconds(_opencv_sine_)) for _ in range(CALIBRATION_ROUNDS + 1)]
+    ours, theirs = (min(times) for times in zip(*rounds[1:], strict=True))
+    return _opencv_sine_ if theirs < ours else sine_
+
+
+def _opencv_sine_(x: Float[Tensor, "points width"]) -> Float[Tensor, "points width"]:
+    values = x.numpy()
+    cv2.polarToCart(UNIT_RADII, values, None, values)
     return x
 
 

@@ -84,7 +84,7 @@ class LabelledField(FoldedField):
         """Of the last density layer; and the label logits."""
         logits = self.head.bias.expand(len(points), -1).clone()
         for index, (weight, bias) in enumerate(self.layers):
-            points = sine_(affine(points, weight, bias))
+            points = self.sine_(affine(points, weight, bias))
             if index in self._of_layer:
                 logits += affine(points, self._of_layer[index])
         return points, logits
