@@ -60,7 +60,7 @@ class ResultSettings:
     style_layers: tuple[int, ...] = (8,)           # FiLM layers whose codes come from a style
     style_seed: int = 0
     style_weight: float = 1.0                      # below 1 the style is blended in
-    style_name: str = ""                           # of a reference picture whose colours the heads have
+    suffix: str = ""                               # of the names of files, where codes are not the mask's own
     strip: tuple[int, int] | None = None           # seed of the last style, and images, of a strip of styles
     mean_head: bool = False                        # the decoder's mean codes instead of the mask's
     video: VideoSettings | None = None
@@ -85,7 +85,7 @@ class Results:
     Args:
         images, videos: folders, made when they are needed.
         progress: called as rays are finished.
-        recolour: gives the mask's codes other colours, before any style.
+        recolour: gives the mask's codes other colours, or fits them to a photograph, before any style.
         writers: of further files, beside the images.
     """
 
@@ -103,9 +103,7 @@ class Results:
             UserError: a file cannot be written.
         """
         ours, name, mask, own = self.settings, item.name, item.painted, Camera(*item.pose or ())
-        stem = stem_of(name, ours.style_layers, ours.style_seed)
-        if ours.style_name:
-            stem += f"_as_{ours.style_name}"
+        stem = stem_of(name, ours.style_layers, ours.style_seed) + ours.suffix
         codes = self._codes(item)
         if self.recolour is not None:
             codes = self.recolour(item, codes)

@@ -128,6 +128,9 @@ def build_parser() -> argparse.ArgumentParser:
     style.add_argument("--style_mask", metavar="MASK", help="the picture's mask; default: the one in mask/ beside "
                        "the picture's folder")
     style.add_argument("--style_parts", metavar="PARTS", help="recolour these parts only, e.g. hair,skin,u_lip")
+    add_flag(style, "--fit_photo", "refine each head until it looks like its own photograph, which lies in images/ "
+             "beside the masks' folder (scripts/prepare_photos.py; docs/photos.md); needs poses, takes half a minute")
+    style.add_argument("--lpips_weights", help="torchvision's AlexNet, for LPIPS with --fit_photo; used if it is there")
     add_flag(style, "--test_pigan_latent_avg", "show the decoder's mean head instead of the mask's (checks weights)",
              "--show_mean_head")
 
@@ -196,6 +199,12 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
     if opts.style_image and clash:
         raise UserError(f"--style_image and --{min(clash)}: colours come from a picture or from a random style; leave "
                         "out one")
+    if opts.fit_photo and (clash := given & {"style_image", "inject_code_seed", "inject_code_seed2",
+                                             "style_mix_seq_num", "mix_alpha", "test_pigan_latent_avg"}):
+        raise UserError(f"--fit_photo and --{min(clash)}: colours come from the head's own photograph or from "
+                        "elsewhere; leave out one")
+    if opts.lpips_weights and not opts.fit_photo:
+        raise UserError("--lpips_weights is for --fit_photo; leave it out, or give both")
     opts.style_strip = bool(given & {"inject_code_seed2", "style_mix_seq_num"})
     if opts.style_strip and not opts.latent_mask:
         raise UserError("--latent_mask '' and a strip of styles: name the layers that the styles replace, e.g. 8")

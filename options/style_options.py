@@ -25,6 +25,9 @@ DESCRIPTION = """Masks in many styles (colours): strips, a grid, and videos betw
   # all masks x the styles of these seeds, as one picture
   python scripts/style_mixing.py --exp_dir out/styles --style_seeds 0-5,9 --grid
 
+  # the colours of pictures beside those of a seed
+  python scripts/style_mixing.py --exp_dir out/styles --style_seeds 3 --style_images data/mine/images/*.png --grid
+
   # the head of one mask becomes that of another while the camera turns
   python scripts/style_mixing.py --exp_dir out/styles --num_frames 48 --interpolate \\
       data/CelebAMask-HQ/mask_samples/90001.png data/CelebAMask-HQ/mask_samples/90008_hat.png
@@ -53,8 +56,13 @@ def build_parser() -> argparse.ArgumentParser:
     styles.add_argument("--seed", type=seed, default=0, help="of the first random style")
     styles.add_argument("--style_seeds", type=seed_list, metavar="SEEDS",
                         help="these styles instead: seeds and ranges of seeds, such as 0-5,9")
+    styles.add_argument("--style_images", nargs="+", default=[], metavar="PHOTO",
+                        help="the colours of these pictures, too, part by part (docs/photos.md): their masks lie in "
+                             "mask/ beside their folders. Instead of random styles, unless --style_seeds or "
+                             "--n_outputs_to_generate is given")
     styles.add_argument("--latent_mask", "--style_layers", type=layer_list, default="6,7,8", metavar="LAYERS",
-                        help="layers (0 to 8) whose codes come from a style: colours are in the last ones")
+                        help="layers (0 to 8) whose codes come from a style: colours are in the last ones. If it is "
+                             "given, these layers take a picture's colours, too, else the last one alone")
     styles.add_argument("--mix_alpha", "--style_weight", type=float, default=1.0,
                         help="blend a style in with this weight instead of replacing")
     add_flag(styles, "--grid", "one picture of masks x styles (styles.png) instead of a strip per mask")
@@ -98,6 +106,10 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
     kinds = [f"--{name}" for name in ("interpolate", "sequence", "grid") if getattr(opts, name)]
     if len(kinds) > 1:
         raise UserError(f"{' and '.join(kinds)}: give one of them; each is a kind of output of its own")
+    if opts.style_images and (opts.interpolate or opts.sequence):
+        raise UserError("--style_images is for strips and grids; leave it out of videos")
+    if opts.style_images and not given & {"style_seeds", "n_outputs_to_generate"}:
+        opts.n_outputs_to_generate = 0
     if opts.interpolate and opts.num_frames < 2:
         raise UserError("--num_frames 1: a video from one head to another has two frames at least")
     if opts.interpolate and given & {"data_path", "infer_paths_conf", "n_images", "use_original_pose"}:

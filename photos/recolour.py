@@ -12,21 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from configs.data_configs import DataConfig
 from datasets.inference_set import MaskItem
-from datasets.poses import find_pose_file, image_id, read_poses
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
-from photos.colours import PartColours
-from photos.reference import mask_beside, read_reference
-from photos.style_fit import FittedStyle, fit_colours, named_parts
+from photos.colours import FEWEST_PIXELS, PartColours
+from photos.reference import known_pose, mask_beside, read_reference
+from photos.style_fit import UNSURE, FittedStyle, fit_colours, named_parts
 from utils.errors import UserError
 
 SIZE, SAMPLES = 128, 12     # of the view in which parts are found
+LEAST_AGREED = 0.2          # of a part: with less, nothing is gained from asking two
 
 
 @dataclass
@@ -38,6 +37,7 @@ class Recolour:
     reference: PartColours
     parts: tuple[str, ...] | None
     layers: Sequence[int]
+    source: str = "the reference"       # the picture's name
     report: dict[str, FittedStyle] = field(default_factory=dict)     # by the masks' names
 
     @classmethod
@@ -60,7 +60,7 @@ class Recolour:
             raise UserError(f"`style_image` {photo}: there is no mask of this picture in mask/ beside its folder; "
                             "name it with `style_mask`, or make one with scripts/prepare_photos.py")
         picture, labels = read_reference(photo, found, net.input)
-        return cls(net, config, PartColours.of(picture, labels, space), names, layers)
+        return cls(net, config, PartColours.of(picture, labels, space), names, layers, str(photo))
 
     def __call__(self, item: MaskItem, codes: Codes) -> Codes:
         """The head's codes in the reference's colours.
@@ -74,28 +74,37 @@ class Recolour:
         return fitted.codes
 
     def _view(self, item: MaskItem, codes: Codes) -> tuple[Camera, UInt8[np.ndarray, "size size"]]:
-        """A camera, and what it sees of the head at each pixel: rendered labels where the model has them, else the
-        mask itself, from its own pose (the front, where no pose of it is known)."""
-        camera = Camera(*item.pose or self._known_pose(item.path) or ())
-        if self.net.semantic_head is not None:
-            seen = self.net.scene_of(codes).render(camera, SIZE, SAMPLES, sampler="grid", labels=True).labels
-            assert seen is not None, "rendered with labels"
-            return camera, seen.numpy()
+        """A camera at the mask's own pose (in front, where that is not known), and what it sees of the head at each
+        pixel: the mask's label, where the model's semantic head agrees, if it has one and the pose is known. Where the
+        pose is not known, what the semantic head says."""
+        pose = item.pose or known_pose(item.path, self.config)
+        camera = Camera(*pose or ())
         rows = np.arange(SIZE) * len(item.planes.label) // SIZE
-        return camera, item.planes.label[np.ix_(rows, rows)]
+        drawn = item.planes.label[np.ix_(rows, rows)]
+        if self.net.semantic_head is None:
+            return camera, drawn
+        labels = self.net.scene_of(codes).render(camera, SIZE, SAMPLES, sampler="grid", labels=True).labels
+        assert labels is not None, "rendered with labels"
+        return camera, labels.numpy() if pose is None else agreed(drawn, labels.numpy())
 
-    def _known_pose(self, path: Path) -> tuple[float, float] | None:
-        try:
-            return read_poses(find_pose_file(path.parent, self.config), self.config.pose_format).get(image_id(path))
-        except UserError:
-            return None
+    @property
+    def words(self) -> str:
+        """How near the colours of all masks came: '... skin 24 -> 2, hair 10 -> 3'."""
+        sums: dict[str, list[tuple[float, float]]] = {}
+        for fitted in self.report.values():
+            for name, before in fitted.before.items():
+                sums.setdefault(name, []).append((before, fitted.after[name]))
+        means = {name: np.mean(values, 0) for name, values in sums.items()}
+        return f"colours as in {self.source} (mean difference of 255 before -> after): " + ", ".join(
+            f"{name} {before:.0f} -> {after:.0f}" for name, (before, after) in means.items())
 
 
-def words(report: dict[str, FittedStyle]) -> str:
-    """How near the colours of all masks came, in words: 'skin 24 -> 2, hair 10 -> 3'."""
-    sums: dict[str, list[tuple[float, float]]] = {}
-    for fitted in report.values():
-        for name, before in fitted.before.items():
-            sums.setdefault(name, []).append((before, fitted.after[name]))
-    means = {name: torch.tensor(values).mean(0).tolist() for name, values in sums.items()}
-    return ", ".join(f"{name} {before:.0f} -> {after:.0f}" for name, (before, after) in means.items())
+def agreed(one: UInt8[np.ndarray, "size size"], other: UInt8[np.ndarray, "size size"]
+           ) -> UInt8[np.ndarray, "size size"]:
+    """Where two label maps say the same, their label, elsewhere UNSURE; but a part on whose place they hardly agree is
+    where the second one has it."""
+    both = np.where(one == other, other, UNSURE).astype(np.uint8)
+    for label in np.unique(other):
+        if (both == label).sum() < max(FEWEST_PIXELS, LEAST_AGREED * (other == label).sum()):
+            both[other == label] = label
+    return both

@@ -12,14 +12,17 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from configs.data_configs import DataConfig
 from datasets.masks.files import read_mask
-from datasets.masks.maps import merge_labels
+from datasets.masks.maps import MaskTransform, merge_labels
 from datasets.masks.mask_input import MaskInput
-from datasets.photographs import open_photograph
+from datasets.photographs import SUFFIXES, open_photograph
+from datasets.poses import find_pose_file, image_id, read_poses
+from datasets.training_set import IMAGE_FOLDERS
 from utils.errors import UserError
 
 SIDE = 256                          # pixels at which colours are compared
-MASK_FOLDERS = ("mask", "masks")
+MASK_FOLDERS, PHOTO_FOLDERS = ("mask", "masks"), IMAGE_FOLDERS
 SQUARE = 1.05                       # longest side by shortest, of pictures that are said to have one shape
 
 
@@ -30,6 +33,37 @@ def mask_beside(photo: str | Path) -> Path | None:
     places = (folder / name / f"{photo.stem}.png" for folder in (photo.parent.parent, photo.parent)
               for name in MASK_FOLDERS)
     return next((place for place in places if place.is_file()), None)
+
+
+def photo_beside(mask: str | Path) -> Path | None:
+    """The photograph of a mask in a data set's layout: data/mine/mask/3.png -> data/mine/images/3.jpg; None if there
+    is none."""
+    mask = Path(mask)
+    return next((photo for name in PHOTO_FOLDERS for suffix in SUFFIXES
+                 if (photo := mask.parent.parent / name / f"{mask.stem}{suffix}").is_file()), None)
+
+
+def known_pose(mask: str | Path, config: DataConfig) -> tuple[float, float] | None:
+    """Yaw and pitch of the camera by the pose file of the mask's data set; None where there is no file, or not this
+    pose in it."""
+    try:
+        return read_poses(find_pose_file(Path(mask).parent, config), config.pose_format).get(image_id(mask))
+    except UserError:
+        return None
+
+
+def framed_photo(photo: str | Path, transform: MaskTransform, size: int) -> Float[np.ndarray, "size size 3"]:
+    """A photograph (RGB in [0, 1]), resized and cut out as masks of the model are.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    image, frame = open_photograph(Path(photo)), transform.at(size)
+    if frame.crop:
+        image = image.resize((frame.load_size, frame.load_size), Image.Resampling.BOX)
+        start = round((frame.load_size - size) / 2)
+        image = image.crop((start, start, start + size, start + size))
+    return np.asarray(image.resize((size, size), Image.Resampling.BOX), np.float64) / 255
 
 
 def read_reference(photo: str | Path, mask: str | Path, reader: MaskInput,

@@ -1,6 +1,7 @@
 """Semantic masks -> rows of images and videos of 3D heads. `--help` shows worked commands."""
 
 import argparse
+import json
 import shlex
 import sys
 import time
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # heavy modules are imported once the options are known to be
     from inference.view_renderer import ViewSettings
     from models.scene import Scene
     from models.sem2nerf import Sem2NeRF
+    from photos.photo_fit import PhotoFit
     from photos.recolour import Recolour
 
 MANY = 200  # masks from which on their reading takes a while
@@ -57,8 +59,9 @@ def main(argv: Sequence[str]) -> None:
     from models.config import with_options
     from models.sem2nerf import Sem2NeRF
     from models.semantic_files import load_semantic_head
+    from photos.photo_fit import PhotoFit
     from utils.device import pick_devices
-    from utils.files import append_text, make_folder
+    from utils.files import append_text, make_folder, write_text
 
     devices = pick_devices(opts.device, opts.gpu_ids)
     contents = with_options(read_checkpoint(checkpoint), model_answers(opts, given), checkpoint)
@@ -73,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     net = Sem2NeRF.from_contents(contents, checkpoint).to(devices[0])
     if opts.semantic_head:
         net.semantic_head = load_semantic_head(opts.semantic_head, net.siren)
-    settings, recolour = result_settings(opts), recolouring(opts, given, net)
+    settings, recolour = result_settings(opts), fitting(opts, net) or recolouring(opts, given, net)
     if settings.extras.needs_labels and net.semantic_head is None:
         raise UserError(f"{'--render_labels' if opts.render_labels else '--alpha'}: {checkpoint} has no semantic head, "
                         "which labels are read with; give one with --semantic_head, or train it with "
@@ -98,9 +101,10 @@ def main(argv: Sequence[str]) -> None:
         written = [path for item in masks for path in results.write(item)]
     seconds = time.perf_counter() - start
     if recolour is not None:
-        from photos.recolour import words
-
-        print(f"colours as in {opts.style_image} (mean difference of 255 before -> after): {words(recolour.report)}")
+        print(recolour.words)
+        if isinstance(recolour, PhotoFit):
+            written.append(images / "fit_photo.json")
+            write_text(written[-1], json.dumps(recolour.numbers, indent=1) + "\n")
     for folder in dict.fromkeys(path.parent for path in written):
         count = sum(path.parent == folder for path in written)
         print(f"wrote {count} file{'s' * (count > 1)} to {folder}/")
@@ -121,6 +125,27 @@ def writers(opts: argparse.Namespace, net: "Sem2NeRF") -> "list[Writer]":
         return path
 
     return [write_viewer]
+
+
+def fitting(opts: argparse.Namespace, net: "Sem2NeRF") -> "PhotoFit | None":
+    """What refines heads to look like their photographs, where that is asked for.
+
+    Raises:
+        UserError: LPIPS' weights were named and are not there, or are something else.
+    """
+    if not opts.fit_photo:
+        return None
+    from criteria.perceptual import Perceptual, find_alexnet
+    from photos.photo_fit import PhotoFit
+
+    perceptual = None
+    try:
+        perceptual = Perceptual(find_alexnet(opts.lpips_weights)).to(net.latent_avg.frequencies.device)
+    except UserError:
+        if opts.lpips_weights:
+            raise
+        print("--fit_photo without LPIPS: its weights are not there (pretrained_models/README.md)")
+    return PhotoFit(net, data_config(opts.dataset_type), perceptual)
 
 
 def recolouring(opts: argparse.Namespace, given: set[str], net: "Sem2NeRF") -> "Recolour | None":
@@ -152,8 +177,9 @@ def result_settings(opts: argparse.Namespace) -> "ResultSettings":
         views=opts.n_outputs_to_generate, sweep=opts.render_mode,
         yaw_offsets=data_config(opts.dataset_type).eval_yaw_offsets, own_pose=opts.use_original_pose,
         overlay_weight=opts.mask_overlay_weight, couple=opts.couple_outputs,
-        saved_size=RESIZED if opts.resize_outputs else None, style_layers=() if opts.style_image else opts.latent_mask,
-        style_name=Path(opts.style_image).stem if opts.style_image else "",
+        saved_size=RESIZED if opts.resize_outputs else None,
+        style_layers=() if opts.style_image or opts.fit_photo else opts.latent_mask,
+        suffix=f"_as_{Path(opts.style_image).stem}" if opts.style_image else "_fitted" * opts.fit_photo,
         style_seed=opts.inject_code_seed, style_weight=1.0 if opts.mix_alpha is None else opts.mix_alpha,
         strip=(opts.inject_code_seed2, opts.style_mix_seq_num) if opts.style_strip else None,
         mean_head=opts.test_pigan_latent_avg,

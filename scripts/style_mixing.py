@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # heavy modules are imported once the options are known to be
     from datasets.inference_set import MaskItem
     from inference.style_mixing import StyleMixer
     from models.pigan.codes import Codes
+    from models.sem2nerf import Sem2NeRF
+    from photos.recolour import Recolour
 
 
 @command("lower `pigan_infer_max_batch` (points computed at a time, e.g. 20000), then `test_output_size`",
@@ -60,13 +62,14 @@ def main(argv: Sequence[str]) -> None:
     settings = ViewSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler,
                             max_block=opts.pigan_infer_max_batch)
     mixer = StyleMixer(ViewRenderer(net, settings), opts.latent_mask, opts.mix_alpha)
+    pictures = references(net, opts, given)
     out, start = make_folder(opts.exp_dir), time.perf_counter()
     if opts.interpolate:
         written, views = interpolation(mixer, items, opts, out)
     elif opts.sequence:
         written, views = sequence(mixer, items, opts, out)
     else:
-        written, views = styles(mixer, items, opts, out)
+        written, views = styles(mixer, items, opts, out, pictures)
     seconds = time.perf_counter() - start
     for path in written:
         print(f"wrote {path}")
@@ -80,24 +83,46 @@ def codes_of(mixer: "StyleMixer", item: "MaskItem") -> "Codes":
     return net.encode(net.input.tensor(item.planes, mixer.renderer.devices[0])[None])
 
 
-def styles(mixer: "StyleMixer", items: "list[MaskItem]", opts: argparse.Namespace, out: Path
-           ) -> tuple[list[Path], int]:
-    """A strip per mask (mask, styles), or one grid of all."""
+def references(net: "Sem2NeRF", opts: argparse.Namespace, given: set[str]) -> "list[Recolour]":
+    """What gives heads the colours of each picture that is named."""
+    if not opts.style_images:
+        return []
+    from photos.recolour import Recolour
+    from photos.style_fit import COLOUR_LAYERS
+
+    layers = opts.latent_mask if "latent_mask" in given else COLOUR_LAYERS
+    return [Recolour.of_picture(net, data_config(opts.dataset_type), picture, None, None, layers)
+            for picture in opts.style_images]
+
+
+def styles(mixer: "StyleMixer", items: "list[MaskItem]", opts: argparse.Namespace, out: Path,
+           pictures: "list[Recolour]") -> tuple[list[Path], int]:
+    """A strip per mask (mask, styles), or one grid of all, with the pictures above their columns."""
+    import numpy as np
+
     from models.pigan.cameras import Camera
+    from photos.reference import framed_photo
     from utils.images import row, save_png
     from utils.panels import panel
 
     seeds = opts.style_seeds or range(opts.seed, opts.seed + opts.n_outputs_to_generate)
     written, rows = [], []
+    if pictures:
+        size, frame = opts.test_output_size, mixer.renderer.net.input.transform
+        shown = [np.rint(framed_photo(each.source, frame, size) * 255).astype(np.uint8) for each in pictures]
+        rows.append([np.full((size, size, 3), 255, np.uint8)] * (1 + len(seeds)) + shown)
     for item in progress_bar(items, "masks", len(items)):
-        row_of = [item.painted, *mixer.in_styles(codes_of(mixer, item), seeds, Camera(*item.pose or ()))]
-        rows.append(row_of)
+        codes = codes_of(mixer, item)
+        wanted = [*seeds, *(recolour(item, codes) for recolour in pictures)]
+        rows.append([item.painted, *mixer.in_styles(codes, wanted, Camera(*item.pose or ()))])
         if not opts.grid:
-            written.append(save_png(out / f"{item.name}_styles.png", row(row_of)))
+            written.append(save_png(out / f"{item.name}_styles.png", row(rows[-1])))
     if opts.grid:
-        captions = ["mask", *(f"style {number}" for number in seeds)]
+        captions = ["mask", *(f"style {number}" for number in seeds), *(Path(each.source).stem for each in pictures)]
         written.append(save_png(out / "styles.png", panel(captions, rows, opts.test_output_size)))
-    return written, len(items) * len(seeds)
+    for recolour in pictures:
+        print(recolour.words)
+    return written, len(items) * (len(seeds) + len(pictures))
 
 
 def interpolation(mixer: "StyleMixer", items: "list[MaskItem]", opts: argparse.Namespace, out: Path

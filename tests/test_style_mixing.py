@@ -124,3 +124,39 @@ def test_mistakes_are_one_line(options, words, weights, tmp_path):
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def photographs(root, colours):
+    """Pictures in a data set's layout, each of one colour, with a mask that shows skin and hair."""
+    for name in ("images", "mask"):
+        (root / name).mkdir(parents=True)
+    for name, colour in colours.items():
+        Image.new("RGB", (64, 64), colour).save(root / f"images/{name}.png")
+        labels = np.ones((64, 64), np.uint8)
+        labels[:24] = 13
+        Image.fromarray(labels).save(root / f"mask/{name}.png")
+    return [str(root / f"images/{name}.png") for name in colours]
+
+
+def test_styles_of_pictures(tmp_path, weights, faces, capsys):
+    pictures = photographs(tmp_path / "photos", {"red": (200, 60, 50), "blue": (60, 80, 200)})
+    strip = mix(tmp_path / "a", weights, faces / "90001.png", "--style_images", *pictures)["90001_styles.png"]
+    assert strip.shape == (16, 3 * 16, 3)       # no random style beside them, unless that is asked for
+    assert "colours as in" in capsys.readouterr().out
+    mask, red, blue = columns(strip)
+    assert not np.array_equal(red, blue)
+    grid = mix(tmp_path / "b", weights, faces / "90001.png", "--grid", "--style_seeds=3", "--style_images", *pictures)
+    assert list(grid) == ["styles.png"]
+    shown = {grid["styles.png"][top:top + 16, left:left + 16].tobytes()
+             for top in range(grid["styles.png"].shape[0] - 15)
+             for left in range(grid["styles.png"].shape[1] - 15)}
+    for image in (red, blue, mask, np.full((16, 16, 3), (200, 60, 50), np.uint8)):
+        assert image.tobytes() in shown
+
+
+def test_mistakes_with_pictures(tmp_path, weights, faces):
+    for options, words in ((["--style_images=a.png", "--sequence"], "--style_images is for strips and grids"),
+                           (["--style_images=absent.png"], "absent.png: there is no such file")):
+        with pytest.raises(UserError, match=words):
+            mix(tmp_path / "out", weights, faces, *options)
+        assert not (tmp_path / "out").exists()

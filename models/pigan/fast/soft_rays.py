@@ -50,7 +50,7 @@ class FrozenFilm(torch.autograd.Function):
 
 def render_soft_rays(
     weights: FieldWeights,
-    head: SemanticHead,
+    head: SemanticHead | None,
     modulation: tuple[Float[Tensor, "layers width"], Float[Tensor, "layers width"]],
     origin: Float[Tensor, "3"],
     directions: Float[Tensor, "rays 3"],
@@ -62,6 +62,7 @@ def render_soft_rays(
 
     Args:
         weights: of the field, frozen, with the view direction locked (`field_weights(siren).frozen()`).
+        head: None: of colours alone; there is one label then.
         modulation: frequency and phase of each FiLM layer, see `FilmSiren.modulation`.
         depths: ascending, world units.
         softness: s, in units of density.
@@ -70,7 +71,7 @@ def render_soft_rays(
     frequency, phase = modulation
     *hidden, colour = zip(weights.layers, frequency.unbind(), phase.unbind(), strict=True)
     x = torch.addcmul(origin, directions[:, None], depths[..., None]).reshape(-1, 3)
-    logits, of_layer = head.bias, head.by_layer
+    logits, of_layer = (x.new_zeros(len(x), 1), {}) if head is None else (head.bias, head.by_layer)
     for i, ((weight, bias), f, p) in enumerate(hidden):
         x = FrozenFilm.apply(x, f, p, weight, bias)
         if i in of_layer:
