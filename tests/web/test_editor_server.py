@@ -1,5 +1,6 @@
 """What the editor's server answers to its own page."""
 
+import functools
 import http.client
 import io
 import json
@@ -17,6 +18,7 @@ from PIL import Image
 from tiny import CAT_OPTS, FACE_OPTS, tiny_model
 
 from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES
+from models.scene import Scene
 from models.volume import bake
 from models.volume_file import FAST, pack
 from web.server.masks import LONGEST_SIDE
@@ -225,8 +227,9 @@ def test_views_and_videos(editor):
     assert data.startswith(b"<!doctype html>")
 
 
-def test_meshes(editor):
+def test_meshes(editor, monkeypatch):
     pytest.importorskip("trimesh")
+    monkeypatch.setattr(Scene, "mesh", functools.partialmethod(Scene.mesh, resolution=40))  # seconds, not a minute
     facts, data = editor.run(sample(), "/save/mesh")[-1]
     assert (facts["suffix"], data[:4]) == ("glb", b"glTF")
 
