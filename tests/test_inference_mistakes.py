@@ -9,8 +9,15 @@ from inferring import FACES, SMALL, names_list
 from PIL import Image
 
 from scripts.inference3d import main
+from utils import progress
 from utils.cli import run
 from utils.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def no_line_of_progress(monkeypatch):
+    """A slow machine writes one before the mistake is found."""
+    monkeypatch.setattr(progress, "FIRST", 1e9)
 
 
 class Bad:
