@@ -59,7 +59,6 @@ def main(argv: Sequence[str]) -> None:
     from models.config import with_options
     from models.sem2nerf import Sem2NeRF
     from models.semantic_files import load_semantic_head
-    from photos.photo_fit import PhotoFit
     from utils.device import pick_devices
     from utils.files import append_text, make_folder, write_text
 
@@ -76,7 +75,8 @@ def main(argv: Sequence[str]) -> None:
     net = Sem2NeRF.from_contents(contents, checkpoint).to(devices[0])
     if opts.semantic_head:
         net.semantic_head = load_semantic_head(opts.semantic_head, net.siren)
-    settings, recolour = result_settings(opts), fitting(opts, net) or recolouring(opts, given, net)
+    settings, fit = result_settings(opts), fitting(opts, net)
+    recolour = fit or recolouring(opts, given, net)
     if settings.extras.needs_labels and net.semantic_head is None:
         raise UserError(f"{'--render_labels' if opts.render_labels else '--alpha'}: {checkpoint} has no semantic head, "
                         "which labels are read with; give one with --semantic_head, or train it with "
@@ -102,9 +102,9 @@ def main(argv: Sequence[str]) -> None:
     seconds = time.perf_counter() - start
     if recolour is not None:
         print(recolour.words)
-        if isinstance(recolour, PhotoFit):
-            written.append(images / "fit_photo.json")
-            write_text(written[-1], json.dumps(recolour.numbers, indent=1) + "\n")
+    if fit is not None:
+        written.append(images / "fit_photo.json")
+        write_text(written[-1], json.dumps(fit.numbers, indent=1) + "\n")
     for folder in dict.fromkeys(path.parent for path in written):
         count = sum(path.parent == folder for path in written)
         print(f"wrote {count} file{'s' * (count > 1)} to {folder}/")
