@@ -124,6 +124,7 @@ def user_folder(tmp_path, monkeypatch, semantic_head):
     faces = make_data(tmp_path / "data/CelebAMask-HQ")
     make_cat_data(tmp_path / "data/CatMask")
     make_data(tmp_path / "data/SynthHeads")
+    make_data(tmp_path / "data/mine")
     (faces / "vis_paths.txt").write_text("2.png\n")
     shutil.copytree(samples, faces / "mask_samples")
     shutil.copytree(ROOT / "data/CatMask/mask_samples", tmp_path / "data/CatMask/mask_samples")
