@@ -127,7 +127,8 @@ def build_parser() -> argparse.ArgumentParser:
                        "(docs/photos.md); --latent_mask names the layers that may move, colours alone by default")
     style.add_argument("--style_mask", metavar="MASK", help="the picture's mask; default: the one in mask/ beside "
                        "the picture's folder")
-    style.add_argument("--style_parts", metavar="PARTS", help="recolour these parts only, e.g. hair,skin,u_lip")
+    style.add_argument("--style_parts", metavar="PARTS", help="recolour these parts only, e.g. hair,skin,u_lip (names: "
+                       "docs/label_spaces.md)")
     add_flag(style, "--fit_photo", "refine each head until it looks like its own photograph, which lies in images/ "
              "beside the masks' folder (scripts/prepare_photos.py; docs/photos.md); needs poses, takes half a minute")
     style.add_argument("--lpips_weights", help="torchvision's AlexNet, for LPIPS with --fit_photo; used if it is there")

@@ -61,8 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
                              "mask/ beside their folders. Instead of random styles, unless --style_seeds or "
                              "--n_outputs_to_generate is given")
     styles.add_argument("--latent_mask", "--style_layers", type=layer_list, default="6,7,8", metavar="LAYERS",
-                        help="layers (0 to 8) whose codes come from a style: colours are in the last ones. If it is "
-                             "given, these layers take a picture's colours, too, else the last one alone")
+                        help="layers (0 to 8) whose codes come from a style: colours are in the last ones. Pictures "
+                             "(--style_images) change layer 8 alone, unless this is given")
     styles.add_argument("--mix_alpha", "--style_weight", type=float, default=1.0,
                         help="blend a style in with this weight instead of replacing")
     add_flag(styles, "--grid", "one picture of masks x styles (styles.png) instead of a strip per mask")

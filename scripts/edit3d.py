@@ -81,7 +81,8 @@ def main(argv: Sequence[str]) -> None:
             codes = editor.refine(drawn, first.codes, opts.refine_steps)
             edited.tried["refined"] = editor.attempt(drawn, codes)
             print("refined: no nearer to the drawing, so the delta stays" if codes is first.codes
-                  else in_words(edited.reports).splitlines()[-1])
+                  else f"{in_words(edited.reports).splitlines()[-1]}\nthe refined head stays: its score is "
+                       f"{edited.result.report.score:.2f}, the delta's {first.report.score:.2f} (docs/editing.md)")
             written = results.write_answer(edited)
         written += results.write_views(edited)
     print(f"wrote {', '.join(path.name for path in written)} to {folder}/")
