@@ -166,7 +166,7 @@ def test_every_kind_of_file_and_every_encoding(page):
     until_labels(page, numbers[target])
     page.page.get_by_label("Encoding").select_option("colour")
     page.until("document.querySelector('.notice.error')")
-    assert "has no colours" in page.notices()[0]
+    assert any("has no colours" in notice for notice in page.notices())
     until_labels(page, numbers[target])                 # what cannot be read changes nothing
     page.page.get_by_label("Encoding").select_option("index")
     page.until("document.querySelector('.notice.warning')")

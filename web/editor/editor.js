@@ -4,7 +4,7 @@
 //       layers?, orders?, encodings?, saves?, edits?, decoder?, colours?, faces?, title?, volumePalette? (colours of the labels of volumes), seen? (the
 //       part of a mask's sides that the network sees, in its middle)}; the page hides what is not there
 //   run({labels, width, height, style: {seed, layers}, edit, drawing}, {onVolume(volume, stage),
-//       onStatus({warnings} or {progress}), onEdit(bytes)}) -> Promise; a newer run ends the older, which may reject with
+//       onStatus({warnings}, {progress} or {words}), onEdit(bytes)}) -> Promise; a newer run ends the older, which may reject with
 //       an AbortError or simply resolve. With `edits` in describe's answer, there are: edit (what edits add to the
 //       codes: bytes, or null) and drawing ({pose, size, before, after, edit, steps?}: two maps of a view of the head
 //       with that edit, see sides.js), whose result comes as `onEdit`

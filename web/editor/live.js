@@ -40,6 +40,7 @@
           onEdit: bytes => { if (isNewest()) this.onEdit(bytes); },
           onStatus: status => {
             if (isNewest() && status?.progress !== undefined) onProgress(status.progress);
+            if (isNewest() && status?.words) this.notices.warn("odd", status.words);
             if (!isNewest() || !status?.warnings) return;
             if (status.warnings.length) this.notices.warn("odd", `This mask: ${status.warnings.join("; ")}`);
             else this.notices.clear("odd");

@@ -66,7 +66,11 @@
         if (facts.error) throw new Error(facts.error);
         if (facts.cancelled) return;
         if (facts.progress !== undefined) { onStatus({ progress: facts.progress }); continue; }
-        if (facts.edit) { onEdit(data.slice()); continue; }
+        if (facts.edit) {
+          if (!facts.nearer) onStatus({ words: "Refining brought the head no nearer to the drawing: it stays as it was" });
+          onEdit(data.slice());
+          continue;
+        }
         if (facts.warnings) { onStatus({ warnings: facts.warnings }); continue; }
         const volume = await sem2nerf.unpackVolume(data, coarse);
         signal.throwIfAborted();

@@ -38,7 +38,7 @@
     get drawing() {
       if (!this.on) return null;
       const { labels, width } = this.mask;
-      const { labels: before, edit } = this.anchors.find(anchor => same(anchor.labels, labels)) ?? this.anchors.at(-1);
+      const { labels: before, edit } = this.anchors.findLast(anchor => same(anchor.labels, labels)) ?? this.anchors.at(-1);
       return { pose: this.pose, size: width, before, after: labels, edit };
     }
 
@@ -55,7 +55,7 @@
 
     /** ... and now it is. Undo to a map whose codes are known gives these, without rounding. */
     take(bytes, refined) {
-      const known = !refined && this.anchors.find(anchor => same(anchor.labels, this.mask.labels));
+      const known = !refined && this.anchors.findLast(anchor => same(anchor.labels, this.mask.labels));
       this.edit = known ? known.edit : bytes;
       this.fresh = true;
       this.dispatchEvent(new Event("settled"));

@@ -87,10 +87,10 @@ def draw(net: Sem2NeRF, scene: Scene, painting: Painting, job: Job, send: Send) 
     assert net.semantic_head is not None
     drawing, space = painting.drawing, net.semantic_head.space
     before, after = (merged_to(labels, net.input.space, space) for labels in (drawing.before, drawing.after))
-    codes = scene.codes
+    codes, nearer = scene.codes, True
     if not np.array_equal(before, after):
         if drawing.steps:
-            codes = _refined(net, scene, drawing, after, job, send)
+            codes, nearer = _refined(net, scene, drawing, after, job, send)
         else:
             codes = net.edited_codes(scene, after, before)
     added = codes - scene.codes
@@ -98,19 +98,22 @@ def draw(net: Sem2NeRF, scene: Scene, painting: Painting, job: Job, send: Send) 
         added = painting.edit.to(added.frequencies) + added
     if job.ended():
         raise Cancelled
-    send(({"edit": True}, codes_bytes(added)))
+    send(({"edit": True, "nearer": nearer}, codes_bytes(added)))
     return net.scene_of(codes)
 
 
 def _refined(net: Sem2NeRF, scene: Scene, drawing: Drawing, after: UInt8[np.ndarray, "size size"], job: Job,
-             send: Send) -> Codes:
+             send: Send) -> tuple[Codes, bool]:
+    """Codes, and whether they are nearer to the drawing than those it began with."""
     def step(done: int) -> None:
         if job.ended():
             raise Cancelled
         send(({"progress": done / drawing.steps}, b""))
 
     editor = Editor(net, scene, drawing.camera, len(after), SAMPLES, sampler_of(scene), on_rays=watch(job.ended))
-    return editor.refine(after, editor.delta(after), drawing.steps, on_step=step)
+    first = editor.delta(after)
+    found = editor.refine(after, first, drawing.steps, on_step=step)
+    return found, found is not first
 
 
 def watch(ended: Callable[[], bool], send: Send | None = None) -> Callable[[int], None]:
