@@ -161,7 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
     beyond = parser.add_argument_group("beyond the paper")
     add_mask_files(beyond)
     add_flag(beyond, "--render_labels", "also what is seen at each pixel: <name>_labels.png (label maps below the "
-             "views), the (merged) label numbers of each view, and a second video; to draw on a map, use edit3d.py")
+             "views), the labels of each view as a mask file, and a second video")
     add_flag(beyond, "--save_depth", "also the distances of each view of the row: PNGs of 16 bits, in steps of "
              "1/50,000 of the distance from camera to origin; 0: background")
     add_flag(beyond, "--alpha", "also each view of the row with a transparent background")
