@@ -7,7 +7,8 @@
 //       onStatus({warnings}, {progress} or {words}), onEdit(bytes)}) -> Promise; a newer run ends the older, which may reject with
 //       an AbortError or simply resolve. With `edits` in describe's answer, there are: edit (what edits add to the
 //       codes: bytes, or null) and drawing ({pose, size, before, after, edit, steps?}: two maps of a view of the head
-//       with that edit, see sides.js), whose result comes as `onEdit`
+//       with that edit, see sides.js; steps only where `edits.steps` says that the engine can refine), whose result
+//       comes as `onEdit`
 //   map({labels, ..., pose}, {signal, onProgress}) -> Promise of {labels, width, height}; with `edits`, as is
 //   colours({labels, ...}, {picture, mask, order, parts}, {signal}) -> Promise of {layers, codes, before, after}; with
 //       `colours` (names of parts) in describe's answer; then style may be {seed, layers, codes}
@@ -148,7 +149,7 @@
         const { edit, style } = state, same = this.about.decoder && state.decoder === this.about.decoder;
         if ((edit || style.codes) && !same) {
           const what = [edit && "edits from the side", style.codes && "colours of a picture"].filter(Boolean).join(" and ");
-          this.notices.warn("link", `This link holds ${what} that only the weights with which they were made can show, in scripts/editor.py: here is the head without`);
+          this.notices.warn("link", `This link holds ${what} that only the weights with which they were made can show: here is the head without`);
           this.style.value = { seed: 0, layers: style.codes ? [] : style.layers };
         }
         this.put(state.sample ?? "head", mask, state.sample, same ? edit : null);

@@ -173,7 +173,8 @@
       find("side-wait").hidden = !this.asking;
       if (!this.asking) find("side-wait").removeAttribute("value");
       find("side-bar").hidden = !on && !this.edit;
-      for (const id of ["side-view", "side-refine", "side-done"]) find(id).hidden = !on;
+      for (const id of ["side-view", "side-done"]) find(id).hidden = !on;
+      find("side-refine").hidden = !on || !this.about.edits.steps;   // which some engines cannot
       find("side-words").textContent = on ? `Seen from ${degrees(this.pose.yaw)}, ${degrees(this.pose.pitch)}` : "This head was edited from the side";
       find("side-back").title = on ? "Without what was drawn here" : "The head of the mask alone, without edits from the side (undo brings them back)";
       find("board").setAttribute("aria-label", on ? "The parts as seen from this side" : "The mask");

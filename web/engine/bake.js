@@ -60,6 +60,9 @@
     return out.slice(0, count);
   }
 
+  /** The clamp to positive values of some cameras. */
+  const softplus = value => value < 20 ? Math.log1p(Math.exp(value)) : value;
+
   /** Which texels of a volume can be seen: one byte each. `density` is before its clamp to positive values. */
   function visible({ bake, viewing }, density, size, overshoot = 0) {
     const { half } = bake, { rayStart, rayEnd } = viewing;
@@ -164,5 +167,5 @@
   }
 
   sem2nerf.baking = { backgroundTexels, visible, nearest, refined, centres, enlargedTexels, toBytes, scaleOf,
-                      backgroundBytes };
+                      backgroundBytes, grown, softplus };
 })();

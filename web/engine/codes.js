@@ -37,6 +37,16 @@
     return out;
   }
 
+  /** Codes of some layers alone, each half for itself, as codes of all; 0 in the others. */
+  function spreadOut(codes, layers, width, count) {
+    const out = new Float32Array(count), half = codes.length / 2;
+    layers.forEach((layer, i) => {
+      for (const [to, from] of [[0, 0], [count / 2, half]])
+        out.set(codes.subarray(from + i * width, from + (i + 1) * width), to + layer * width);
+    });
+    return out;
+  }
+
   /** FiLM is affine before its sine: sin(f (W x + b) + p) = sin((f W) x + (f b + p)). */
   function fold(model, codes) {
     const { width, boxScale, frequencyScale, frequencyOffset, direction } = model.field, half = codes.length / 2;
@@ -65,5 +75,5 @@
              labelBias: model.weights["semantic.bias"]?.slice() };
   }
 
-  Object.assign(sem2nerf, { codesOf, styleCodes, withLayersFrom, fold });
+  Object.assign(sem2nerf, { codesOf, styleCodes, withLayersFrom, spreadOut, fold });
 })();

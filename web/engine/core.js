@@ -10,20 +10,39 @@
       this.kernels = await sem2nerf.WasmKernels.create(wasm) ?? new sem2nerf.PlainKernels();
       if (model) this.model = new sem2nerf.Model(model);
       this.styles = new Map();
+      this.fields = new Map();
+      if (model) this.deltas = new sem2nerf.edits.DeltaEncoder(this.model, this.kernels);
       return { plain: this.kernels instanceof sem2nerf.PlainKernels };
     }
 
-    /** Planes of a mask -> the field of its scene. */
-    makeField({ planes, style }) {
+    /** Planes of a mask, a style, and what edits add (bytes, or null) -> the codes of a head. */
+    codes({ planes, style, edit }) {
       const { model, kernels } = this;
       let codes = sem2nerf.codesOf(model, kernels, sem2nerf.encode(model, kernels, planes));
-      if (style?.layers.length) {
-        if (!this.styles.has(style.seed)) this.styles.clear();  // the last one alone is kept
-        if (!this.styles.size) this.styles.set(style.seed, sem2nerf.styleCodes(model, kernels, style.seed));
-        codes = sem2nerf.withLayersFrom(codes, this.styles.get(style.seed), style.layers, model.field.width);
-      }
-      return sem2nerf.fold(model, codes);
+      if (style?.layers.length) codes = sem2nerf.withLayersFrom(codes, this.styleOf(style), style.layers, model.field.width);
+      return edit ? sem2nerf.edits.sum(codes, sem2nerf.edits.codesOfBytes(edit, model.codeCount, "codes of the edits")) : codes;
     }
+
+    /** The codes of a seed, or those that a picture gave to some layers. */
+    styleOf({ seed, layers, codes }) {
+      const { model, kernels } = this, { width } = model.field;
+      if (codes) {
+        const some = sem2nerf.edits.codesOfBytes(codes, 2 * layers.length * width, "codes of the style");
+        return sem2nerf.spreadOut(some, layers, width, model.codeCount);
+      }
+      if (!this.styles.has(seed)) this.styles.clear();  // the last one alone is kept
+      if (!this.styles.size) this.styles.set(seed, sem2nerf.styleCodes(model, kernels, seed));
+      return this.styles.get(seed);
+    }
+
+    /** The codes of the head that looks like a drawing, and what all edits add by then: bytes. */
+    draw({ codes, drawing: { edit, ...maps } }) {
+      const { codesOfBytes, bytesOfCodes, sum } = sem2nerf.edits, added = this.deltas.added(maps);
+      const all = edit ? sum(codesOfBytes(edit, codes.length, "codes of the edits"), added) : added;
+      return [sum(codes, added), bytesOfCodes(all)];
+    }
+
+    makeField(codes) { return sem2nerf.fold(this.model, codes); }
 
     /**
      * Planes of a mask, see maps.js.
@@ -38,18 +57,39 @@
     /** What is odd about a mask: sentences. */
     oddities({ labels, width, planes }) { return sem2nerf.oddities.all(labels, width, planes, this.model.input); }
 
-    loadField(field) { this.kernels.loadField(field); }
+    /** Keep a field under a name: a run and a map may be in progress at the same time. */
+    keepField({ name, field }) {
+      this.fields.set(name, field);
+      if (this.loaded === name) this.loaded = null;
+    }
+
+    /** The kernels, with one of the fields. */
+    with(name) {
+      if (this.loaded !== name) this.kernels.loadField(this.fields.get(name));
+      this.loaded = name;
+      return this.kernels;
+    }
+
+    /** Densities at some points of the lattice of a view, see views.js. */
+    lattice({ field, pose, viewing, from, to }) {
+      return this.with(field).densities(sem2nerf.views.latticePoints(pose, viewing, from, to));
+    }
+
+    beginView(about) { this.view = new sem2nerf.View(about); }
+
+    /** Labels of some pixels of that view. */
+    look({ field, pixels, samples }) { return this.view.labels(this.with(field), pixels, samples); }
 
     /**
      * Values and labels at texels of a cube: [n][4] colour, and density as the viewer takes it; [n], or null. With
      * `shapeOnly` the densities alone, [n], and null.
      */
-    evaluate({ texels, size, half, softplus, shapeOnly }) {
-      const points = sem2nerf.baking.centres(texels, size, half);
-      const [values, labels] = shapeOnly ? [this.kernels.densities(points), null] : this.kernels.evaluate(points);
+    evaluate({ field, texels, size, half, softplus, shapeOnly }) {
+      const points = sem2nerf.baking.centres(texels, size, half), kernels = this.with(field);
+      const [values, labels] = shapeOnly ? [kernels.densities(points), null] : kernels.evaluate(points);
       if (softplus)  // positive, so that the viewer's clamp leaves it as it is
         for (let i = shapeOnly ? 0 : 3; i < values.length; i += shapeOnly ? 1 : 4)
-          if (values[i] < 20) values[i] = Math.log1p(Math.exp(values[i]));
+          values[i] = sem2nerf.baking.softplus(values[i]);
       return [values, labels];
     }
 

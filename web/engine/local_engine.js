@@ -11,6 +11,7 @@
   const MOST_CORES = 8;
   const IDLE_MS = 300;       // of quiet before the finest volume is begun
   const STAGES = ["coarse", "fine", "finest"];
+  const RUN = "run", MAP = "map";  // fields that cores keep
 
   const aborted = () => new DOMException("a newer run has begun", "AbortError");
   const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
@@ -78,8 +79,8 @@
       this.cores = this.started(source);
       const all = this.cores.map((core, index) => core.call("begin", { wasm, model: index ? null : model }));
       // what pages read masks with, and where volumes lie, is needed here as well
-      const { input, bake, viewing } = sem2nerf.readHeader(model).header;
-      Object.assign(this, { input, bake, viewing });
+      const { input, bake, viewing, mapLabels } = sem2nerf.readHeader(model).header;
+      Object.assign(this, { input, bake, viewing, mapLabels });
       this.backgrounds = new Map();
       this.plain = (await Promise.all(all))[0].plain;
     }
@@ -100,16 +101,16 @@
     }
 
     /** See web/editor/editor.js. Rejects with an AbortError when a newer run has begun. */
-    async run({ style, ...mask }, { onVolume, onStatus = () => {} }) {
+    async run({ style, edit, drawing, ...mask }, { onVolume, onEdit = () => {}, onStatus = () => {} }) {
       const job = ++this.job, wanted = () => { if (job !== this.job) throw aborted(); };
       await this.ready;
       wanted();
       const [first] = this.cores, { bake } = this;
-      const planes = await first.call("prepare", { labels: mask.labels, width: mask.width, height: mask.height });
+      const { planes, codes } = await this.head(mask, style, drawing ? drawing.edit : edit, wanted);
+      const [drawn, added] = drawing ? await first.call("draw", { codes, drawing }) : [codes, null];
       wanted();
-      const field = await first.call("makeField", { planes, style });
-      wanted();
-      await Promise.all(this.cores.map(core => core.call("loadField", field)));
+      if (added) onEdit(added);
+      await this.load(drawn, RUN, wanted);
       const [size, ...finer] = bake.sizes, all = Int32Array.from({ length: size ** 3 }, (_, i) => i);
       const [texels, labels] = await this.evaluate(all, size, bake.half, wanted);
       const scale = sem2nerf.baking.scaleOf(texels, bake);
@@ -136,22 +137,61 @@
       }
     }
 
-    /** [values, labels] at texels of a cube, by all cores, see core.js. */
-    async evaluate(texels, size, half, wanted, shapeOnly = false) {
-      const channels = shapeOnly ? 1 : 4, values = new Float32Array(channels * texels.length), labels = new Uint8Array(texels.length);
-      let from = 0, labelled = false;
+    /**
+     * The label map of a view, to draw on, in labels of mask files; see web/editor/editor.js. Goes on beside a run.
+     */
+    async map({ pose, style, edit, ...mask }, { signal, onProgress = () => {} } = {}) {
+      const wanted = () => signal?.throwIfAborted(), size = this.about.edits.map;
+      await this.ready;
+      wanted();
+      const { codes } = await this.head(mask, style, edit, wanted);
+      await this.load(codes, MAP, wanted);
+      const labels = await sem2nerf.labelMap(this, MAP, pose, size, wanted, onProgress);
+      return { labels: labels.map(label => this.mapLabels[label]), width: size, height: size };
+    }
+
+    /** Planes of a mask, and the codes of its head. */
+    async head({ labels, width, height }, style, edit, wanted) {
+      const [first] = this.cores, planes = await first.call("prepare", { labels, width, height });
+      wanted();
+      const codes = await first.call("codes", { planes, style, edit });
+      wanted();
+      return { planes, codes };
+    }
+
+    /** The field of a head on all cores. */
+    async load(codes, name, wanted) {
+      const field = await this.cores[0].call("makeField", codes);
+      wanted();
+      await Promise.all(this.cores.map(core => core.call("keepField", { name, field })));
+    }
+
+    /** `act(core, start, end)` for portions of a work, one after the other on every core. */
+    async shared(length, portion, wanted, act) {
+      let from = 0;
       await Promise.all(this.cores.map(async core => {
-        while (from < texels.length) {
+        while (from < length) {
           wanted();
-          const start = from, part = texels.slice(start, from += CHUNK), { softplus } = this.bake;
-          const asked = { texels: part, size, half, softplus, shapeOnly };
-          const [some, its] = await core.call("evaluate", asked, [part.buffer]);
-          values.set(some, channels * start);
-          if (its) labels.set(its, start);
-          labelled ||= its !== null;
+          const start = from;
+          from = Math.min(start + portion, length);
+          await act(core, start, from);
         }
       }));
       wanted();
+    }
+
+    /** [values, labels] at texels of a cube, by all cores, see core.js. */
+    async evaluate(texels, size, half, wanted, shapeOnly = false) {
+      const channels = shapeOnly ? 1 : 4, values = new Float32Array(channels * texels.length), labels = new Uint8Array(texels.length);
+      let labelled = false;
+      await this.shared(texels.length, CHUNK, wanted, async (core, start, end) => {
+        const part = texels.slice(start, end), { softplus } = this.bake;
+        const asked = { field: RUN, texels: part, size, half, softplus, shapeOnly };
+        const [some, its] = await core.call("evaluate", asked, [part.buffer]);
+        values.set(some, channels * start);
+        if (its) labels.set(its, start);
+        labelled ||= its !== null;
+      });
       return [values, labelled ? labels : null];
     }
 

@@ -38,6 +38,9 @@
       this.made = new Map();
     }
 
+    /** Frequencies and phase shifts of a head, all together. */
+    get codeCount() { return 2 * this.field.sines.length * this.field.width; }
+
     /** What `make` returns, made once for each name. */
     once(name, make) {
       if (!this.made.has(name)) this.made.set(name, make());

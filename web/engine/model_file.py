@@ -21,12 +21,14 @@ from datasets.masks import oddities, order
 from datasets.masks.files import MIN_FACE
 from datasets.masks.maps import MASK_SIZE
 from datasets.masks.mask_input import MaskInput
+from datasets.masks.relabel import unmerged_to
 from models import visibility, volume
 from models.encoders.swin import WINDOW
 from models.pigan.siren import BOX_SCALE, FREQUENCY_OFFSET, FREQUENCY_SCALE, LOCKED_DIRECTION
 from models.sem2nerf import Sem2NeRF
 from models.viewing import Viewing
 from utils.errors import UserError
+from web.server.edits import possible
 
 ALIGNMENT = 16
 # What a browser can be asked to do: the released network (Swin-T and a field of 256) is well within these limits
@@ -97,8 +99,17 @@ def described(net: Sem2NeRF) -> dict[str, Any]:
                   "mapping": [names[layer] for layer in siren.mapping_network.network if isinstance(layer, nn.Linear)]},
         "semanticLayers": net.semantic_head.layers if net.semantic_head else [],
         "input": described_input(config.input),
-        "viewing": Viewing.of(config.camera).as_preset(), "bake": baking(config.camera),
+        "mapLabels": map_labels(net), "viewing": Viewing.of(config.camera).as_preset(), "bake": baking(config.camera),
     }
+
+
+def map_labels(net: Sem2NeRF) -> list[int] | None:
+    """The label of mask files for each of the semantic head's; None where heads cannot be edited from any side."""
+    if not possible(net):
+        return None
+    assert net.semantic_head is not None
+    space = net.semantic_head.space
+    return unmerged_to(np.arange(len(space), dtype=np.uint8)[None], space, net.input.space)[0].tolist()
 
 
 def described_input(reader: MaskInput) -> dict[str, Any]:

@@ -53,6 +53,25 @@
       return [out, labels];
     }
 
+    /** points [n][3] -> [densities before their clamp [n], probabilities of the labels [n][labels]]. */
+    labelled(points) {
+      const { sines, density, semantics, labelBias } = this.field, count = points.length / 3;
+      const thick = new Float32Array(count), chances = new Float32Array(count * labelBias.length);
+      for (let from = 0; from < count; from += BLOCK) {
+        const n = Math.min(BLOCK, count - from), sums = sem2nerf.labelSums(labelBias, n);
+        let x = points.subarray(3 * from, 3 * (from + n));
+        sines.slice(0, -1).forEach((layer, l) => {
+          x = this.linear(x, n, layer).map(Math.sin);
+          for (const { after, layer } of semantics) if (after === l) sums.add(this.linear(x, n, layer), layer.outs);
+        });
+        thick.set(this.linear(x, n, density), from);
+        chances.set(sums.chances(), from * labelBias.length);
+      }
+      return [thick, chances];
+    }
+
+    get labelCount() { return this.field.labelBias.length; }
+
     /** points [n][3] -> densities before their clamp [n]. */
     densities(points) {
       const { sines, density } = this.field, count = points.length / 3, out = new Float32Array(count);
@@ -66,7 +85,7 @@
     }
   }
 
-  /** Label logits of n points: begin with the bias, add products, take the greatest. */
+  /** Label logits of n points: begin with the bias, add products, take the greatest or the probabilities. */
   sem2nerf.labelSums = (bias, n) => {
     const count = bias.length, sums = new Float32Array(n * count);
     for (let i = 0; i < n; i++) sums.set(bias, i * count);
@@ -75,6 +94,7 @@
       add(products, stride) {
         for (let i = 0; i < n; i++) for (let c = 0; c < count; c++) sums[i * count + c] += products[i * stride + c];
       },
+      chances() { sem2nerf.softmax(sums, count); return sums; },
       greatest() {
         return Uint8Array.from({ length: n }, (_, i) => {
           let best = 0;

@@ -153,5 +153,5 @@
     return linear(Float32Array.from(mean), 1, "encoder.head");
   }
 
-  sem2nerf.encode = encode;
+  Object.assign(sem2nerf, { encode, softmax });
 })();

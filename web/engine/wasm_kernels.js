@@ -94,17 +94,13 @@
 
     /** points [n][3] -> [values, labels]: [n][4] colours in 0..1 and density before its clamp; [n] labels, or null. */
     evaluate(points) {
-      const { sines, colour, semantics, labelBias } = this, count = points.length / 3;
+      const { sines, colour, labelBias } = this, count = points.length / 3;
       const out = new Float32Array(4 * count), labels = labelBias ? new Uint8Array(count) : null;
-      const rgb = this.named("colours", BLOCK * COLUMNS), logits = this.named("logits", BLOCK * this.widest);
+      const rgb = this.named("colours", BLOCK * COLUMNS);
       for (let from = 0; from < count; from += BLOCK) {
         const here = Math.min(BLOCK, count - from), sums = labels && sem2nerf.labelSums(labelBias, here);
-        const x = this.through(points, from, here, sines.length, (l, x, n) => {
-          for (const { after, layer } of semantics) if (after === l) {
-            this.apply(layer, x, logits, n, 0);
-            sums.add(this.view(logits, here * layer.outs), layer.outs);
-          }
-        }, (i, density) => { out[4 * (from + i) + 3] = density; });
+        const x = this.through(points, from, here, sines.length, sums ? this.adding(sums, here) : () => {},
+          (i, density) => { out[4 * (from + i) + 3] = density; });
         this.apply(colour, x, rgb, up(here, 4), 0);
         const colours = this.view(rgb, here * COLUMNS);
         for (let i = 0; i < here; i++)
@@ -112,6 +108,31 @@
         labels?.set(sums.greatest(), from);
       }
       return [out, labels];
+    }
+
+    /** points [n][3] -> [densities before their clamp [n], probabilities of the labels [n][labels]]. */
+    labelled(points) {
+      const { sines, labelBias } = this, count = points.length / 3;
+      const densities = new Float32Array(count), chances = new Float32Array(count * labelBias.length);
+      for (let from = 0; from < count; from += BLOCK) {
+        const here = Math.min(BLOCK, count - from), sums = sem2nerf.labelSums(labelBias, here);
+        this.through(points, from, here, sines.length - 1, this.adding(sums, here), (i, density) => { densities[from + i] = density; });
+        chances.set(sums.chances(), from * labelBias.length);
+      }
+      return [densities, chances];
+    }
+
+    get labelCount() { return this.labelBias.length; }
+
+    /** For `through`: adds label logits of a block of points up. */
+    adding(sums, here) {
+      const logits = this.named("logits", BLOCK * this.widest);
+      return (l, x, n) => {
+        for (const { after, layer } of this.semantics) if (after === l) {
+          this.apply(layer, x, logits, n, 0);
+          sums.add(this.view(logits, here * layer.outs), layer.outs);
+        }
+      };
     }
 
     /** points [n][3] -> densities before their clamp [n]. */
