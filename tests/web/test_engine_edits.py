@@ -122,7 +122,7 @@ def assert_same_codes(net: Sem2NeRF, maps: list[np.ndarray], found: list[dict]) 
         space = net.semantic_head.space
         added = net.edited_codes(scene, merged_to(after, files, space), merged_to(before, files, space)) - scene.codes
         assert one_row(added).std() > 1e-3
-        np.testing.assert_allclose(floats(its["added"]), one_row(added), atol=1e-4)
+        np.testing.assert_allclose(floats(its["added"]), one_row(added), atol=2e-5)
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["wasm", "plain"])
