@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from utils.caches import choose_writable_caches
 from utils.errors import UserError
+from utils.files import PROJECT
 from utils.memory import memory_named
 
 Result = TypeVar("Result")
@@ -41,7 +42,8 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
     """Call `main(argv)` and turn a `UserError` into one line on stderr and exit code 2.
 
     With `--debug` among the arguments the full traceback is shown instead. Ctrl-C ends with code 130, as in a shell. A
-    warning is one line too, and the same words are said once, however often a file is read.
+    missing package is named in one line; a warning is one line too, and the same words are said once, however often a
+    file is read.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
@@ -63,6 +65,11 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
         if "--debug" in argv:
             raise
         sys.exit(report(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if "--debug" in argv or not package or (PROJECT / package).exists():
+            raise
+        sys.exit(report(UserError(f"{package} is not installed: pip install -r environment/requirements.txt")))
     except BrokenPipeError:  # e.g. `... | head`: the reader left, nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
