@@ -49,6 +49,7 @@ def run(project, script, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_rendered(project):
     """A step of training finds data, masks, poses and decoder; inference reads the rest from the checkpoint."""
     arguments = [flag for flag in (*SMALL, *RECIPE) if flag != "--use_merged_labels"]

@@ -69,6 +69,7 @@ def test_accumulating_is_a_larger_batch(options, tmp_path):
         torch.testing.assert_close(small["state_dict"][key], value, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_says_why_and_ends_them_all(tmp_path):
     """Although the process group cannot be left: the second process meets a photograph that it cannot read."""
     options = make_all(tmp_path)

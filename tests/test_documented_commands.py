@@ -33,6 +33,7 @@ SHRUNK = {
                    "--pigan_steps_conf=steps.yaml", "--max_steps=3", "--val_interval=0", "--batch_size=1",
                    "--grad_accum=1"],
 }
+SLOW = {("benchmark.py", "growth"), ("benchmark.py", "train")}  # and their first argument
 DRAWS_FOR_MINUTES = {"draw_synth_gallery.py"}  # test_mask_samples.py draws one of its images
 COMMANDS = all_commands()
 
@@ -139,7 +140,12 @@ def user_folder(tmp_path, monkeypatch, semantic_head):
 TO_RUN = [command for command in COMMANDS if command.script in SHRUNK]
 
 
-@pytest.mark.parametrize("command", [command for command in TO_RUN if command.script != "train3d.py"], ids=str)
+def perhaps_slow(command):
+    slow = (command.script, next(iter(command.arguments), "")) in SLOW
+    return pytest.param(command, marks=[pytest.mark.slow] if slow else [], id=str(command))
+
+
+@pytest.mark.parametrize("command", [perhaps_slow(command) for command in TO_RUN if command.script != "train3d.py"])
 def test_commands_run(command, user_folder, capsys):
     """In the same process, with smaller sizes."""
     before = set(user_folder.rglob("*"))

@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny_training import make_data
 
-from configs.label_spaces import LABEL_SPACES
+from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
 from evaluation.face_segmentation import bisenet, registry
-from evaluation.face_segmentation.bisenet import BiSeNet, to_merged
+from evaluation.face_segmentation.bisenet import BiSeNet
+from evaluation.face_segmentation.orders import to_merged
 from evaluation.face_segmentation.small_network import SegmenterConfig, SmallFaceSegmenter
 from synth_heads.scripts import train_segmenter
 from synth_heads.segmentation.augmentation import Augmentation, augment, blur
@@ -81,7 +82,7 @@ def test_bisenet_order_is_translated():
     """Its numbers by name (from its page): what merged label each becomes."""
     its_names = ("background", "skin", "l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "l_ear", "r_ear", "ear_r", "nose",
                  "mouth", "u_lip", "l_lip", "neck", "neck_l", "cloth", "hair", "hat")
-    labels = to_merged(torch.arange(19)[None, None])[0, 0]
+    labels = to_merged(torch.arange(19)[None, None], BISENET_ORDER)[0, 0]
     for number, name in enumerate(its_names):
         plain = name[2:] if name[2:] in ("brow", "eye", "ear") else name
         assert MERGED.labels[labels[number]] == plain

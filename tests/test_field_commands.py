@@ -1,5 +1,6 @@
 """Command lines, consoles, folders and programs as people have them."""
 
+import importlib
 import os
 import stat
 import sys
@@ -119,6 +120,20 @@ def test_ffmpegs_own_last_words(tmp_path, monkeypatch, capsys):
     assert "1_mask8.mp4: there is no ffmpeg that can be started" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.mp4"))
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_package_that_is_missing(capsys):
+    """One line; a module of the project's own that is missing is a mistake of the project."""
+    def start(argv):
+        importlib.import_module(*argv)
+
+    with pytest.raises(SystemExit) as ended:
+        run(start, ["some_package.part"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: some_package is not installed: pip install -r environment/requirements.txt\n")
+    with pytest.raises(ModuleNotFoundError):
+        run(start, ["models.no_such_module"])
 
 
 def test_the_tile_of_a_row_is_what_the_network_reads(tmp_path, weights):

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from utils.caches import choose_writable_caches
 from utils.errors import UserError
+from utils.files import PROJECT
 from utils.memory import memory_named
 
 Result = TypeVar("Result")
@@ -41,7 +42,8 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
     """Call `main(argv)` and turn a `UserError` into one line on stderr and exit code 2.
 
     With `--debug` among the arguments the full traceback is shown instead. Ctrl-C ends with code 130, as in a shell. A
-    warning is one line too, and the same words are said once, however often a file is read.
+    missing package is named in one line; a warning is one line too, and the same words are said once, however often a
+    file is read.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
@@ -57,12 +59,20 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
 
     warnings.showwarning = warn_once
     choose_writable_caches()
+    # Read when PyTorch is imported: threads that wait for each other shall sleep. By default they count for some
+    # milliseconds, which takes the core from whom they wait for as soon as the machine has other work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         main(argv)
     except (UserError, KeyboardInterrupt) as error:
         if "--debug" in argv:
             raise
         sys.exit(report(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if "--debug" in argv or not package or (PROJECT / package).exists():
+            raise
+        sys.exit(report(UserError(f"{package} is not installed: pip install -r environment/requirements.txt")))
     except BrokenPipeError:  # e.g. `... | head`: the reader left, nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

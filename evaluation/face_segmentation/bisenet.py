@@ -17,8 +17,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from configs.label_spaces import BISENET_ORDER, LABEL_SPACES
+from configs.label_spaces import BISENET_ORDER
 from configs.paths_config import BISENET_WEIGHTS, BISENET_WEIGHTS_PAGE
+from evaluation.face_segmentation.orders import to_merged
 from evaluation.face_segmentation.small_network import resample
 from models.weight_files import read_file
 from utils.errors import UserError
@@ -50,7 +51,7 @@ class BiSeNet(nn.Module):
         mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
         enlarged = resample(images.clamp(-1, 1), SIZE)
         found = resample(self(((enlarged + 1) / 2 - mean) / std), images.shape[-1]).argmax(1)
-        return to_merged(found)
+        return to_merged(found, BISENET_ORDER)
 
     @classmethod
     def from_file(cls, path: str | Path) -> BiSeNet:
@@ -67,14 +68,6 @@ class BiSeNet(nn.Module):
             raise UserError(f"`segmenter_weights` {path}: these are not the weights of the BiSeNet face segmenter; get "
                             f"{BISENET_WEIGHTS.name} from {BISENET_WEIGHTS_PAGE}") from error
         return net.eval().requires_grad_(False)
-
-
-def to_merged(found: Tensor) -> UInt8[Tensor, "batch height width"]:
-    """Its numbers -> labels of CelebAMask_HQ_merged."""
-    merge = LABEL_SPACES["CelebAMask_HQ"].merge
-    assert merge is not None
-    table = torch.tensor([merge[label] for label in BISENET_ORDER], dtype=torch.uint8, device=found.device)
-    return table[found]
 
 
 class ConvBatchNorm(nn.Module):

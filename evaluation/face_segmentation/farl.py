@@ -16,27 +16,23 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES
+from configs.label_spaces import LABEL_ORDERS
 from configs.paths_config import FARL_PAGE, FARL_WEIGHTS
+from evaluation.face_segmentation.orders import to_merged
 from evaluation.face_segmentation.small_network import resample
 from utils.errors import UserError
 
 SIZE = 448
-FACES, ORDER = LABEL_SPACES["CelebAMask_HQ"], LABEL_ORDERS["facer"]
+ORDER = LABEL_ORDERS["facer"]
 OF_LAPA = 11    # labels of the file trained on LaPa, which knows neither neck, cloth, ears, hats nor glasses
 
 
 class FaRL(nn.Module):
     """A TorchScript network of (batch, 3, 448, 448) -> logits (batch, 19, 448, 448) and something more."""
 
-    table: UInt8[Tensor, " labels"]      # of its numbers -> labels of CelebAMask_HQ_merged
-
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        assert FACES.merge is not None
-        table = torch.tensor([FACES.merge[label] for label in ORDER], dtype=torch.uint8)
-        self.register_buffer("table", table, persistent=False)
 
     @torch.no_grad()
     def logits(self, images: Float[Tensor, "batch 3 448 448"]) -> Float[Tensor, "batch labels 448 448"]:
@@ -47,7 +43,7 @@ class FaRL(nn.Module):
     def segment(self, images: Float[Tensor, "batch 3 height width"]) -> UInt8[Tensor, "batch height width"]:
         """Most probable labels (merged CelebAMask-HQ) of RGB images in [-1, 1]."""
         found = self.logits((resample(images.clamp(-1, 1), SIZE) + 1) / 2)
-        return self.table[resample(found, images.shape[-1]).argmax(1)]
+        return to_merged(resample(found, images.shape[-1]).argmax(1), ORDER)
 
     @classmethod
     def from_file(cls, path: str | Path) -> FaRL:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from configs.label_spaces import LABEL_SPACES
 from configs.paths_config import SEGFORMER_PAGE
 from evaluation.face_segmentation.bisenet import MEAN, SIZE, STD
+from evaluation.face_segmentation.orders import to_merged
 from evaluation.face_segmentation.small_network import resample
 from utils.errors import UserError
 
@@ -38,21 +39,17 @@ class SegFormer(nn.Module):
         order: label of CelebAMask_HQ for each of its numbers.
     """
 
-    table: UInt8[Tensor, " labels"]      # of its numbers -> labels of CelebAMask_HQ_merged
-
     def __init__(self, network: nn.Module, order: tuple[int, ...]) -> None:
         super().__init__()
-        self.network = network
-        assert FACES.merge is not None
-        table = torch.tensor([FACES.merge[label] for label in order], dtype=torch.uint8)
-        self.register_buffer("table", table, persistent=False)
+        self.network, self.order = network, order
 
     @torch.no_grad()
     def segment(self, images: Float[Tensor, "batch 3 height width"]) -> UInt8[Tensor, "batch height width"]:
         """Most probable labels (merged CelebAMask-HQ) of RGB images in [-1, 1]; it looks at them at 512 pixels."""
         mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (MEAN, STD))
         normalised = ((resample(images.clamp(-1, 1), SIZE) + 1) / 2 - mean) / std
-        return self.table[resample(self.network(pixel_values=normalised).logits, images.shape[-1]).argmax(1)]
+        found = resample(self.network(pixel_values=normalised).logits, images.shape[-1]).argmax(1)
+        return to_merged(found, self.order)
 
     @classmethod
     def from_file(cls, path: str | Path) -> SegFormer:

@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from configs.data_configs import DATA_CONFIGS
 from options.arguments import HelpFormatter, Parser, add_flag, positive
 from utils.cli import command, run
-from utils.errors import UserError
 
 DEFAULT_OUT = DATA_CONFIGS["synthheads_seg_to_3dface"].data_root
 
@@ -53,12 +52,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> None:
     """Render the missing heads and write everything that goes with them."""
     args = parse(argv)
-    try:
-        from tqdm import tqdm
 
-        from synth_heads.data.dataset import build_dataset
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed; pip install {error.name}") from error
+    from tqdm import tqdm
+
+    from synth_heads.data.dataset import build_dataset
     from synth_heads.data.record import Settings
 
     settings = Settings(args.num_heads, args.views, args.size, args.seed, args.palette, args.merged, args.depth,

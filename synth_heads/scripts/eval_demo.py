@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=natural, default=1001, help="of the heads; training sets have other seeds")
     parser.add_argument("--sampler", choices=("exact", "grid", "auto"), default="auto",
                         help="how views are rendered, see inference3d.py")
-    parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--workers", type=natural, default=os.cpu_count() or 1, help="processes; 0: none but this one")
     parser.add_argument("--exp_dir", type=Path, help="folder for heads and renders, in which a run that was stopped "
                         "goes on; default: one that is removed at the end")
     parser.add_argument("--json", type=Path, help="write the scores to this file")

@@ -22,7 +22,7 @@ if $smoke; then
              --val_images 2 --test_output_size 16 --pigan_infer_ray_step 6 --workers 0 --test_workers 0)
     codes=(--max_steps 8 --val_interval 8); z=("${codes[@]}"); fine=(--max_steps 4 --val_interval 4)
     labels=(--max_steps 8 --val_interval 8 --val_images 2 --batch_size 4 --rays 16 --val_rays 32 --test_output_size 16)
-    parser=(--steps 10 --batch_size 4 --val_interval 10); examined=(--num_heads 2 --style_heads 1 --size 32)
+    parser=(--steps 10 --batch_size 4 --val_interval 10); examined=(--num_heads 2 --style_heads 1 --size 32 --workers 0)
 else
     heads=(--num_heads 6000 --views 3 --size 160); more=(--num_heads 11000 --views 1 --size 160)
     edits=(--num_heads 6000 --views 1 --size 160); plain=(--num_heads 10000 --views 1 --size 160)

@@ -77,6 +77,7 @@ def rendered():
 
 # ---- the same bytes ----------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_a_killed_build_continues_with_other_workers_and_ends_the_same(built, tmp_path):
     out = tmp_path / "heads"
     code = ("from pathlib import Path; import synth_heads.data.dataset as d; d._RECORD_SECONDS = 0\n"
@@ -99,6 +100,7 @@ def test_a_killed_build_continues_with_other_workers_and_ends_the_same(built, tm
     assert contents(out) == contents(built)
 
 
+@pytest.mark.slow
 def test_more_heads_extend_a_dataset_and_a_finished_one_is_left_alone(built, tmp_path):
     out = tmp_path / "heads"
     options = ["--out", out, "--views", 2, "--size", 128, "--seed", 5, "--depth"]

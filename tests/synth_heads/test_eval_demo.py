@@ -150,7 +150,7 @@ def model(tmp_path):
 
 def test_script(model, capsys):
     main(["--checkpoint_path", str(model / "model.pt"), "--segmenter_weights", str(model / "segmenter.pt"),
-          "--num_heads", "2", "--style_heads", "1", "--size", "16", "--workers", "1", "--sampler", "exact",
+          "--num_heads", "2", "--style_heads", "1", "--size", "16", "--workers", "0", "--sampler", "exact",
           "--json", str(model / "figures.json"), "--sheet", str(model / "sheet.png")])
     shown = capsys.readouterr().out
     assert "| decoder alone, from the heads' own codes, 64 px: PSNR, dB |" in shown

@@ -188,6 +188,7 @@
       this.keepSoon();
       this.sides.giveUp();
       this.sides.stale();
+      if (this.refining) this.live.stop();
       this.stopRefining();
       this.updated = this.live.update();
     }
