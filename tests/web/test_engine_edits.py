@@ -274,8 +274,16 @@ def test_edits_add_up_and_are_kept(page):
 
 
 def test_the_colours_of_a_picture_are_those_of_its_layers(page):
-    net, codes = knowing(*KINDS["codes"]), np.random.default_rng(0).normal(size=(2, 2 * 16)).astype(np.float32)
-    found = page.evaluate("""({codes}) => textOf(sem2nerf.spreadOut(floatsOf(codes), [2, 8], 16, 288))""",
-                          {"codes": packed(codes)})
-    wanted = spread(Codes(*torch.from_numpy(codes)[:, None]), (2, 8), net.siren.width)
-    np.testing.assert_array_equal(floats(found), one_row(wanted))
+    """As codes of a style in a link; edits are added to them."""
+    net, asked, draws = knowing(*KINDS["codes"]), small(), np.random.default_rng(0)
+    style, edit = (draws.normal(size=(2, layers * net.siren.width)).astype(np.float32) for layers in (2, 9))
+    found = page.evaluate("""async ({model, labels, width, height, style, edit}) => {
+      const core = new sem2nerf.Core();
+      await core.begin({wasm: null, model: bytesOf(model).buffer});
+      const planes = core.prepare({labels: bytesOf(labels), width, height});
+      return textOf(core.codes({planes, style: {seed: 0, layers: [2, 8], codes: bytesOf(style)}, edit: bytesOf(edit)}));
+    }""", {**asked, "style": packed(style), "edit": packed(edit)})
+    style, edit = (Codes(*torch.from_numpy(values)[:, None]) for values in (style, edit))
+    own = net.scene(SAMPLES / "90001.png").codes
+    wanted = net.styled(own, spread(style, (2, 8), net.siren.width), (2, 8)) + edit
+    np.testing.assert_allclose(floats(found), one_row(wanted), atol=5e-5)

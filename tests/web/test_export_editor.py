@@ -28,6 +28,7 @@ def test_the_page_works_without_anything_else(open_page, tmp_path, opts, capsys)
     assert "MB): open it in a browser" in capsys.readouterr().out
     page = open_page(output)
     page.wait_for_function(f"{SEEN} >= 72")
+    assert page.locator("#side").is_hidden(), "these weights do not know which part is where"
     before = page.evaluate("Array.from(globalThis.sem2nerf.editor.head.viewer.volume.rgba.subarray(0, 40000))")
     box = page.locator("#board").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

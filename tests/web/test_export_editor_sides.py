@@ -57,7 +57,7 @@ def test_painted_from_a_side_seen_from_another_and_kept(open_page, page_file):
     page.settle()
     np.testing.assert_array_equal(page.labels(), sample())
     assert np.abs(page.view_from(**OTHER) - after[1]).max() <= 2
-    page.page.evaluate("sem2nerf.editor.keep()")
+    hash_ = page.page.evaluate("sem2nerf.editor.keep().then(() => location.hash)")
 
     page.page.reload()                                  # from the address; then, without one, from the browser's store
     for address in (None, page_file.as_uri()):
@@ -68,6 +68,9 @@ def test_painted_from_a_side_seen_from_another_and_kept(open_page, page_file):
         page.settle()
         assert page.page.locator("#side-bar").is_visible()
         assert np.abs(page.view_from(**OTHER) - after[1]).max() <= 2
+
+    decoder = edits.describe(demo())["decoder"]
+    assert f"decoder={decoder}&edit=" in hash_, "as the server's editor writes it"
 
     page.page.locator("#side-back").click()
     page.settle()
