@@ -2,6 +2,7 @@
 
 import functools
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from conftest import ROOT
 from engine_pages import as_stored, floats, octets, one_row, packed, write_page
 from tiny import CAT_OPTS, FACE_OPTS, tiny_model
 
+from datasets.masks.maps import distance_map
 from models.encoders.swin import SwinSize
 from models.encoders.swin_encoder import SWIN_SIZES
 from models.sem2nerf import Sem2NeRF
@@ -130,6 +132,24 @@ def test_random_numbers_are_torchs(page):
     for (seed, count), numbers in zip(cases, found, strict=True):
         wanted = torch.randn(count, generator=torch.Generator().manual_seed(seed))
         np.testing.assert_allclose(floats(numbers), wanted, atol=3e-6, err_msg=f"seed {seed}, {count} numbers")
+
+
+def test_distances_are_opencvs(page):
+    """Far from all outlines too, where the order in which steps are added up decides about a byte."""
+    draws, contours = np.random.default_rng(0), []
+    for circles in (1, 2, 5, 20):
+        contour = np.zeros((512, 512), np.uint8)
+        for x, y, radius in draws.integers(0, 512, (circles, 3)):
+            cv2.circle(contour, (int(x), int(y)), int(radius) // 3 + 2, 255, 3)
+        contours.append(contour)
+    for edge in range(4):
+        contours.append(np.rot90(np.pad(np.full((512, 3), 255, np.uint8), ((0, 0), (0, 509))), edge).copy())
+    found = page.evaluate("contours => contours.map(one => textOf(sem2nerf.maps.distances(bytesOf(one), 512, 512)))",
+                          [packed(one) for one in contours])
+    for number, (contour, distances) in enumerate(zip(contours, found, strict=True)):
+        away = np.abs(octets(distances).astype(int) - distance_map(contour).ravel())
+        assert away.max() <= 1, number
+        assert (away > 0).mean() <= (1e-4 if number < 4 else 0), (number, (away > 0).sum())
 
 
 def test_framing_is_pillows(page):

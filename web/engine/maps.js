@@ -7,8 +7,8 @@
   // OpenCV's distances to a pixel's neighbours, summed in single precision as on processors of Intel's kind: elsewhere it
   // counts in 1/65536, which in a few pixels leads to another byte, one higher or lower
   const STRAIGHT = Math.fround(0.955), DIAGONAL = Math.fround(1.3693);
-  // as there: groups of so many pixels of a row take their distance from the pixel before them; fewer in the first row
-  // and the last, and none where a row ends
+  // as there: groups of so many pixels take their distance from the pixel before them, but for the first row, the last,
+  // where two steps are one sum, and where a row ends
   const STEPS = [1, 2, 3, 4].map(count => Math.fround(STRAIGHT * count));
   const REACH = 2;  // pixels to either side of an outline that OpenCV's thickness of 3 paints
 
@@ -85,14 +85,14 @@
   function distances(contour, width, height) {
     const W = width + 2, d = new Float32Array(W * (height + 2)).fill(Infinity);
     for (let y = 0, from = 0; y < height; y++) {
-      const [first, many] = y === 0 ? [0, 1] : y === height - 1 ? [1, 2] : [0, STEPS.length];
       let inside = Infinity, before = Infinity;  // distance along the present group, and of the pixel before it
       for (let x = 0, at = (y + 1) * W + 1; x < width; x++, at++, from++) {
         const above = contour[from] ? 0 : Math.min(d[at - W] + STRAIGHT, d[at - W - 1] + DIAGONAL, d[at - W + 1] + DIAGONAL);
-        const lane = x < first ? 0 : (x - first) % many, grouped = x >= first && x - lane + many < width;
+        const lane = x % STEPS.length, grouped = y > 0 && y < height - 1 && x - lane + STEPS.length < width;
         if (lane === 0) before = d[at - 1];
         inside = Math.fround(lane ? Math.min(above, inside + STRAIGHT) : above);
         d[at] = Math.min(above, grouped ? Math.min(inside, before + STEPS[lane]) : d[at - 1] + STRAIGHT);
+        if (y === height - 1 && x > 1) d[at] = Math.min(d[at], d[at - 2] + STEPS[1]);
       }
     }
     let most = 0;
