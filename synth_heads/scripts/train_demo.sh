@@ -32,7 +32,7 @@ else
     codes=(--batch_size 32 --max_steps 4000 --val_interval 500 --val_images 200 --test_output_size 16)
     z=("${codes[@]}" --max_steps 5500)
     fine=(--batch_size 8 --max_steps 5000 --val_interval 500 --val_images 48)
-    labels=()
+    labels=(--batch_size 8)
     parser=(); examined=(--num_heads 200)
 fi
 

@@ -40,7 +40,7 @@ from utils.panels import mask_image, panel, photo_image
 HEAD_FILE = "semantic_head.pt"  # beside the checkpoints: the head alone
 WARM_UP = 0.1  # of the steps
 IOU_WEIGHT = 0.5  # of 1 - soft IoU, relative to the negative log-likelihood
-ERROR_WEIGHT = 2.0  # of the chance of a wrong label, relative to the same; see `_loss`
+ERROR_WEIGHT = 6.0  # of the chance of a wrong label, relative to the same; see `_loss`
 SMALLEST_CHANCE = 1e-6
 PANEL_ROWS, PANEL_SAMPLES, PANEL_TURN = 4, 12, 0.4  # masks, samples per ray, radians
 

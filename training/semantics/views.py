@@ -167,7 +167,7 @@ class Views:
     def _other(self, index: int) -> Path | None:
         """The mask through which further rays of this one go: always the same."""
         found = self._others.get(self.masks[index], ())
-        return found[np.random.default_rng((self.seed, 2, index)).integers(len(found))] if found else None
+        return found[np.random.default_rng((self.seed, 2, index)).integers(len(found)).item()] if found else None
 
     @torch.no_grad()
     def _compute(self, index: int, mask: ReadMask, other_labels: UInt8[np.ndarray, "size size"] | None) -> RayFeatures:
