@@ -30,5 +30,5 @@ def images_of_heads(root: Path) -> Integer[np.ndarray, "heads views"] | None:
         with np.load(path, allow_pickle=False) as file:
             return file["ids"]
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); build the data set again, or remove the file to evaluate "
+        raise UserError(f"{path}: cannot be read ({error}); build the data set again, or remove the file to do "
                         "without other views of the heads") from error

@@ -43,6 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--dataset_type", help="label table, framing and poses; None: the checkpoint's")
     data.add_argument("--train_paths_conf", "--train_list", help="text file: masks to train on")
     data.add_argument("--test_paths_conf", "--val_list", help="text file: masks to validate on")
+    add_flag(data, "--other_views", "where the data set says which images show one head (`ids` in its z.npz or "
+             "latents.npz): a mask's code also has to explain rays of another mask of its head", default=True)
     data.add_argument("--num_masks", type=natural, default=0, help="train on so many masks; 0: on all")
     data.add_argument("--val_images", type=positive, default=50, help="validate on so many masks")
 
@@ -52,7 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
                       help="sine layers of the density that it reads, 0 to 7")
     head.add_argument("--batch_size", type=positive, default=16, help="masks of a step and process")
     head.add_argument("--rays", type=positive, default=128,
-                      help="of each mask: half through pixels of the whole mask, half spread evenly over its labels")
+                      help="of each mask: half through pixels of the whole mask, half spread evenly over its labels; "
+                           "with --other_views as many again through another mask of its head")
     head.add_argument("--val_rays", type=positive, default=1024, help="of each mask in validation")
     head.add_argument("--learning_rate", type=float, default=2e-2, help="greatest rate of AdamW; it climbs for a tenth "
                       "of the steps, then falls along a cosine")

@@ -11,10 +11,12 @@ from launching import Run, train_together
 from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint
 from tiny_training import make_cat_data, make_data
 
+from configs.data_configs import data_config
 from configs.label_spaces import LABEL_SPACES
 from datasets.masks.files import read_mask
+from datasets.poses import find_pose_file, read_poses
 from models.checkpoints import read_checkpoint, save_checkpoint, to_official
-from models.pigan.cameras import Camera, camera_rays
+from models.pigan.cameras import Camera, camera_rays, world_rays
 from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.labelled import layer_features
 from models.pigan.siren import style_code
@@ -22,6 +24,7 @@ from models.sem2nerf import Sem2NeRF
 from models.semantic_files import load_semantic_head
 from scripts.train_semantics import main
 from training.semantics.rays import draw_rays, soft_iou, surface_points
+from training.semantics.views import Views, other_views, read_labels, read_view
 from utils.errors import UserError
 from utils.images import colour_labels
 
@@ -37,6 +40,16 @@ def faces_at(tmp_path_factory):
     folder = tmp_path_factory.mktemp("semantics")
     tiny_checkpoint(folder / "tiny.pt", FACES)
     make_data(folder / "data", 5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def heads_at(tmp_path_factory):
+    """The same, and its masks are said to be views of one head."""
+    folder = tmp_path_factory.mktemp("views")
+    tiny_checkpoint(folder / "tiny.pt", FACES)
+    make_data(folder / "data", 5)
+    np.savez(folder / "data/z.npz", ids=np.arange(5)[None])
     return folder
 
 
@@ -97,6 +110,45 @@ def test_points_lie_where_the_ray_becomes_opaque(faces_at):
     assert torch.equal(features[:, 16:], field.features(points.reshape(-1, 3)))
 
 
+# ---- several views of a head ---------------------------------------------------------------------------------------
+
+def test_other_views_of_a_head(tmp_path):
+    """As the data set says, of the masks at hand: 3 has none, and an edited mask is another head."""
+    masks = [tmp_path / name for name in ("0.png", "00001.png", "2.png", "3.png", "4.png", "2_hair.png")]
+    assert other_views(tmp_path, masks) == {}
+    np.savez(tmp_path / "latents.npz", ids=np.array([[0, 1, 2], [3, 5, 6]]))
+    zero, one, two = masks[:3]
+    assert other_views(tmp_path, masks) == {zero: (one, two), one: (zero, two), two: (zero, one)}
+    (tmp_path / "latents.npz").write_bytes(b"no archive")
+    with pytest.raises(UserError, match=r"latents.npz: cannot be read .* do without other views"):
+        other_views(tmp_path, masks)
+
+
+def test_rays_of_another_view_are_seen_in_the_masks_own_field(faces_at):
+    """Its pixels and its pose, the code of the mask: as if both masks were one scene's."""
+    net = Sem2NeRF.from_checkpoint(faces_at / "tiny.pt")
+    masks = [faces_at / f"data/mask/{number}.png" for number in (0, 1)]
+    config = data_config("celebahq_seg_to_3dface")
+    poses = read_poses(find_pose_file(masks[0].parent, config), config.pose_format)
+    merged = net.input.space.merged
+    alone, both = (Views(net, masks, poses, merged, (3, 7), 40, seed=3, training=False, cache_gb=0, others=others)
+                   for others in ({}, {masks[0]: [masks[1]]}))
+    own, further = alone.features(0), both.features(0)
+    assert all(torch.equal(value, more[:40]) for value, more in zip(own, further, strict=True))
+    assert all(torch.equal(*values) for values in zip(alone.features(1), both.features(1), strict=True))
+
+    labels = read_labels(net, masks[1], merged)
+    assert np.array_equal(labels, read_view(net, masks[1], merged).labels)
+    targets = draw_rays(labels, 40, np.random.default_rng((3, 3, 0)), balanced=False)
+    assert torch.equal(further.label[40:], targets.label)
+    field = FoldedField(net.siren, alone.codes(0, read_view(net, masks[0], merged)))
+    origins, directions = world_rays(torch.tensor(poses[1]).expand(1, 40, 2), targets.image_xy[None],
+                                     net.config.camera.fov_deg)
+    points = surface_points(field, origins[0], directions[0], net.config.camera)
+    seen = layer_features(field, points.reshape(-1, 3), (3, 7)).reshape(40, 4, -1).half()
+    assert torch.equal(further.features[40:], seen)
+
+
 # ---- runs --------------------------------------------------------------------------------------------------------
 
 def test_a_head_learns_goes_on_and_is_used(faces_at, tmp_path, capsys):
@@ -137,6 +189,20 @@ def test_a_head_learns_goes_on_and_is_used(faces_at, tmp_path, capsys):
     assert np.array_equal(pixels[f"{stem}_labels.png"][:16], pixels[f"{stem}.png"])
 
 
+def test_runs_with_other_views_go_on(heads_at, tmp_path, capsys):
+    """Bit for bit, whether features are kept or not; another view's rays make another head."""
+    first = tmp_path / "first"
+    main(options(heads_at, first))
+    assert "4 of the masks have others of the same head" in capsys.readouterr().out
+    done = contents(first)
+    assert_same_run(done, resume_from_milestone(main, first, 2, tmp_path / "again"))
+    main(options(heads_at, tmp_path / "uncached", "--cache_gb=0"))
+    main(options(heads_at, tmp_path / "alone", "--other_views=False"))
+    uncached, alone = (contents(tmp_path / name)["semantic"]["weight"] for name in ("uncached", "alone"))
+    assert torch.equal(uncached, done["semantic"]["weight"])
+    assert not torch.equal(alone, done["semantic"]["weight"])
+
+
 def test_the_loss_falls(faces_at, tmp_path, capsys):
     main(options(faces_at, tmp_path / "run", "--max_steps=40", "--val_interval=40", "--board_interval=10"))
     losses = [float(line.split("loss ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()
@@ -170,13 +236,14 @@ def test_cats_and_official_files(tmp_path):
     assert head.weight.shape == (len(LABEL_SPACES["CatMask"]), 32)
 
 
-def test_processes_share_the_work(faces_at, tmp_path):
-    """Two processes end with one head, and a run of theirs goes on in one."""
-    train_together(options(faces_at, tmp_path / "both", "--max_steps=2"), tmp_path, processes=2,
+def test_processes_share_the_work(heads_at, tmp_path):
+    """Two processes end with one head, though one shows what the other trains on from a further side; and a run of
+    theirs goes on in one."""
+    train_together(options(heads_at, tmp_path / "both", "--max_steps=2"), tmp_path, processes=2,
                    script="train_semantics")
     done = contents(tmp_path / "both")
     assert done["samples_seen"] == 2 * 2 * 2
-    main([*options(faces_at, tmp_path / "both"), "--auto_resume"])
+    main([*options(heads_at, tmp_path / "both"), "--auto_resume"])
     assert contents(tmp_path / "both")["global_step"] == 4
 
 

@@ -15,7 +15,7 @@ out=${1:-out/demo}
 
 if $smoke; then
     heads=(--num_heads 12 --views 2 --size 128); more=(--num_heads 12 --views 1 --size 128)
-    edits=("${more[@]}"); plain=("${more[@]}")
+    edits=("${more[@]}"); plain=("${more[@]}"); views=(--num_heads 4 --views 2 --size 128)
     field=(--pigan_hidden_dim 32 --max_steps 40 --batch_size 8 --rays 32 --rendered_rays 2 --board_interval 20
            --val_interval 40 --val_images 1 --test_output_size 16)
     encoder=(--pigan_hidden_dim 32 --src_input_size 96 --batch_size 4 --board_interval 4 --latest_interval 8
@@ -26,27 +26,31 @@ if $smoke; then
 else
     heads=(--num_heads 6000 --views 3 --size 160); more=(--num_heads 11000 --views 1 --size 160)
     edits=(--num_heads 6000 --views 1 --size 160); plain=(--num_heads 10000 --views 1 --size 160)
+    views=(--num_heads 600 --views 4 --size 128)
     field=(--pigan_hidden_dim 128 --max_steps 52000 --batch_size 48 --rays 64 --rendered_rays 4 --val_interval 2000)
     encoder=(--pigan_hidden_dim 128 --test_output_size 128 --pigan_infer_ray_step 24 --workers 1 --test_workers 0)
     codes=(--batch_size 32 --max_steps 4000 --val_interval 500 --val_images 200 --test_output_size 16)
     z=("${codes[@]}" --max_steps 5500)
     fine=(--batch_size 8 --max_steps 5000 --val_interval 500 --val_images 48)
-    labels=(--num_masks 2400 --max_steps 3000)
+    labels=(--batch_size 8)
     parser=(); examined=(--num_heads 200)
 fi
 
 step() { echo; echo "== $1"; shift; echo "+ python $*"; python "$@"; }
 
 # 1. heads: free colours for the decoder, the parser and the regression of codes, one palette for the encoder's images;
-#    "edits" and "plain" are pairs of heads, before and after an edit of one part
+#    "edits" and "plain" are pairs of heads, before and after an edit of one part; "views" is for the semantic head, which
+#    learns how a head looks from several sides
 step "data: free colours" synth_heads/scripts/build_synth_heads.py --out "$out/free" "${heads[@]}" --seed 0 --merged --depth \
     --norms varied --mask_size 512
 step "data: more heads" synth_heads/scripts/build_synth_heads.py --out "$out/many" "${more[@]}" --seed 3 --merged --depth --mask_size 512
 step "data: edits" synth_heads/scripts/build_synth_heads.py --out "$out/edits" "${edits[@]}" --seed 21 --merged --depth --edits
 step "data: edits in one palette" synth_heads/scripts/build_synth_heads.py --out "$out/plain" "${plain[@]}" --seed 23 --merged --depth \
     --edits --norms varied --palette fixed --mask_size 512
+step "data: several sides" synth_heads/scripts/build_synth_heads.py --out "$out/views" "${views[@]}" --seed 501 --merged \
+    --palette fixed --mask_size 512
 # the examination draws heads of its own, so those held out for testing can be trained on
-for set in free many edits plain; do cat "$out/$set/test_paths.txt" >> "$out/$set/train_paths.txt"; done
+for set in free many edits plain views; do cat "$out/$set/test_paths.txt" >> "$out/$set/train_paths.txt"; done
 
 # 2. the decoder: codes -> heads; first from any heads, then from edited ones, whose parts it must keep apart
 decoder=(synth_heads/scripts/train_decoder.py --auto_resume "${field[@]}" --learning_rate 2e-4 --mapping_rate 2
@@ -75,7 +79,7 @@ step "segmenter" synth_heads/scripts/train_segmenter.py --exp_dir "$out/segmente
 
 # 5. the semantic head, which names what the decoder shows
 best="$out/encoder_images/checkpoints/best_model.pt"
-step "labels" scripts/train_semantics.py --checkpoint_path "$best" --data_path "$out/plain" --exp_dir "$out/labels" \
+step "labels" scripts/train_semantics.py --checkpoint_path "$best" --data_path "$out/views" --exp_dir "$out/labels" \
     --auto_resume "${labels[@]}"
 
 # 6. the file that is shipped, and its examination on heads that no training saw

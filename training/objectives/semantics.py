@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from configs.data_configs import data_config
 from configs.label_spaces import shown_palette
@@ -33,7 +32,7 @@ from training.objectives.objective import Objective, StepResult
 from training.optimizers import CosineSchedule
 from training.runtime.processes import World
 from training.semantics.rays import soft_iou
-from training.semantics.views import RayFeatures, Views, read_view
+from training.semantics.views import RayFeatures, Views, other_views, read_view
 from training.validation import Validation
 from utils.errors import UserError, settings_named
 from utils.panels import mask_image, panel, photo_image
@@ -41,6 +40,7 @@ from utils.panels import mask_image, panel, photo_image
 HEAD_FILE = "semantic_head.pt"  # beside the checkpoints: the head alone
 WARM_UP = 0.1  # of the steps
 IOU_WEIGHT = 0.5  # of 1 - soft IoU, relative to the negative log-likelihood
+ERROR_WEIGHT = 6.0  # of the chance of a wrong label, relative to the same; see `_loss`
 SMALLEST_CHANCE = 1e-6
 PANEL_ROWS, PANEL_SAMPLES, PANEL_TURN = 4, 12, 0.4  # masks, samples per ray, radians
 
@@ -78,7 +78,11 @@ class SemanticsObjective(Objective):
         if not mine:
             raise UserError(f"`data_path` {opts.data_path}: {len(train)} masks for {world.size} processes; start fewer")
         common = (poses, space, self.layers)
-        self.views = Views(self.net, mine, *common, opts.rays, seed=opts.seed, training=True, cache_gb=opts.cache_gb)
+        others = other_views(Path(opts.data_path), train) if opts.other_views else {}  # of all processes' masks
+        if others:
+            report(f"other views: {len(others)} of the masks have others of the same head")
+        self.views = Views(self.net, mine, *common, opts.rays, seed=opts.seed, training=True, cache_gb=opts.cache_gb,
+                           others=others)
         self.val_views = Views(self.net, val[world.rank::world.size], *common, opts.val_rays, seed=opts.seed,
                                training=False, cache_gb=opts.cache_gb / 4)
         torch.manual_seed(opts.seed)  # all processes start alike
@@ -106,9 +110,7 @@ class SemanticsObjective(Objective):
         self.views.read_ahead(self._chosen(samples_seen + self.shard.step_samples))
         joined = RayFeatures(*(torch.cat(values) for values in zip(*batch, strict=True)))
         chances = self.chances(joined.features)
-        losses = F.nll_loss(chances.clamp_min(SMALLEST_CHANCE).log(), joined.label, reduction="none")
-        loss = (losses * joined.weight).sum() / joined.weight.sum()
-        loss = loss + IOU_WEIGHT * (1 - soft_iou(chances, joined.label, joined.weight))
+        loss = self._loss(chances, joined)
         optimizer = self.optimizers["optimizer"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -116,6 +118,15 @@ class SemanticsObjective(Objective):
         optimizer.step()
         names = [self.views.masks[index].stem for index in chosen]
         return StepResult([({"loss": loss.detach()}, names)], self.shard.step_samples)
+
+    @staticmethod
+    def _loss(chances: Float[Tensor, "rays labels"], rays: RayFeatures) -> Float[Tensor, ""]:
+        """A likelihood is mostly about rays whose label nothing can tell, as along a silhouette that the decoder draws
+        a pixel aside; the chance of an error counts each of these once, so that the others decide."""
+        true = chances.gather(1, rays.label[:, None])[:, 0].clamp_min(SMALLEST_CHANCE)
+        losses = -true.log() + ERROR_WEIGHT * (1 - true)
+        iou = soft_iou(chances, rays.label, rays.weight)
+        return (losses * rays.weight).sum() / rays.weight.sum() + IOU_WEIGHT * (1 - iou)
 
     def chances(self, features: Float[Tensor, "rays points features"]) -> Float[Tensor, "rays labels"]:
         """Probability of each label of each ray: the mean over its points, which have equal weights."""

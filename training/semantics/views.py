@@ -6,10 +6,11 @@ computed once and kept, as far as the memory goes that may be taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from configs.label_spaces import LabelSpace
+from datasets.layout import images_of_heads
+from datasets.masks.lists import entry_stem
 from datasets.masks.maps import PreparedMask, merge_labels
 from datasets.poses import image_id
 from models.pigan.cameras import world_rays
@@ -59,12 +62,38 @@ def read_view(net: Sem2NeRF, path: Path, space: LabelSpace) -> ReadMask:
     Raises:
         UserError: the mask cannot be used.
     """
+    labels = net.input.labels(path)
+    return ReadMask(net.input.prepare(labels, path), _as_seen(net, labels, space))
+
+
+def read_labels(net: Sem2NeRF, path: Path, space: LabelSpace) -> UInt8[np.ndarray, "size size"]:
+    """What `read_view` gives as labels."""
+    return _as_seen(net, net.input.labels(path), space)
+
+
+def _as_seen(net: Sem2NeRF, labels: UInt8[np.ndarray, "rows columns"], space: LabelSpace
+             ) -> UInt8[np.ndarray, "size size"]:
+    """Labels of a mask file -> those of the part of it that the camera sees."""
     reader = net.input
-    labels = reader.labels(path)
     wanted = labels if space is reader.space else merge_labels(labels, reader.space)
     frame = reader.transform
     seen = round(max(labels.shape) * (frame.crop_size / frame.load_size if frame.crop else 1))
-    return ReadMask(reader.prepare(labels, path), frame.at(seen).apply(wanted))
+    return frame.at(seen).apply(wanted)
+
+
+def other_views(root: Path, masks: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
+    """Mask -> the others of these that show its head from other sides, for masks that have some; empty where the data
+    set does not say which images show one head (`datasets.layout.images_of_heads`).
+
+    Raises:
+        UserError: the file that says so cannot be read.
+    """
+    ids, named = images_of_heads(root), {entry_stem(path.name): path for path in masks}
+    found: dict[Path, tuple[Path, ...]] = {}
+    for row in () if ids is None else ids.tolist():
+        head = [named[str(number)] for number in row if str(number) in named]
+        found |= {path: tuple(other for other in head if other is not path) for path in head if len(head) > 1}
+    return found
 
 
 class Views:
@@ -79,18 +108,21 @@ class Views:
         training: rays are balanced over labels, and half of the codes have the colours of a random style; else rays are
             drawn evenly, and codes are the mask's own.
         cache_gb: most memory for features that are kept.
+        others: mask -> further masks of its head. Of a mask that has some, as many rays again go through one of them,
+            at its pose and in the field that the mask itself is encoded to.
         threads: that read masks ahead.
     """
 
     def __init__(self, net: Sem2NeRF, masks: Sequence[Path], poses: dict[int, tuple[float, float]], space: LabelSpace,
-                 layers: tuple[int, ...], rays: int, *, seed: int, training: bool, cache_gb: float, threads: int = 4
-                 ) -> None:
+                 layers: tuple[int, ...], rays: int, *, seed: int, training: bool, cache_gb: float,
+                 others: Mapping[Path, Sequence[Path]] = MappingProxyType({}), threads: int = 4) -> None:
         self.net, self.masks, self.poses, self.space = net, list(masks), poses, space
         self.layers, self.rays, self.seed, self.training = layers, rays, seed, training
+        self._others = others
         self._room = cache_gb * GB
         self._kept: dict[int, RayFeatures] = {}
         self._pool = ThreadPoolExecutor(threads)
-        self._reading: dict[int, Future[ReadMask]] = {}
+        self._reading: dict[int, tuple[Future[ReadMask], Future[UInt8[np.ndarray, "size size"]] | None]] = {}
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -99,7 +131,9 @@ class Views:
         """Begin to read these masks, unless their features are known."""
         for index in indices:
             if index not in self._kept and index not in self._reading:
-                self._reading[index] = self._pool.submit(read_view, self.net, self.masks[index], self.space)
+                own = self._pool.submit(read_view, self.net, self.masks[index], self.space)
+                other = self._other(index)
+                self._reading[index] = own, other and self._pool.submit(read_labels, self.net, other, self.space)
 
     def features(self, index: int) -> RayFeatures:
         """
@@ -109,7 +143,8 @@ class Views:
         if index in self._kept:
             return self._kept[index]
         self.read_ahead([index])
-        found = self._compute(index, self._reading.pop(index).result())
+        own, other = self._reading.pop(index)
+        found = self._compute(index, own.result(), other.result() if other else None)
         if found.bytes <= self._room:
             self._kept[index] = found
             self._room -= found.bytes
@@ -129,12 +164,26 @@ class Views:
             codes = self.net.styled(codes, int(rng.integers(1 << 30)), STYLE_LAYERS)
         return codes
 
+    def _other(self, index: int) -> Path | None:
+        """The mask through which further rays of this one go: always the same."""
+        found = self._others.get(self.masks[index], ())
+        return found[np.random.default_rng((self.seed, 2, index)).integers(len(found)).item()] if found else None
+
     @torch.no_grad()
-    def _compute(self, index: int, mask: ReadMask) -> RayFeatures:
-        net, device, preset = self.net, self.net.latent_avg.frequencies.device, self.net.config.camera
-        field = FoldedField(net.siren, self.codes(index, mask))
-        targets = draw_rays(mask.labels, self.rays, np.random.default_rng((self.seed, 0, index)), self.training)
-        pose = torch.tensor(self.poses[image_id(self.masks[index])])
+    def _compute(self, index: int, mask: ReadMask, other_labels: UInt8[np.ndarray, "size size"] | None) -> RayFeatures:
+        field = FoldedField(self.net.siren, self.codes(index, mask))
+        found = [self._rays(field, self.masks[index], mask.labels, np.random.default_rng((self.seed, 0, index)))]
+        other = self._other(index)
+        if other is not None and other_labels is not None:
+            found.append(self._rays(field, other, other_labels, np.random.default_rng((self.seed, 3, index))))
+        return RayFeatures(*(torch.cat(values) for values in zip(*found, strict=True)))
+
+    def _rays(self, field: FoldedField, path: Path, labels: UInt8[np.ndarray, "size size"], rng: np.random.Generator
+              ) -> RayFeatures:
+        """Through the pixels of one mask, at its pose."""
+        device, preset = field.device, self.net.config.camera
+        targets = draw_rays(labels, self.rays, rng, self.training)
+        pose = torch.tensor(self.poses[image_id(path)])
         origins, directions = world_rays(pose.expand(1, self.rays, 2), targets.image_xy[None], preset.fov_deg)
         points = surface_points(field, origins[0].to(device), directions[0].to(device), preset)
         features = layer_features(field, points.reshape(-1, 3), self.layers).reshape(*points.shape[:2], -1)
