@@ -24,11 +24,6 @@ from models.pigan.fast.soft_rays import SoftPixels, render_soft_rays
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import FilmSiren
 
-# The softness of the surface falls from the first to the second, times the size of the density in empty space: at the
-# first, a part can grow out of nothing; at the second, the surface is nearly the true one.
-SOFTNESS = (0.22, 0.017)
-PROBED = 256    # rays on which the density of empty space is looked at
-
 # codes, softness of the surface, random numbers -> what shall become small, without the length of the step
 StepLoss = Callable[[Codes, float, torch.Generator], Tensor]
 
@@ -43,6 +38,10 @@ class DescentSettings:
     rate: float = 0.06     # of Adam, in standard deviations of the codes
     warm_up: int = 5       # steps in which the rate rises
     step_weight: float = 0.48     # of the mean square of the step, in standard deviations
+    # The softness of the surface falls from the first to the second, times the size of the density in empty space: at
+    # the first, a part can grow out of nothing; at the second, the surface is nearly the true one.
+    softness: tuple[float, float] = (0.22, 0.017)
+    probed: int = 256      # rays on which the density of empty space is looked at
     seed: int = 0
 
 
@@ -79,7 +78,7 @@ class SoftView:
     def empty_density(self, codes: Codes) -> float:
         """How far below zero the density of empty space is: the median of what is negative on some of the rays."""
         ours, near, far = self.settings, self.preset.ray_start, self.preset.ray_end
-        rays = self.rays[:: max(len(self.rays) // PROBED, 1)]
+        rays = self.rays[:: max(len(self.rays) // ours.probed, 1)]
         depths = torch.linspace(near, far, ours.even, device=rays.device)
         density = self.siren((self.origin + rays[:, None] * depths[:, None]).reshape(1, -1, 3), codes)[1]
         empty = -density[density < 0]
@@ -99,7 +98,7 @@ def descend(codes: Codes, directions: CodeDirections, loss: StepLoss, view: Soft
             on_step(step)
         done = step / steps
         optimizer.param_groups[0]["lr"] = ours.rate * min(1, (step + 1) / ours.warm_up) * (1 - 0.8 * done)
-        softness = max(empty * (SOFTNESS[0] * (1 - done) + SOFTNESS[1] * done), least)
+        softness = max(empty * (ours.softness[0] * (1 - done) + ours.softness[1] * done), least)
         with torch.enable_grad():
             value = loss(codes + directions.step(amounts), softness, generator)
             value = value + ours.step_weight * amounts.square().mean()

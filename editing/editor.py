@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import UInt8
 
-from editing.directions import CodeDirections, code_directions
+from editing.directions import code_directions
 from editing.glance import Glance
-from editing.refine import Refiner, RefineSettings
+from editing.refine import QUICK, QUICK_STEPS, Refiner, RefineSettings
 from editing.region import EditRegion, edit_region
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
@@ -30,7 +29,7 @@ from models.view import View
 from utils.errors import UserError
 
 Labels = UInt8[np.ndarray, "size size"]
-STEPS, USUAL = 20, RefineSettings()  # of a refinement
+STEPS, USUAL = 60, RefineSettings()  # of a refinement
 REMEMBERED = 4  # views
 
 
@@ -48,7 +47,8 @@ class EditReport:
     def score(self) -> float:
         """How well the view shows what was drawn and nothing else that is new; the greater, the better. Errors weigh as
         in the loss of a refinement."""
-        return self.wanted - USUAL.outside_weight * self.labels_outside - USUAL.colour_weight * self.colours_outside
+        return (self.wanted - USUAL.outside_weight * self.labels_outside
+                - USUAL.colour_weight * max(self.colours_outside - USUAL.tolerated, 0))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Editor:
                  sampler: str = "auto", on_rays: Callable[[int], None] | None = None) -> None:
         self.net, self.scene, self.camera, self.size = net, scene, camera, size
         self.samples, self.sampler, self.on_rays = samples, sampler, on_rays
-        self.before = self.view(scene)
+        self.before, self._directions = self.view(scene), code_directions(net.siren)
         self._seen: deque[tuple[Codes, View]] = deque(maxlen=REMEMBERED)
 
     @property
@@ -108,32 +108,24 @@ class Editor:
         return region
 
     def delta(self, edited: Labels) -> Codes:
-        """The codes after a delta encoding (`Sem2NeRF.edited_codes`), or after another one of what the first has left
-        undone, if a few rays say that this shows the drawing better (`EditReport.score`).
+        """The codes after a delta encoding (`Sem2NeRF.edited_codes`) and the first steps towards the drawing
+        (`editing.refine`): these mend most of what the encoder leaves undone where an edit is small.
 
         Raises:
             UserError: see `region`.
         """
-        glance = Glance(self.camera, self.scene.preset, self.region(edited))
-        first = self.net.scene_of(self.net.edited_codes(self.scene, edited, self.labels))
-        found, colours = glance.look(first)
-        reached = glance.filled(found, self.labels)
-        if not reached.any():  # nothing that an encoder could read
-            return first.codes
-        again = self.net.scene_of(self.net.edited_codes(first, glance.filled(glance.of(edited), self.labels), reached))
-        scores = [self._glimpse(glance, edited, *seen).score for seen in ((found, colours), glance.look(again))]
-        return again.codes if scores[1] > scores[0] else first.codes
+        region, codes = self.region(edited), self.net.edited_codes(self.scene, edited, self.labels)
+        return self._refiner(edited, region, QUICK).run(codes, QUICK_STEPS)
 
-    def _glimpse(self, glance: Glance, edited: Labels, labels: np.ndarray, colours: np.ndarray) -> EditReport:
-        """A report by a few rays."""
-        rgb = self.before.rgb.permute(1, 2, 0).numpy()
-        return _report(glance.of(self.labels), labels, np.abs(glance.of(rgb) - colours).mean(1) / 2, glance.of(edited),
-                       glance.sampled)
+    def _refiner(self, edited: Labels, region: EditRegion, settings: RefineSettings) -> Refiner:
+        return Refiner(self.net.siren, self.scene.preset, self.head, self._directions, self.camera, self.before, edited,
+                       region, settings)
 
     def refine(self, edited: Labels, codes: Codes, steps: int = STEPS, settings: RefineSettings = USUAL,
                on_step: Callable[[int], None] | None = None) -> Codes:
         """Codes nearer to the edited map, from those of a delta encoding (or any others), see `editing.refine`: the
-        given ones, where the view shows the drawing no better with those that are found (`EditReport.score`).
+        given ones, where a few hundred rays of the view show the drawing no better with those that are found
+        (`EditReport.score`).
 
         Args:
             on_step: called with the number of steps that are done, before each; what it raises ends the refinement.
@@ -141,10 +133,17 @@ class Editor:
         Raises:
             UserError: see `region`.
         """
-        refiner = Refiner(self.net.siren, self.scene.preset, self.head, self._directions, self.camera, self.before,
-                          edited, self.region(edited), settings)
-        found = refiner.run(codes, steps, on_step)
-        return max((codes, found), key=lambda each: self.report(edited, each).score)
+        region = self.region(edited)
+        found = self._refiner(edited, region, settings).run(codes, steps, on_step)
+        glance = Glance(self.camera, self.scene.preset, region)
+        return max((codes, found), key=lambda each: self._glimpse(glance, edited, each).score)
+
+    def _glimpse(self, glance: Glance, edited: Labels, codes: Codes) -> EditReport:
+        """A report by a few rays."""
+        labels, colours = glance.look(self.net.scene_of(codes))
+        rgb = self.before.rgb.permute(1, 2, 0).numpy()
+        return _report(glance.of(self.labels), labels, np.abs(glance.of(rgb) - colours).mean(1) / 2, glance.of(edited),
+                       glance.sampled)
 
     def report(self, edited: Labels, codes: Codes) -> EditReport:
         """Render the view with these codes and compare.
@@ -166,10 +165,6 @@ class Editor:
             view = self.view(self.net.scene_of(codes))
             self._seen.append((codes, view))
         return Attempt(codes, view, compare(self.before, view, edited, region))
-
-    @cached_property
-    def _directions(self) -> CodeDirections:
-        return code_directions(self.net.siren)
 
     def view(self, scene: Scene) -> View:
         """Any scene of the model, from this side."""

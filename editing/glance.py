@@ -26,9 +26,8 @@ class Glance:
 
     def __init__(self, camera: Camera, preset: CameraPreset, region: EditRegion) -> None:
         self.region, self.size = region, len(region.inside)
-        near, self._step = _thinned(~region.outside, RAYS_NEAR)
-        outside, _ = _thinned(region.outside, RAYS_OUTSIDE)
-        self._pixels = np.unique(np.concatenate([near, outside]))
+        self._pixels = np.unique(np.concatenate([_thinned(~region.outside, RAYS_NEAR),
+                                                 _thinned(region.outside, RAYS_OUTSIDE)]))
         self.origin, directions = camera_rays(camera, self.size, preset.fov_deg)
         self._directions = directions[torch.from_numpy(self._pixels)]
 
@@ -46,24 +45,13 @@ class Glance:
         """The region, at these pixels."""
         return EditRegion(*(self.of(part) for part in self.region))
 
-    def filled(self, labels: UInt8[np.ndarray, " pixels"], elsewhere: Labels) -> Labels:
-        """A map with these labels in the edited region and its margin, as coarse as the pixels lie, and another's
-        outside of them."""
-        plane = elsewhere.copy().reshape(-1)
-        plane[self._pixels] = labels
-        rows, columns = np.nonzero(~self.region.outside)
-        step, coarse = self._step, plane.reshape(self.size, self.size)
-        out = elsewhere.copy()
-        out[rows, columns] = coarse[rows // step * step, columns // step * step]
-        return out
 
-
-def _thinned(where: Bool[np.ndarray, "size size"], most: int) -> tuple[np.ndarray, int]:
-    """Pixels (numbers in row-major order) of a lattice whose cells cover a region, and the lattice's step: the smallest
-    that takes no more pixels than `most`."""
+def _thinned(where: Bool[np.ndarray, "size size"], most: int) -> np.ndarray:
+    """Pixels (numbers in row-major order) of the finest lattice whose cells cover a region with no more pixels than
+    `most`."""
     rows, columns = np.nonzero(where)
     for step in range(1, len(where) + 1):
         pixels = np.unique(rows // step * step * len(where) + columns // step * step)
         if len(pixels) <= most:
             break
-    return pixels, step
+    return pixels

@@ -2,7 +2,8 @@
 
 Each step renders a few hundred rays of the edited view (`editing.descent`). Losses: the negative log-likelihood of the
 wanted labels in the region, in the margin around it (without which a part grows over its outline), and outside, where
-colours are held as well; and the length of the step.
+colours are held as well; and the length of the step. Many steps that look at few rays each get farther in the same time
+than a few that look at many.
 """
 
 from collections.abc import Callable
@@ -28,13 +29,29 @@ LEAST_PROBABILITY = 1e-4  # a label less likely than this is not more wrong
 
 @dataclass(frozen=True)
 class RefineSettings(DescentSettings):
-    """How many rays a step has, and what its losses weigh."""
+    """How many rays a step has, and what its losses weigh relative to the labels in the region."""
 
-    inside: int = 256      # rays per step in the edited region ...
-    margin: int = 192      # ... in its margin ...
-    outside: int = 320     # ... and elsewhere
-    outside_weight: float = 2.0   # of the labels outside, relative to those in the region
-    colour_weight: float = 10.0   # of the mean change of colours in [0, 1] outside
+    even: int = 7
+    around: int = 5
+    inside: int = 64       # rays per step in the edited region ...
+    margin: int = 32       # ... in its margin ...
+    outside: int = 96      # ... and elsewhere
+    probed: int = 64
+    rate: float = 0.04
+    step_weight: float = 0.1
+    # Hardly softer than the true surface: the encoder has begun the part that is wanted, and under a softer one the
+    # codes give up what is right already.
+    softness: tuple[float, float] = (0.03, 0.01)
+    margin_weight: float = 0.5    # of the labels in the margin
+    outside_weight: float = 1.0   # of the labels outside
+    colour_weight: float = 25.0   # of the mean change of colours in [0, 1] outside, beyond ...
+    tolerated: float = 0.01       # ... what nobody sees
+
+
+# The first steps, for an answer at once: as few rays as still show what is missing, and the longest steps that do not
+# overshoot.
+QUICK = RefineSettings(even=5, around=3, inside=48, margin=24, outside=80, rate=0.12, warm_up=1, softness=(0.03, 0.03))
+QUICK_STEPS = 4
 
 
 class Refiner:
@@ -70,4 +87,5 @@ class Refiner:
         likely = seen.probabilities.gather(1, self.wanted[rays, None])[:, 0].clamp_min(LEAST_PROBABILITY)
         inside, margin, outside = (part.sum() / max(len(part), 1) for part in (-likely.log()).split(counts))
         moved = (seen.rgb - self.rgb[rays])[len(rays) - counts[-1]:].abs().sum() / (3 * max(counts[-1], 1))
-        return inside + margin + ours.outside_weight * outside + ours.colour_weight * moved
+        return (inside + ours.margin_weight * margin + ours.outside_weight * outside
+                + ours.colour_weight * (moved - ours.tolerated).clamp_min(0))

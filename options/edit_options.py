@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     edit.add_argument("--pitch", type=float, default=0.0, help="radians from the front; below 0 from above")
     add_flag(edit, "--render_map", "write map.png, the label map from this side to draw on, and view.png, and end")
     edit.add_argument("--edit", help="that map, drawn on: a PNG of label numbers or of the colours of the masks")
-    edit.add_argument("--refine_steps", type=natural, default=20,
+    edit.add_argument("--refine_steps", type=natural, default=60,
                       help="of the optimisation after the first answer; 0: none, which saves most of the time")
     edit.add_argument("--out", default="out/edit3d", help="folder for the results")
 

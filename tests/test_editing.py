@@ -14,10 +14,10 @@ from datasets.masks.map_files import read_map, save_map
 from datasets.masks.maps import MaskTransform
 from datasets.masks.relabel import merged_to, unmerged_to
 from editing.directions import Z_SAMPLES, Z_SEED, code_directions
-from editing.editor import Editor
+from editing.editor import USUAL, Editor, EditReport
 from editing.files import load_codes, save_codes
 from editing.glance import SAMPLES, Glance
-from editing.refine import Refiner, RefineSettings
+from editing.refine import Refiner
 from editing.region import edit_region, grown
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
@@ -96,6 +96,7 @@ def test_the_better_answer_stays(net, editor, monkeypatch):
     worse, better = sorted((style_code(net.siren, 5), style_code(net.siren, 6)),
                            key=lambda codes: editor.report(drawn, codes).score)
     assert editor.report(drawn, worse).score < editor.report(drawn, better).score
+    monkeypatch.setattr(Editor, "view", None)  # a few rays say which is better
     for given, found in ((worse, better), (better, worse)):
         monkeypatch.setattr(Refiner, "run", lambda *_, found=found: found)
         assert editor.refine(drawn, given, 1) is better
@@ -112,11 +113,9 @@ def test_a_glance_sees_what_the_view_shows(net, editor, monkeypatch, most):
     assert (labels == glance.of(view.labels.numpy())).mean() > 0.98  # up to ties
     assert np.abs(colours - glance.of(view.rgb.permute(1, 2, 0).numpy())).max() < 1e-4
     assert glance.sampled.inside.any()
-    filled = glance.filled(glance.of(drawn), editor.labels)
-    assert (filled[region.outside] == editor.labels[region.outside]).all()
     assert len(glance.of(drawn)) <= most + 64
-    agree = (filled == drawn).mean()
-    assert agree == 1 if most == 256 else agree > 0.8  # with fewer rays it is coarser
+    seen, all_of_it = glance.sampled.inside.sum(), region.inside.sum()
+    assert seen == all_of_it if most == 256 else 0 < seen < all_of_it  # with fewer rays it is coarser
 
 
 def test_an_encoder_that_tells_more_apart_than_the_head_is_refused(editor):
@@ -171,19 +170,42 @@ def test_directions_are_those_in_which_codes_vary(net):
     assert codes.var(0).sum() >= basis.square().sum()
 
 
-def test_refinement_moves_the_view_towards_the_drawing():
-    """The bundled weights, from the scene's own codes: hair grows to a part of the background that was drawn on."""
-    net, few = Sem2NeRF.from_checkpoint(DEMO), RefineSettings(inside=64, margin=48, outside=80)
+@pytest.fixture(scope="module")
+def longer_hair():
+    """An editor of the bundled weights, and its map with hair on a part of the background."""
+    net = Sem2NeRF.from_checkpoint(DEMO)
     editor = Editor(net, net.scene(FACE_MASKS / "90002.png"), SIDE, 32, samples=8, sampler="exact")
-    start, hair, drawn = editor.scene.codes, MERGED.index("hair"), editor.labels.copy()
-    around = grown(drawn == hair, 2) & (drawn == 0)
-    drawn[around] = hair
-    before, after = editor.report(drawn, start), editor.report(drawn, editor.refine(drawn, start, 12, few))
+    hair, drawn = MERGED.index("hair"), editor.labels.copy()
+    drawn[grown(drawn == hair, 2) & (drawn == 0)] = hair
+    return editor, drawn
+
+
+def test_refinement_moves_the_view_towards_the_drawing(longer_hair):
+    """From the scene's own codes."""
+    editor, drawn = longer_hair
+    start = editor.scene.codes
+    before, after = editor.report(drawn, start), editor.report(drawn, editor.refine(drawn, start, 30))
     assert before.wanted == before.labels_outside == before.colours_outside == 0
-    assert after.wanted > 0.3  # .43, with a quarter of the rays and half of the steps
+    assert after.wanted > 0.6  # .85, with half of the steps
     assert after.labels_outside < 0.1
-    one, again = (editor.refine(drawn, start, 2, few).frequencies for _ in range(2))
+    one, again = (editor.refine(drawn, start, 2).frequencies for _ in range(2))
     assert torch.equal(one, again)
+
+
+def test_the_first_answer_goes_beyond_the_encoding(longer_hair):
+    editor, drawn = longer_hair
+    encoded = editor.report(drawn, editor.net.edited_codes(editor.scene, drawn, editor.labels))
+    first = editor.report(drawn, editor.delta(drawn))
+    assert first.wanted > encoded.wanted + 0.1  # .99 and .73
+    assert first.score > encoded.score
+    assert first.colours_outside < 0.03
+
+
+def test_small_changes_of_colours_outside_do_not_count():
+    """Up to what nobody sees, in the score as in the loss."""
+    scores = [EditReport(0.1, 0, 0.8, 0, colours).score for colours in (0, 0.5 * USUAL.tolerated, 2 * USUAL.tolerated)]
+    assert scores[0] == scores[1] == 0.8
+    assert scores[2] == pytest.approx(0.8 - USUAL.colour_weight * USUAL.tolerated)
 
 
 def test_region_leaves_out_speckles():

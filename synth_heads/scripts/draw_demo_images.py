@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder for the images")
     parser.add_argument("--size", type=positive, default=128, help="pixels of each head")
     parser.add_argument("--frames", type=positive, default=FRAMES, help="of the animation")
-    parser.add_argument("--refine_steps", type=natural, default=20, help="of the edit from the side")
+    parser.add_argument("--refine_steps", type=natural, default=60, help="of the edit from the side")
     parser.add_argument("--latent_mask", default="6,7,8", help="layers that a style replaces")
     parser.add_argument("--sampler", choices=("exact", "grid", "auto"), default="auto", help="how views are rendered")
     add_flag(parser, "--debug", "show tracebacks of errors")

@@ -1,10 +1,10 @@
 """Edits of hair, mouth and glasses, drawn on label maps from the side, of heads that no training has seen.
 
     python synth_heads/scripts/evaluate_edits.py                                   # 20 heads, the bundled weights
-    python synth_heads/scripts/evaluate_edits.py --num_heads 5 --refine_steps 40 --sheet out/edits.png
+    python synth_heads/scripts/evaluate_edits.py --num_heads 5 --refine_steps 120 --sheet out/edits.png
 
-For each edit: the share of the edited region with the wanted label, and what changes outside, after the delta encoding
-alone and after refinement (docs/editing.md explains the way and the scores).
+For each edit: the share of the edited region with the wanted label, and what changes outside, after the answer at
+once and after refinement (docs/editing.md explains the way and the scores).
 """
 
 import argparse
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_heads", type=positive, default=20, help="heads")
     parser.add_argument("--seed", type=natural, default=1001, help="of the heads; training sets have other seeds")
     parser.add_argument("--size", type=positive, default=128, help="pixels along each side of a view")
-    parser.add_argument("--refine_steps", type=natural, default=20, help="of the optimisation; 0: the delta alone")
+    parser.add_argument("--refine_steps", type=natural, default=60, help="of the optimisation; 0: the answer at once alone")
     parser.add_argument("--json", type=Path, help="write all scores to this file")
     parser.add_argument("--sheet", type=Path, help="write an image of the first heads' edits")
     add_flag(parser, "--debug", "show tracebacks of errors")
