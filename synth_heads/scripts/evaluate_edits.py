@@ -28,7 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_heads", type=positive, default=20, help="heads")
     parser.add_argument("--seed", type=natural, default=1001, help="of the heads; training sets have other seeds")
     parser.add_argument("--size", type=positive, default=128, help="pixels along each side of a view")
-    parser.add_argument("--refine_steps", type=natural, default=60, help="of the optimisation; 0: the answer at once alone")
+    parser.add_argument("--refine_steps", type=natural, default=60,
+                        help="of the optimisation; 0: the quick answer alone")
     parser.add_argument("--json", type=Path, help="write all scores to this file")
     parser.add_argument("--sheet", type=Path, help="write an image of the first heads' edits")
     add_flag(parser, "--debug", "show tracebacks of errors")
