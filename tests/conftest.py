@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-# before PyTorch is imported: with a worker of pytest-xdist on every core, each has one thread; see also `utils.cli.run`
+# before PyTorch is imported: with a worker of pytest-xdist on every core, each has one thread, and what waits sleeps
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

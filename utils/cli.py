@@ -59,9 +59,6 @@ def run(main: Callable[[Sequence[str]], object], argv: Sequence[str] | None = No
 
     warnings.showwarning = warn_once
     choose_writable_caches()
-    # Read when PyTorch is imported: threads that wait for each other shall sleep. By default they count for some
-    # milliseconds, which takes the core from whom they wait for as soon as the machine has other work.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         main(argv)
     except (UserError, KeyboardInterrupt) as error:
