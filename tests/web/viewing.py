@@ -65,7 +65,8 @@ def pose(page):
 
 
 def psnr(a, b):
-    return -10 * math.log10(np.square((a - b) / 255).mean())
+    error = np.square((a - b) / 255).mean()
+    return -10 * math.log10(error) if error else math.inf
 
 
 def _pixels(png: bytes) -> np.ndarray:
