@@ -30,6 +30,7 @@ from utils.errors import UserError
 
 Labels = UInt8[np.ndarray, "size size"]
 STEPS, USUAL = 60, RefineSettings()  # of a refinement
+MOST_OUTSIDE = 0.016  # mean change of colours in [0, 1] outside of the region, of an encoding; the next steps add to it
 REMEMBERED = 4  # views
 
 
@@ -109,13 +110,27 @@ class Editor:
 
     def delta(self, edited: Labels) -> Codes:
         """The codes after a delta encoding (`Sem2NeRF.edited_codes`) and the first steps towards the drawing
-        (`editing.refine`): these mend most of what the encoder leaves undone where an edit is small.
+        (`editing.refine`): these mend most of what the encoder leaves undone where an edit is small. An encoding that
+        changes more colours outside than MOST_OUTSIDE, as large edits may, is followed as far as that.
 
         Raises:
             UserError: see `region`.
         """
         region, codes = self.region(edited), self.net.edited_codes(self.scene, edited, self.labels)
+        moved = self._moved(region, codes)
+        if moved > MOST_OUTSIDE:
+            codes = self.scene.codes.lerp(codes, MOST_OUTSIDE / moved)
         return self._refiner(edited, region, QUICK).run(codes, QUICK_STEPS)
+
+    def _moved(self, region: EditRegion, codes: Codes) -> float:
+        """`EditReport.colours_outside`, by a few rays."""
+        if not region.outside.any():
+            return 0.0
+        nowhere = np.zeros_like(region.outside)
+        glance = Glance(self.camera, self.scene.preset, EditRegion(nowhere, nowhere, region.outside))
+        (_, before), (_, after) = (glance.look(scene) for scene in (self.scene, self.net.scene_of(codes)))
+        change = np.abs(before - after)[glance.sampled.outside]
+        return float(change.mean() / 2) if change.size else 0.0
 
     def _refiner(self, edited: Labels, region: EditRegion, settings: RefineSettings) -> Refiner:
         return Refiner(self.net.siren, self.scene.preset, self.head, self._directions, self.camera, self.before, edited,

@@ -21,12 +21,12 @@ class Glance:
     """Every so many pixels of a view in rows and columns: the closer, the smaller the edited region is.
 
     Args:
-        region: of the edit that is to be judged.
+        region: of the edit that is to be judged; what belongs to none of its parts is not looked at.
     """
 
     def __init__(self, camera: Camera, preset: CameraPreset, region: EditRegion) -> None:
         self.region, self.size = region, len(region.inside)
-        self._pixels = np.unique(np.concatenate([_thinned(~region.outside, RAYS_NEAR),
+        self._pixels = np.unique(np.concatenate([_thinned(region.inside | region.margin, RAYS_NEAR),
                                                  _thinned(region.outside, RAYS_OUTSIDE)]))
         self.origin, directions = camera_rays(camera, self.size, preset.fov_deg)
         self._directions = directions[torch.from_numpy(self._pixels)]

@@ -201,6 +201,24 @@ def test_the_first_answer_goes_beyond_the_encoding(longer_hair):
     assert first.colours_outside < 0.03
 
 
+def test_an_encoding_that_changes_too_much_outside_is_followed_in_part(longer_hair, monkeypatch):
+    """Without the steps that come after it: as far along the encoding's way as colours outside allow."""
+    editor, drawn = longer_hair
+    monkeypatch.setattr("editing.editor.QUICK_STEPS", 0)
+    start = editor.scene.codes.frequencies
+    whole = editor.net.edited_codes(editor.scene, drawn, editor.labels).frequencies - start
+    moved = {}
+    for most in (1.0, 0.002, 0.001):
+        monkeypatch.setattr("editing.editor.MOST_OUTSIDE", most)
+        codes = editor.delta(drawn)
+        shares = ((codes.frequencies - start) / whole)[whole.abs() > whole.abs().max() / 10]
+        assert torch.allclose(shares, shares.mean(), atol=1e-3)
+        moved[most] = (shares.mean().item(), editor.report(drawn, codes).colours_outside)
+    assert moved[1.0][0] == pytest.approx(1)
+    assert moved[0.001][0] == pytest.approx(moved[0.002][0] / 2, rel=1e-3)
+    assert moved[0.001][1] < moved[0.002][1] < moved[1.0][1]
+
+
 def test_small_changes_of_colours_outside_do_not_count():
     """Up to what nobody sees, in the score as in the loss."""
     scores = [EditReport(0.1, 0, 0.8, 0, colours).score for colours in (0, 0.5 * USUAL.tolerated, 2 * USUAL.tolerated)]
