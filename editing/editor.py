@@ -30,7 +30,7 @@ from utils.errors import UserError
 
 Labels = UInt8[np.ndarray, "size size"]
 STEPS, USUAL = 60, RefineSettings()  # of a refinement
-MOST_OUTSIDE = 0.016  # mean change of colours in [0, 1] outside of the region, of an encoding; the next steps add to it
+MOST_OUTSIDE = 0.02  # mean change of colours in [0, 1] outside of the region, of an encoding that is followed whole
 REMEMBERED = 4  # views
 
 
