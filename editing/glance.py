@@ -14,8 +14,6 @@ from models.scene import Scene
 RAYS_NEAR, RAYS_OUTSIDE = 256, 64  # most rays in the edited region with its margin, and elsewhere
 SAMPLES = 12  # per ray, and as many again where the surface is
 
-Labels = UInt8[np.ndarray, "size size"]
-
 
 class Glance:
     """Every so many pixels of a view in rows and columns: the closer, the smaller the edited region is.

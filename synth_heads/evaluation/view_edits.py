@@ -105,8 +105,7 @@ def try_edit(net: Sem2NeRF, trial: Trial, steps: int) -> Iterator[tuple[str, Row
     them than a margin; all labels are those that the model's semantic head gives its own views.
     """
     scene, space = net.scene(trial.mask), net.input.space
-    editor, aside = (Editor(net, scene, camera, len(trial.side[0]), sampler="auto")
-                     for camera in (SIDE, OTHER))
+    editor, aside = (Editor(net, scene, camera, len(trial.side[0])) for camera in (SIDE, OTHER))
     target = editor.head.space
     looks = [_Look(look, *(merged_to(labels, space, target) for labels in pair))
              for look, pair in ((editor, trial.side), (aside, trial.other))]
