@@ -69,8 +69,7 @@ def main(argv: Sequence[str]) -> None:
         return sum(one.user + one.system for one in times)
 
     with address_of(opts) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=[
-            "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"])
+        browser = playwright.chromium.launch(executable_path=browser_path)
         page = browser.new_page(viewport={"width": 1300, "height": 820})
         page.goto(address)
         page.evaluate("sem2nerf.starting")

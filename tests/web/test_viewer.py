@@ -130,6 +130,7 @@ def test_a_greeting_unless_motion_is_unwelcome(open_page, page_file):
 
 
 def test_the_picture_is_smaller_while_a_slow_machine_moves_it(page):
+    shown(page)
     sides = page.evaluate("""() => {
       const sides = [];
       viewer.costs = null; viewer.moving = true; sides.push(viewer.side());
@@ -148,3 +149,21 @@ def test_where_there_is_no_webgl_the_page_says_so(open_page, page_file, tmp_path
     (tmp_path / "page.html").write_text(text)
     page = opened(open_page, tmp_path / "page.html")
     assert page.inner_text("#trouble") == "This browser cannot show the head: it offers no WebGL2."
+
+
+def test_what_follows_a_draft_is_drawn_fast_and_then_fine(page):
+    shown(page)
+    page.evaluate("""() => {
+      Object.defineProperty(viewer, "costs", { get: () => 24 / 70 ** 2, set() {} });   // 70 px along each side in 24 ms
+      globalThis.sides = [];
+      viewer.events.onframe = ({ side }) => sides.push(side);
+      viewer.show(viewer.volume, { draft: true });
+    }""")
+    page.wait_for_function("() => sides.length === 1")
+    page.evaluate("viewer.show(viewer.volume)")
+    page.wait_for_function("() => sides.length === 3")
+    page.evaluate("viewer.show(viewer.volume)")
+    page.wait_for_function("() => sides.length === 4")
+    draft, fast, fine, next_one = page.evaluate("sides")
+    assert draft == fast == 70
+    assert fine == next_one > 200

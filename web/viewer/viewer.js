@@ -56,10 +56,12 @@
 
     /**
      * Show a volume in place of the one before; the pose stays. A draft, which a better one follows soon, is drawn as
-     * fast as a moving head, so that those who make the better one are not kept from it.
+     * fast as a moving head, so that those who make the better one are not kept from it; and so is the first image of
+     * what follows it, which is seen the sooner for that.
      */
     show(volume, { draft = false } = {}) {
       this.volume = volume;
+      this.followsDraft = this.draft;
       this.draft = draft;
       if (!this.renderer.lost) this.renderer.setVolume(volume);
       this.draw();
@@ -130,7 +132,7 @@
 
     // ---- what follows is the viewer's own
 
-    get hurried() { return this.moving || this.greeting || this.draft; }
+    get hurried() { return this.moving || this.greeting || this.draft || this.followsDraft; }
 
     get zoomed() { return this.current.fov / this.preset.fov; }
 
@@ -165,7 +167,7 @@
       if (this.renderer.lost || !this.renderer.volume) return;
       const side = this.side();
       if (!side) return;
-      this.wanted = false;
+      this.wanted = this.followsDraft = false;
       this.drawing = true;
       const start = performance.now();
       this.renderer.draw(this.current, side, this.mode);
