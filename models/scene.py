@@ -10,13 +10,13 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from configs.data_configs import CameraPreset
-from models.meshing.extract import Mesh, mesh_of
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
 from models.pigan.fast.blocks import Field, appearance_of, density_of, labels_of, pixels_of, points_at_a_time, workers
@@ -33,6 +33,9 @@ from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import FilmSiren
 from models.view import View
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from models.meshing.extract import Mesh
 
 # A grid that stands in for more samples per ray and pass (S) is finer, and its rays take more colours.
 GRID_TOLERANCE = 30.0  # `DensityGrid.tolerance` is this / S^1.5
@@ -146,13 +149,8 @@ class Scene:
         return Pixels(*(value.cpu() for value in pixels))
 
     def _render_exactly(
-        self,
-        field: Field,
-        origin: Float[Tensor, "3"],
-        directions: Float[Tensor, "rays 3"],
-        samples: int,
-        noise: RayNoise | None,
-        on_rays: Callable[[int], None] | None,
+        self, field: Field, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int,
+        noise: RayNoise | None, on_rays: Callable[[int], None] | None,
     ) -> Pixels:
         noise = noise or RayNoise()
         rays = min(max(self._block(field) // samples, 1), len(directions))
@@ -227,11 +225,7 @@ class Scene:
             return grid.bricks_on(self.field.device)
 
     def _render_with_grid(
-        self,
-        field: Field,
-        camera: Camera,
-        directions: Float[Tensor, "rays 3"],
-        samples: int,
+        self, field: Field, camera: Camera, directions: Float[Tensor, "rays 3"], samples: int,
         on_rays: Callable[[int], None] | None = None,
     ) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
@@ -283,8 +277,10 @@ class Scene:
         rgb, logits = appearance_of(self._labelled or self.field, points.to(self.field.device), self.block)
         return rgb.cpu(), None if logits is None else logits.cpu()
 
-    def mesh(self, resolution: int = 160, level: float | None = None) -> Mesh:
+    def mesh(self, resolution: int = 160, level: float | None = None) -> "Mesh":
         """A closed triangle mesh with colours and labels: `models.meshing.extract.mesh_of`."""
+        from models.meshing.extract import mesh_of  # pictures need none of it
+
         return mesh_of(self, resolution, level)
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from options.edit_options import parse_options
+from editing.options import parse_options
 from options.inference_options import IMAGE_OPTIONS, find_checkpoint
 from utils.cli import command, run
 from utils.errors import UserError, warn

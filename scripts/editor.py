@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from options.editor_options import parse_options
 from options.inference_options import find_checkpoint
 from utils.cli import command, run
 from utils.errors import UserError
+from web.server.options import parse_options
 
 if TYPE_CHECKING:  # heavy modules are imported once the options are known to be right
     from models.sem2nerf import Sem2NeRF

@@ -6,11 +6,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from options.export_editor_options import parse_options
 from options.inference_options import find_checkpoint
 from utils.cli import command, run
 from utils.errors import UserError
 from utils.files import write_text
+from web.engine.options import parse_options
 
 
 @command()

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from options.arguments import CommandLine
-from options.pigan_options import TRAIN_PIGAN
+from pretraining.options import TRAIN_PIGAN
 from utils.cli import command, run
 from utils.memory import memory_named
 
 MEMORY = "give `pigan_steps_conf` a file with a larger batch_split or smaller batches"
 
 if TYPE_CHECKING:
-    from training.objectives.decoder import DecoderObjective
+    from pretraining.decoder import DecoderObjective
 
 
 @command()
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _objective() -> type[DecoderObjective]:
-    from training.objectives.pigan_adversarial import AdversarialObjective
+    from pretraining.adversarial import AdversarialObjective
 
     return AdversarialObjective
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from options.semantics_options import TRAIN_SEMANTICS
 from scripts.train_pigan import train_command
+from semantics.options import TRAIN_SEMANTICS
 from utils.cli import command, run
 
 MEMORY = "lower `cache_gb`, then `batch_size`"
 
 if TYPE_CHECKING:
-    from training.objectives.semantics import SemanticsObjective
+    from semantics.objective import SemanticsObjective
 
 
 @command()
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _objective() -> type[SemanticsObjective]:
-    from training.objectives.semantics import SemanticsObjective
+    from semantics.objective import SemanticsObjective
 
     return SemanticsObjective
 

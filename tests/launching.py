@@ -18,7 +18,7 @@ from child_processes import end, register, tree
 
 ROOT = Path(__file__).resolve().parents[1]
 PRELOAD = ["launching", "torch.utils.tensorboard", "scripts.train3d", "training.objectives.sem2nerf",
-           "training.objectives.pigan_adversarial"]
+           "pretraining.adversarial"]
 
 
 def context():

@@ -13,7 +13,6 @@ from tiny_training import make_data
 
 from configs.data_configs import data_config
 from configs.label_spaces import BISENET_ORDER
-from datasets.image_folder import ImageFolder
 from datasets.masks.files import read_mask
 from datasets.masks.maps import MaskTransform
 from datasets.photographs import open_photograph
@@ -21,6 +20,7 @@ from datasets.training_set import ImagesDataset3D, ImagesOptions
 from evaluation.test_set import EvaluationSet
 from models.config import with_options
 from options.train_options import parse
+from pretraining.image_folder import ImageFolder
 from training import build
 from training.extension import Extension
 from training.runtime.processes import World

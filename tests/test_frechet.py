@@ -7,8 +7,8 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from torch.nn import functional as F
 
-from datasets.image_folder import ImageFolder
 from evaluation.metrics.frechet import FEATURES, Gaussian, frechet_distance, gaussian_of, simple_features
+from pretraining.image_folder import ImageFolder
 from utils.errors import UserError
 
 

@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from configs.data_configs import get_camera_preset
-from models.discriminators.progressive_discriminator import CoordConv, ProgressiveDiscriminator
 from models.pigan.siren import FilmSiren
-from training.objectives.pigan_losses import discriminator_losses, draw_fakes, generator_losses, render_fakes
-from training.pigan_schedule import PoseDistribution
+from pretraining.losses import discriminator_losses, draw_fakes, generator_losses, render_fakes
+from pretraining.progressive_discriminator import CoordConv, ProgressiveDiscriminator
+from pretraining.schedule import PoseDistribution
 
 POSES = PoseDistribution("gaussian", 0.3, 0.155)
 

@@ -12,11 +12,11 @@ from PIL import Image
 
 from models.pigan.siren import FilmSiren
 from models.start_weights import read_pigan_weights
-from options.pigan_options import parse
+from pretraining.adversarial import AdversarialObjective
+from pretraining.losses import kept_share
+from pretraining.options import parse
+from pretraining.schedule import Growth, GrowthStage, PoseDistribution, read_growth
 from scripts.train_pigan import main
-from training.objectives.pigan_adversarial import AdversarialObjective
-from training.objectives.pigan_losses import kept_share
-from training.pigan_schedule import Growth, GrowthStage, PoseDistribution, read_growth
 from training.runtime.processes import World
 from utils.errors import UserError
 

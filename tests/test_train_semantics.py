@@ -23,8 +23,8 @@ from models.pigan.siren import style_code
 from models.sem2nerf import Sem2NeRF
 from models.semantic_files import load_semantic_head
 from scripts.train_semantics import main
-from training.semantics.rays import draw_rays, soft_iou, surface_points
-from training.semantics.views import Views, other_views, read_labels, read_view
+from semantics.rays import draw_rays, soft_iou, surface_points
+from semantics.views import Views, other_views, read_labels, read_view
 from utils.errors import UserError
 from utils.images import colour_labels
 

@@ -8,9 +8,10 @@ from decoder_runs import assert_same_run, assert_same_way, paint_images
 from test_criteria import random_backbone
 from tiny_training import make_all
 
-from options import pigan_options, train_options
+from options import train_options
+from pretraining import options as pigan_options
+from pretraining.adversarial import AdversarialObjective
 from training.loop import TrainingLoop
-from training.objectives.pigan_adversarial import AdversarialObjective
 from training.objectives.sem2nerf import Sem2NeRFObjective
 from training.runtime.checkpoints import CheckpointFolder
 from training.runtime.logs import RunLog

@@ -17,10 +17,10 @@ from models.pigan.cameras import FRONTAL, Camera, camera_rays
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import style_code
 from models.sem2nerf import Sem2NeRF
-from models.viewing import Viewing
-from models.visibility import background_texels, nearest, texel_of, visible
-from models.volume import OVERSHOOT, Cancelled, Evaluator, Volume, bake, centres, enlarge, to_bytes
-from models.volume_file import COLOUR_STEP, EMPTY_BELOW, difference, enlarged, pack
+from web.volume.baking import OVERSHOOT, Cancelled, Evaluator, Volume, bake, centres, enlarge, to_bytes
+from web.volume.packing import COLOUR_STEP, EMPTY_BELOW, difference, enlarged, pack
+from web.volume.viewing import Viewing
+from web.volume.visibility import background_texels, nearest, texel_of, visible
 
 LUMPS_BELOW = 3000.0  # what is taken off the densities of a tiny field
 

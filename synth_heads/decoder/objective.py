@@ -17,10 +17,10 @@ from datasets.sample_stream import BatchShard, index_at
 from models.pigan.cameras import Camera
 from models.pigan.siren import FilmSiren
 from models.scene import Scene
+from pretraining.decoder import DecoderObjective
 from synth_heads.data.edit_pairs import check_pairs
 from synth_heads.data.view_bank import ViewBank, repeat_factors
 from synth_heads.decoder.reconstruction import LOGIT, RayBatch, Reconstruction, ReconstructionSettings, draw_batch
-from training.objectives.decoder import DecoderObjective
 from training.objectives.objective import StepResult
 from training.optimizers import build_scheduler
 from training.runtime.processes import World

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from options.arguments import CommandLine, natural, positive
-from options.pigan_options import PER_START, check_decoder, decoder_parser
+from options.run_options import PER_START
+from pretraining.options import check_decoder, decoder_parser
 from utils.errors import UserError
 
 EXAMPLES = """examples:

@@ -20,7 +20,7 @@ from synth_heads.decoder.options import TRAIN_DECODER
 from utils.cli import command, run
 
 if TYPE_CHECKING:
-    from training.objectives.decoder import DecoderObjective
+    from pretraining.decoder import DecoderObjective
 
 
 @command()

@@ -13,13 +13,13 @@ import numpy as np
 from conftest import ROOT
 
 from models.sem2nerf import Sem2NeRF
-from models.volume import SIZES
 from web.server.app import make_app
 from web.server.masks import MaskReader
 from web.server.page import PageFiles
 from web.server.pictures import Faces
 from web.server.serving import listen, make_server, serve
 from web.server.studio import Studio
+from web.volume.baking import SIZES
 
 FACES = ROOT / "data/CelebAMask-HQ/mask_samples"
 

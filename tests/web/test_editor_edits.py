@@ -15,10 +15,10 @@ from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.codes import Codes
 from models.pigan.semantic_head import SemanticHead
 from models.sem2nerf import Sem2NeRF
-from models.volume import bake
-from models.volume_file import FAST, pack
 from web.server import edits
 from web.server.queries import codes_bytes
+from web.volume.baking import bake
+from web.volume.packing import FAST, pack
 
 FILES, SEEN = LABEL_SPACES["CelebAMask_HQ"], LABEL_SPACES["CelebAMask_HQ_merged"]
 SIDE = {"yaw": 0.3, "pitch": 0.1, "fov": 12}

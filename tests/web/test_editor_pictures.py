@@ -13,12 +13,12 @@ from PIL import Image
 from tiny import CAT_OPTS, tiny_checkpoint
 
 from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES
-from options.editor_options import parse_options
 from photos.detectors import Face
 from photos.style_fit import fit_colours
 from scripts import editor as command
 from utils.errors import UserError
 from web.server import pictures
+from web.server.options import parse_options
 from web.server.pictures import Faces
 
 FULL, MERGED = LABEL_SPACES["CelebAMask_HQ"], LABEL_SPACES["CelebAMask_HQ_merged"]

@@ -19,9 +19,9 @@ from tiny import CAT_OPTS, FACE_OPTS, tiny_model
 
 from configs.label_spaces import LABEL_ORDERS, LABEL_SPACES
 from models.scene import Scene
-from models.volume import bake
-from models.volume_file import FAST, pack
 from web.server.masks import LONGEST_SIDE
+from web.volume.baking import bake
+from web.volume.packing import FAST, pack
 
 SPACE = LABEL_SPACES["CelebAMask_HQ"]
 

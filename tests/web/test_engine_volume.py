@@ -7,10 +7,10 @@ from conftest import ROOT
 from engine_pages import as_stored, octets, packed, write_page
 from tiny import CAT_OPTS, FACE_OPTS, tiny_model
 
-from models import volume
 from models.pigan.semantic_head import SemanticHead
 from models.sem2nerf import Sem2NeRF
-from models.volume import bake
+from web.volume import baking
+from web.volume.baking import bake
 
 FACES = sorted((ROOT / "data/CelebAMask-HQ/mask_samples").glob("*.png"))
 CAT = ROOT / "data/CatMask/mask_samples/90001.png"
@@ -32,7 +32,7 @@ RUN = """async ({labels, width, height, style, options}) => {
 def page_of(chromium, net, folder, sizes=SIZES):
     page = chromium.new_page()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(volume, "SIZES", sizes)
+        patch.setattr(baking, "SIZES", sizes)
         page.goto(write_page(folder, net).as_uri())
     return page
 
@@ -84,7 +84,7 @@ def test_volumes_are_pythons(page, net, options):
 @pytest.mark.slow
 def test_volumes_of_the_bundled_weights(chromium, tmp_path):
     """At the sizes that the editor shows."""
-    net, sizes = Sem2NeRF.from_checkpoint(ROOT / "pretrained_models/sem2nerf_demo.pt"), volume.SIZES[:2]
+    net, sizes = Sem2NeRF.from_checkpoint(ROOT / "pretrained_models/sem2nerf_demo.pt"), baking.SIZES[:2]
     page = page_of(chromium, net, tmp_path, sizes)
     for mask in FACES[::9]:
         labels = net.input.labels(mask)

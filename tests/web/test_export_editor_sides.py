@@ -5,9 +5,9 @@ import pytest
 from editor_pages import HAIR, SIZES, SPACE, EditorPage
 from editor_servers import demo, sample
 
-from models import volume
 from web.engine.page import editor_page
 from web.server import edits
+from web.volume import baking as volume
 
 MAP = 96
 SIDE, OTHER = {"yaw": 0.45, "pitch": 0.0}, {"yaw": -0.3, "pitch": 0.0}

@@ -10,11 +10,11 @@ from viewing import MASK, lumps, opened, picture, psnr, write_page
 from configs.label_spaces import shown_palette
 from models.pigan.cameras import FRONTAL, Camera
 from models.sem2nerf import Sem2NeRF
-from models.volume import Volume, bake
-from models.volume_file import COLOUR_STEP, pack
 from scripts.inference3d import main
 from utils.images import to_uint8
 from web.viewer.page import QUALITIES, viewer_page
+from web.volume.baking import Volume, bake
+from web.volume.packing import COLOUR_STEP, pack
 
 LABELS = "viewer.labelMap(48, { ...viewer.pose, yaw: 0.2 }).then(labels => Array.from(labels))"
 

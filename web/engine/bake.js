@@ -1,4 +1,4 @@
-// Which texels of a volume to evaluate, and its bytes. The same rules as models/volume.py and models/visibility.py, whose
+// Which texels of a volume to evaluate, and its bytes. The same rules as web/volume/baking.py and web/volume/visibility.py, whose
 // constants are in the model's `bake` and `viewing`.
 (() => {
   "use strict";

@@ -22,13 +22,13 @@ from datasets.masks.files import MIN_FACE
 from datasets.masks.maps import MASK_SIZE
 from datasets.masks.mask_input import MaskInput
 from datasets.masks.relabel import unmerged_to
-from models import visibility, volume
 from models.encoders.swin import WINDOW
 from models.pigan.siren import BOX_SCALE, FREQUENCY_OFFSET, FREQUENCY_SCALE, LOCKED_DIRECTION
 from models.sem2nerf import Sem2NeRF
-from models.viewing import Viewing
 from utils.errors import UserError
 from web.server.edits import possible
+from web.volume import baking, visibility
+from web.volume.viewing import Viewing
 
 ALIGNMENT = 16
 # What a browser can be asked to do: the released network (Swin-T and a field of 256) is well within these limits
@@ -99,7 +99,8 @@ def described(net: Sem2NeRF) -> dict[str, Any]:
                   "mapping": [names[layer] for layer in siren.mapping_network.network if isinstance(layer, nn.Linear)]},
         "semanticLayers": net.semantic_head.layers if net.semantic_head else [],
         "input": described_input(config.input),
-        "mapLabels": map_labels(net), "viewing": Viewing.of(config.camera).as_preset(), "bake": baking(config.camera),
+        "mapLabels": map_labels(net), "viewing": Viewing.of(config.camera).as_preset(),
+        "bake": baking_constants(config.camera),
     }
 
 
@@ -129,15 +130,15 @@ def described_input(reader: MaskInput) -> dict[str, Any]:
     }
 
 
-def baking(camera: CameraPreset) -> dict[str, Any]:
-    """The constants of models/volume.py and visibility.py, and what follows from the camera."""
+def baking_constants(camera: CameraPreset) -> dict[str, Any]:
+    """The constants of web/volume/baking.py and visibility.py, and what follows from the camera."""
     viewing = Viewing.of(camera)
     return {
-        "sizes": volume.SIZES, "firstBackground": int(volume.SIZES[0] * volume.FIRST_BACKGROUND),
-        "background": volume.SIZES[0] * volume.BACKGROUND,
+        "sizes": baking.SIZES, "firstBackground": int(baking.SIZES[0] * baking.FIRST_BACKGROUND),
+        "background": baking.SIZES[0] * baking.BACKGROUND,
         "half": viewing.half, "backgroundHalf": viewing.background_half, "lastBack": camera.eval_last_back,
-        "softplus": camera.clamp_mode == "softplus", "zero": volume.ZERO, "roomAbove": volume.ROOM_ABOVE,
-        "minScale": volume.MIN_SCALE, "middle": volume.MIDDLE, "overshoot": volume.OVERSHOOT,
+        "softplus": camera.clamp_mode == "softplus", "zero": baking.ZERO, "roomAbove": baking.ROOM_ABOVE,
+        "minScale": baking.MIN_SCALE, "middle": baking.MIDDLE, "overshoot": baking.OVERSHOOT,
         "minShare": visibility.MIN_SHARE, "stepsPerTexel": visibility.STEPS_PER_TEXEL,
         "yaws": visibility.YAWS, "pitches": visibility.PITCHES, "rays": visibility.RAYS,
         "backgroundYaws": visibility.BACKGROUND_YAWS, "backgroundPitches": visibility.BACKGROUND_PITCHES,

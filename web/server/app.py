@@ -40,7 +40,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from models.volume import Cancelled
 from utils.errors import UserError
 from utils.memory import memory_named
 from web.server import edits, pictures
@@ -53,6 +52,7 @@ from web.server.queries import Body, Frame, Send
 from web.server.saves import offered, save
 from web.server.studio import Studio
 from web.server.turns import Job, Turns
+from web.volume.baking import Cancelled
 
 AT_WORK = 8  # jobs that hold memory of their own at a time; more wait with their masks alone
 BYTES = "application/octet-stream"

@@ -19,11 +19,11 @@ from models.pigan.codes import Codes
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
 from models.semantic_files import decoder_sha256
-from models.volume import Cancelled
 from utils.errors import UserError
 from web.server.painting import Drawing, Painting
 from web.server.queries import Send, codes_bytes
 from web.server.turns import Job
+from web.volume.baking import Cancelled
 
 # of label maps to draw on: pixels along each side (more than the encoder reads of what the camera sees), and samples
 # per ray in the first pass

@@ -14,10 +14,10 @@ from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.pigan.siren import FILM_LAYERS
 from models.sem2nerf import Sem2NeRF
-from models.viewing import Viewing
 from utils.errors import UserError
 from web.server.masks import check_size
 from web.server.queries import Body, camera_of, number
+from web.volume.viewing import Viewing
 
 LAYERS = range(FILM_LAYERS)
 MOST_SEED = 2**53 - 1   # the largest whole number that JavaScript counts exactly

@@ -24,7 +24,6 @@ from datasets.masks.maps import merge_labels
 from datasets.masks.mask_input import MaskInput
 from datasets.masks.relabel import merged_to
 from models.pigan.cameras import Camera
-from models.volume import Cancelled
 from photos.colours import PartColours
 from photos.detectors import Detect
 from photos.prepare import Prepared, Segment, prepare
@@ -37,6 +36,7 @@ from web.server.painting import Painting, packed
 from web.server.queries import Body, Send, codes_bytes, number
 from web.server.studio import Studio
 from web.server.turns import Job
+from web.volume.baking import Cancelled
 
 SIDE = 512              # pixels of an aligned face and its mask
 VIEW = 128              # pixels of the view in which the parts of a head are found

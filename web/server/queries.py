@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 
 from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.codes import Codes
-from models.viewing import Viewing
 from utils.errors import UserError
+from web.volume.viewing import Viewing
 
 Frame = tuple[Mapping[str, Any], bytes]  # what it says, and bytes that belong to it
 Send = Callable[[Frame], None]

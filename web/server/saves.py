@@ -23,8 +23,6 @@ from inference.view_renderer import ViewRenderer, ViewSettings
 from models.pigan.cameras import Camera
 from models.pigan.trajectories import sweep, trajectory
 from models.scene import Scene
-from models.viewing import Viewing
-from models.volume import Cancelled
 from utils.images import row
 from utils.video import write_video
 from web.server import edits
@@ -33,6 +31,8 @@ from web.server.queries import Send, camera_of, number
 from web.server.studio import Studio
 from web.server.turns import Job
 from web.viewer.page import viewer_page
+from web.volume.baking import Cancelled
+from web.volume.viewing import Viewing
 
 LARGEST = 1024  # pixels along each side of a view
 FRAMES = 36     # of a video, forwards

@@ -14,9 +14,6 @@ from datasets.masks.files import NoFaceError
 from datasets.masks.maps import PreparedMask
 from models.scene import Scene
 from models.sem2nerf import Sem2NeRF
-from models.viewing import Viewing
-from models.volume import SIZES, Cancelled, bake
-from models.volume_file import FAST, pack
 from utils.errors import UserError
 from utils.parallel import in_one_thread
 from web.server import edits
@@ -24,6 +21,9 @@ from web.server.masks import MaskReader, gathered_warnings
 from web.server.painting import LAYERS, Painting
 from web.server.queries import Send, camera_of
 from web.server.turns import Job
+from web.volume.baking import SIZES, Cancelled, bake
+from web.volume.packing import FAST, pack
+from web.volume.viewing import Viewing
 
 IDLE_SECONDS = 0.3  # of quiet before the finest volume is begun: while it lasts, the browser draws the one before
 
@@ -35,7 +35,7 @@ class Studio:
         reader: reads masks of the model's label space.
         title: what the page says of the weights.
         samples: per ray, of views and videos.
-        sizes: of the volumes, see `models.volume.bake`.
+        sizes: of the volumes, see `web.volume.baking.bake`.
     """
 
     def __init__(self, net: Sem2NeRF, reader: MaskReader, title: str = "", samples: int = 24,

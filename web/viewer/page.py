@@ -16,10 +16,10 @@ from PIL import Image
 
 from configs.label_spaces import LabelSpace, shown_palette
 from models.scene import Scene
-from models.viewing import Viewing
-from models.volume import bake
-from models.volume_file import pack
 from web.pages import build_page
+from web.volume.baking import bake
+from web.volume.packing import pack
+from web.volume.viewing import Viewing
 
 TEMPLATE = Path(__file__).with_name("page.html")
 # name -> texels along each side of the coarse volume, which is shown first, and of the fine one
@@ -40,7 +40,7 @@ def viewer_page(
         title: of the page, e.g. the mask's name.
         label: the mask as the network sees it, which stands beside the head; labels of `space`.
         quality: a key of QUALITIES.
-        cancelled: see `models.volume.bake`.
+        cancelled: see `web.volume.baking.bake`.
 
     Raises:
         Cancelled: `cancelled` said so.

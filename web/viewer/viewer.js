@@ -22,7 +22,7 @@
     /**
      * @param {HTMLCanvasElement} canvas its size on the page is the page's affair; images are square
      * @param {object} options
-     *   preset: {fov, fovRange, yawRange, pitchRange, rayStart, rayEnd} of models/viewing.py: degrees, radians, world units
+     *   preset: {fov, fovRange, yawRange, pitchRange, rayStart, rayEnd} of web/volume/viewing.py: degrees, radians, world units
      *   label: what a screen reader says of the canvas
      *   draggable: () => whether drags turn the head (a page that paints on the canvas says false)
      *   onpose(pose), onframe({side, ms}), oncontextlost(), oncontextrestored()

@@ -1,5 +1,5 @@
 "use strict";
-// Volumes as they travel (models/volume_file.py describes the bytes) and as the viewer takes them:
+// Volumes as they travel (web/volume/packing.py describes the bytes) and as the viewer takes them:
 //
 //   {size, half, densityScale, rgba: Uint8Array(4 size^3), background: {size, half, rgb: Uint8Array(3 size^3)},
 //    labels: Uint8Array(size^3) | null}

@@ -22,7 +22,7 @@ import zlib
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from models.volume import Volume
+from web.volume.baking import Volume
 
 MAGIC, VERSION = b"S2NV", 1
 FAST, SMALL = 1, 9  # levels of zlib

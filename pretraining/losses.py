@@ -23,12 +23,12 @@ from torch.nn import functional as F
 
 from configs.data_configs import CameraPreset
 from criteria.adversarial import fake_loss, r1_penalty, real_loss
-from models.discriminators.progressive_discriminator import ProgressiveDiscriminator
 from models.pigan.cameras import FRONTAL, pose_rays
 from models.pigan.fast.render import render_rays
 from models.pigan.sampling import RayNoise
 from models.pigan.siren import FilmSiren
-from training.pigan_schedule import PoseDistribution
+from pretraining.progressive_discriminator import ProgressiveDiscriminator
+from pretraining.schedule import PoseDistribution
 from training.step import Losses
 from training.step_noise import FAKE, generator_at
 

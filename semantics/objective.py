@@ -27,12 +27,12 @@ from models.pigan.codes import Codes
 from models.pigan.semantic_head import SemanticHead
 from models.sem2nerf import Sem2NeRF
 from models.semantic_files import decoder_sha256, save_semantic_head
+from semantics.rays import soft_iou
+from semantics.views import RayFeatures, Views, other_views, read_view
 from training.data_check import check_files
 from training.objectives.objective import Objective, StepResult
 from training.optimizers import CosineSchedule
 from training.runtime.processes import World
-from training.semantics.rays import soft_iou
-from training.semantics.views import RayFeatures, Views, other_views, read_view
 from training.validation import Validation
 from utils.errors import UserError, settings_named
 from utils.panels import mask_image, panel, photo_image
@@ -48,7 +48,7 @@ PANEL_ROWS, PANEL_SAMPLES, PANEL_TURN = 4, 12, 0.4  # masks, samples per ray, ra
 class SemanticsObjective(Objective):
     """
     Args:
-        opts: of options/semantics_options.py.
+        opts: of semantics/options.py.
         world: this process among all.
         contents: a checkpoint of the run, if it is continued.
         report: prints a line.

@@ -13,23 +13,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from configs.data_configs import get_camera_preset
-from datasets.image_folder import ImageFolder
 from datasets.sample_stream import BatchShard, index_at
 from evaluation.metrics.frechet import FEATURES, Gaussian, frechet_distance, gaussian_of, simple_features
-from models.discriminators.progressive_discriminator import ProgressiveDiscriminator
 from models.pigan.cameras import FRONTAL, Camera
 from models.pigan.siren import FilmSiren
 from models.scene import Scene
-from training.objectives.decoder import DecoderObjective
-from training.objectives.objective import StepResult
-from training.objectives.pigan_losses import (
+from pretraining.decoder import DecoderObjective
+from pretraining.image_folder import ImageFolder
+from pretraining.losses import (
     discriminator_losses,
     draw_fakes,
     generator_losses,
     kept_share,
     render_fakes,
 )
-from training.pigan_schedule import GrowthStage, read_growth
+from pretraining.progressive_discriminator import ProgressiveDiscriminator
+from pretraining.schedule import GrowthStage, read_growth
+from training.objectives.objective import StepResult
 from training.runtime.processes import World
 from training.step_noise import FLIP, generator_at
 from training.validation import Validation, own_indices
@@ -43,7 +43,7 @@ PANEL_ROWS = 8
 class AdversarialObjective(DecoderObjective):
     """
     Args:
-        opts: of options/pigan_options.py.
+        opts: of pretraining/options.py.
         world: this process among all.
         contents: a checkpoint of the run, if it is continued; else the decoder may start from `pigan_weights`.
         report: prints a line.

@@ -21,9 +21,9 @@ from models.pigan.fast.blocks import Field, points_at_a_time, workers
 from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.labelled import LabelledField
 from models.scene import Scene
-from models.viewing import Viewing
-from models.visibility import background_texels, nearest, visible
 from utils.parallel import thread_map
+from web.volume.viewing import Viewing
+from web.volume.visibility import background_texels, nearest, visible
 
 SIZES = (24, 72, 96)
 # Texels along each side of the background, in parts of the first volume's: while that one is shown, and from then on.

@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.discriminators.progressive_discriminator import SIZES
 from models.pigan.cameras import FRONTAL
+from pretraining.progressive_discriminator import SIZES
 from training.size_schedule import read_steps
 from utils.errors import UserError
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.pigan.cameras import FRONTAL, Camera, camera_rays
-from models.viewing import Viewing
+from web.volume.viewing import Viewing
 
 # A texel counts if it may give this share of a ray's colour: the light that reaches it times what it would take of it
 # if it were as dense as the densest texel around it.

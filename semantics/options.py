@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from options.arguments import CommandLine, HelpFormatter, Parser, add_flag, layer_list, natural, positive
-from options.pigan_options import PER_START, add_devices, add_output, add_run
+from options.run_options import PER_START, add_devices, add_output, add_run
 from utils.errors import UserError
 
 DESCRIPTION = """Teach a frozen decoder to name what it shows: a linear map from its sine layers to labels.

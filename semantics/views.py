@@ -28,7 +28,7 @@ from models.pigan.codes import Codes
 from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.labelled import layer_features
 from models.sem2nerf import Sem2NeRF
-from training.semantics.rays import draw_rays, surface_points
+from semantics.rays import draw_rays, surface_points
 
 STYLE_LAYERS = (6, 7, 8)  # FiLM layers that colours come from: labels must not depend on them
 GB = 1 << 30
