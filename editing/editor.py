@@ -34,6 +34,15 @@ MOST_OUTSIDE = 0.02  # mean change of colours in [0, 1] outside of the region, o
 REMEMBERED = 4  # views
 
 
+def editable(net: Sem2NeRF) -> bool:
+    """Whether heads of this model can be edited from any side: it must know which part is where, by the tables of mask
+    files and of its own encoder."""
+    if net.semantic_head is None:
+        return False
+    space, files, read = net.semantic_head.space, net.input.space, net.input.network_space
+    return space in (files, files.merged) and read in (space, space.merged)
+
+
 @dataclass(frozen=True)
 class EditReport:
     """What an edit did to the view on which it was drawn, as the semantic head sees it. Shares are in [0, 1]."""

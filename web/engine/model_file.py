@@ -22,11 +22,11 @@ from datasets.masks.files import MIN_FACE
 from datasets.masks.maps import MASK_SIZE
 from datasets.masks.mask_input import MaskInput
 from datasets.masks.relabel import unmerged_to
+from editing.editor import editable
 from models.encoders.swin import WINDOW
 from models.pigan.siren import BOX_SCALE, FREQUENCY_OFFSET, FREQUENCY_SCALE, LOCKED_DIRECTION
 from models.sem2nerf import Sem2NeRF
 from utils.errors import UserError
-from web.server.edits import possible
 from web.volume import baking, visibility
 from web.volume.viewing import Viewing
 
@@ -106,7 +106,7 @@ def described(net: Sem2NeRF) -> dict[str, Any]:
 
 def map_labels(net: Sem2NeRF) -> list[int] | None:
     """The label of mask files for each of the semantic head's; None where heads cannot be edited from any side."""
-    if not possible(net):
+    if not editable(net):
         return None
     assert net.semantic_head is not None
     space = net.semantic_head.space

@@ -40,6 +40,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from editing.editor import editable
 from utils.errors import UserError
 from utils.memory import memory_named
 from web.server import edits, pictures
@@ -99,7 +100,7 @@ def make_app(studio: Studio, page: PageFiles, faces: Faces | None = None) -> Sta
         return await work(request, studio.volumes)
 
     async def map_of_view(request: Request) -> Response:
-        if not edits.possible(studio.net):
+        if not editable(studio.net):
             raise Refused(404, "these weights do not know which part is where")
         query = dict(request.query_params)
         return await work(request, lambda painting, job, send: studio.map(painting, query, job, send))

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from datasets.masks.relabel import merged_to, unmerged_to
-from editing.editor import STEPS, Editor, labels_of
+from editing.editor import STEPS, Editor, editable, labels_of
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.scene import Scene
@@ -31,19 +31,10 @@ SIZE, SAMPLES = 192, 12
 LEAST_NEWS = 0.01        # how much further a map must be, in parts of all, to be worth a word
 
 
-def possible(net: Sem2NeRF) -> bool:
-    """Whether heads of this model can be edited from any side: it must know which part is where, by the tables of mask
-    files and of its own encoder."""
-    if net.semantic_head is None:
-        return False
-    space, files, read = net.semantic_head.space, net.input.space, net.input.network_space
-    return space in (files, files.merged) and read in (space, space.merged)
-
-
 def describe(net: Sem2NeRF) -> dict[str, Any]:
     """What a page needs to know of edits, as JSON can say it: the side of a label map in pixels (`map`), steps of a
     refinement, and a name of the decoder, whose codes are nothing to others. None where edits are not possible."""
-    ours = {"map": SIZE, "steps": STEPS} if possible(net) else None
+    ours = {"map": SIZE, "steps": STEPS} if editable(net) else None
     return {"edits": ours, "decoder": decoder_sha256(net.siren)[:16]}
 
 
@@ -81,7 +72,7 @@ def draw(net: Sem2NeRF, scene: Scene, painting: Painting, job: Job, send: Send) 
         UserError: the drawing leaves nothing of the head, or the model cannot tell where its parts are.
         Cancelled: the job is not wanted any more.
     """
-    if not possible(net):
+    if not editable(net):
         raise UserError("these weights do not know which part is where: a head cannot be drawn on")
     assert painting.drawing is not None
     assert net.semantic_head is not None

@@ -23,6 +23,7 @@ from configs.label_spaces import order_table
 from datasets.masks.maps import merge_labels
 from datasets.masks.mask_input import MaskInput
 from datasets.masks.relabel import merged_to
+from editing.editor import editable
 from models.pigan.cameras import Camera
 from photos.colours import PartColours
 from photos.detectors import Detect
@@ -125,7 +126,7 @@ def send_face(faces: Faces, picture: bytes, job: Job, send: Send) -> None:
 def _seen(studio: Studio, painting: Painting) -> UInt8[np.ndarray, "size size"]:
     """Labels of the head from the front, as the network reads them: those that the model sees, else the mask's."""
     net = studio.net
-    if edits.possible(net):
+    if editable(net):
         assert net.semantic_head is not None
         labels = edits.label_map(studio.scene(painting)[0], Camera(), VIEW)
         return merged_to(labels, net.semantic_head.space, studio.input.network_space)

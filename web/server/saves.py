@@ -18,6 +18,7 @@ from configs.data_configs import config_of_preset
 from datasets.masks.map_files import save_map
 from datasets.masks.maps import PreparedMask
 from datasets.masks.relabel import merged_to
+from editing.editor import editable
 from inference.mesh_files import write_mesh
 from inference.view_renderer import ViewRenderer, ViewSettings
 from models.pigan.cameras import Camera
@@ -57,7 +58,7 @@ class Order:
     def planes(self) -> PreparedMask:
         """The mask as the network sees it; of an edited head, which no mask shows, its map from the front alone."""
         net = self.studio.net
-        if self.painting.edit is None or not edits.possible(net):
+        if self.painting.edit is None or not editable(net):
             return self.studio.prepared(self.painting)[0]
         assert net.semantic_head is not None
         labels = edits.label_map(self.scene, Camera(), edits.SIZE, edits.watch(self.ended))
@@ -161,4 +162,4 @@ KINDS = {kind: maker for kind, maker in _KINDS.items() if kind != "mesh" or find
 
 def offered(studio: Studio) -> list[str]:
     """Kinds of files that can be made of this model's heads."""
-    return [kind for kind in KINDS if kind != "map" or edits.possible(studio.net)]
+    return [kind for kind in KINDS if kind != "map" or editable(studio.net)]
