@@ -73,7 +73,7 @@ def resize(image: UInt8[np.ndarray, "height width 3"], size: int) -> UInt8[np.nd
 
 
 def resize_labels(labels: UInt8[np.ndarray, "height width"], size: int) -> UInt8[np.ndarray, "size size"]:
-    """The nearest labels, size x size."""
+    """The nearest labels, size x size, as PyTorch's interpolate chooses them."""
     rows, columns = (np.arange(size) * length // size for length in labels.shape)
     return labels[np.ix_(rows, columns)]
 

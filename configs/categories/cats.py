@@ -33,7 +33,6 @@ CATMASK = DataConfig(
     label_space=LABELS,
     camera=CAMERA,
     data_root=Path("data/CatMask"),
-    mask_folders=("mask", "masks"),
     pose_file="pose-pseudo.txt",
     pose_format="pseudo",
     crop=False,

@@ -35,7 +35,6 @@ CELEBA = DataConfig(
     label_space=LABELS,
     camera=CAMERA,
     data_root=Path("data/CelebAMask-HQ"),
-    mask_folders=("mask", "masks"),
     pose_file="CelebAMask-HQ-pose-anno.txt",
     pose_format="celebahq",
     crop=True,
