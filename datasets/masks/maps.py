@@ -37,8 +37,8 @@ class MaskTransform:
     crop: bool = True
 
     def __post_init__(self) -> None:
-        sizes = {"image_load_size": self.load_size, "image_crop_size": self.crop_size, "src_input_size": self.input_size}
-        for name, value in sizes.items():
+        for name, value in (("image_load_size", self.load_size), ("image_crop_size", self.crop_size),
+                            ("src_input_size", self.input_size)):
             if not isinstance(value, int):
                 raise UserError(f"`{name}` {value}: give a whole number of pixels")
         if self.input_size < 1:
