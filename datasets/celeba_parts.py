@@ -73,7 +73,7 @@ def combine_parts(parts: Mapping[int, Path]) -> UInt8[np.ndarray, "height width"
         UserError: a image is damaged, or the sizes differ.
     """
     insides = {label: _read_part(path) for label, path in sorted(parts.items())}
-    labels = np.zeros(next(iter(insides.values())).shape, np.uint8)
+    labels: np.ndarray = np.zeros_like(next(iter(insides.values())), np.uint8)
     for label, inside in insides.items():
         if inside.shape != labels.shape:
             raise UserError(f"{parts[label]}: {inside.shape[1]}x{inside.shape[0]} pixels, where other parts of this "

@@ -78,10 +78,9 @@ class ImagesDataset3D(Dataset[TrainItem]):
         self.config, self.masks, self.options, self.extra_data = config, masks, options, extra_data
         self.images = _find_images(root, masks)
         self.poses = _find_poses(root, masks, config)
-        recipe = (config.label_space, options.merged, options.transform, config.crop, options.label_order)
-        self.cache = None
-        if options.cache is not None:
-            self.cache = MapCache(options.cache, repr(recipe), planes=3 if options.use_contour else 1)
+        recipe = repr((config.label_space, options.merged, options.transform, config.crop, options.label_order))
+        planes = 3 if options.use_contour else 1
+        self.cache = None if options.cache is None else MapCache(options.cache, recipe, planes)
 
     @property
     def label_space(self) -> LabelSpace:

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,8 +165,7 @@ class CommandLine:
         """
         opts = self.build_parser().parse_args(argv)
         continued = opts.exp_dir and (opts.auto_resume or getattr(opts, "continue_training", False))
-        names = set(vars(opts)) - self.per_start
-        return self._parse(argv, options_of_run(Path(opts.exp_dir), names) if continued else {})
+        return self.inherit(options_of_run(Path(opts.exp_dir)) if continued else {}, argv)
 
     def inherit(self, earlier: Mapping[str, Any], argv: Sequence[str]) -> argparse.Namespace:
         """The same with a checkpoint's `opts` as defaults.
@@ -174,32 +173,28 @@ class CommandLine:
         Raises:
             UserError: as `parse`.
         """
-        names = set(vars(self.build_parser().parse_args(argv))) - self.per_start
-        return self._parse(argv, {name: value for name, value in earlier.items() if name in names})
-
-    def _parse(self, argv: Sequence[str], defaults: Mapping[str, Any]) -> argparse.Namespace:
         parser = self.build_parser()
-        parser.set_defaults(**defaults)
+        names = {action.dest for action in parser._actions} - self.per_start
+        parser.set_defaults(**{name: value for name, value in earlier.items() if name in names})
         opts = parser.parse_args(argv)
         self.check(opts)
         return opts
 
 
-def options_of_run(exp_dir: Path, names: Set[str]) -> dict[str, Any]:
-    """Those options of an earlier start in the same folder, from its opt.json; none if there is no such file.
+def options_of_run(exp_dir: Path) -> dict[str, Any]:
+    """The options of an earlier start in the same folder, from its opt.json; none if there is no such file.
 
     Raises:
         UserError: the file cannot be read.
     """
     file = exp_dir / "opt.json"
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: the options of the run cannot be read ({error}); delete the file and give all "
                         "options again") from error
-    return {key: value for key, value in values.items() if key in names}
 
 
 def bounded_integer(text: str, low: int, high: float = math.inf) -> int:

@@ -41,11 +41,11 @@ def add_model(group: Group, note: str = "* ") -> None:
              "the codes", "--encoder_predicts_z")
 
 
-def add_views(group: Group) -> None:
-    """How large and how fine views are."""
-    add(group, "--test_output_size", 256, "* pixels along each side of a view", "--image_size", type=positive)
-    add(group, "--pigan_infer_ray_step", 24, "* samples per ray; as many again are placed where the surface is. More "
-        "give finer images and take longer", "--samples_per_ray", type=ray_samples)
+def add_views(group: Group, note: str = "* ") -> None:
+    """How large and how fine views are; help texts begin with `note`."""
+    add(group, "--test_output_size", 256, note + "pixels along each side of a view", "--image_size", type=positive)
+    add(group, "--pigan_infer_ray_step", 24, note + "samples per ray; as many again are placed where the surface is. "
+        "More give finer images and take longer", "--samples_per_ray", type=ray_samples)
 
 
 def add_sampler(group: Group, default: str = "auto") -> None:

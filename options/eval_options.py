@@ -71,7 +71,7 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
     common.add_model(masks, note="")
 
     images = parser.add_argument_group("rendered views")
-    common.add_views(images)
+    common.add_views(images, note="")
     common.add_sampler(images, "exact")
 
     machine = parser.add_argument_group("speed and memory")
