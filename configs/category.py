@@ -28,12 +28,9 @@ class LabelSpace:
     def __post_init__(self) -> None:
         if len(self.palette) != len(self.labels) or self.face not in self.labels:
             raise ValueError(f"label space {self.name}: labels, palette and face do not fit together")
-        if (self.merge is None) != (self.merged is None):
-            raise ValueError(f"label space {self.name}: merge and merged go together")
-        if self.merge is not None and self.merged is not None and (
-            len(self.merge) != len(self) or set(self.merge) != set(range(len(self.merged)))
-        ):
-            raise ValueError(f"label space {self.name}: merge does not map onto {self.merged.name}")
+        merge, merged = self.merge or (), self.merged.labels if self.merged else ()
+        if len(merge) != (len(self) if merged else 0) or set(merge) != set(range(len(merged))):
+            raise ValueError(f"label space {self.name}: merge does not map its labels onto those of merged")
 
     def __len__(self) -> int:
         return len(self.labels)

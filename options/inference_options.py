@@ -1,6 +1,7 @@
 """Command line of scripts/inference3d.py."""
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,12 +133,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
-    """Options, and the names of those that the command line gave.
+    """Options, and the names of those that the command line gave. A line on stderr for each that does nothing here.
 
     Raises:
         UserError: an option is unknown or its value is out of range.
     """
     opts, given = parse(build_parser(), argv)
+    for name in WITHOUT_EFFECT:
+        if name in given:
+            print(f"warning: --{name} has no effect on inference", file=sys.stderr)
     if opts.stochastic_sampling and opts.sampler == "grid":
         raise UserError("--sampler grid places samples without chance; leave out --stochastic_sampling")
     alone = [name for name in ("style_mask", "style_parts") if name in given]
@@ -215,8 +219,3 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
     if "data_path" not in given:
         out.data_path = str(in_project(data_config(out.dataset_type).data_root / "mask_samples"))
     return out
-
-
-def warnings_for(given: set[str]) -> list[str]:
-    """One line for each given option that does nothing here."""
-    return [f"--{name} has no effect on inference" for name in WITHOUT_EFFECT if name in given]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import argparse
 import os
 from collections.abc import Sequence
 
@@ -20,8 +19,9 @@ from options.arguments import HelpFormatter, Parser, add_flag, positive
 from utils.cli import command, run
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
+@command()
+def main(argv: Sequence[str]) -> None:
+    """Find the parts, build the missing masks, write the lists."""
     parser = Parser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--in_dir", type=Path, default=Path("data/CelebAMask-HQ/CelebAMask-HQ-mask-anno"),
                         help="folder of the part images, <0..14>/<id>_<part>.png")
@@ -29,13 +29,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1,
                         help="processes, by default one for each core")
     add_flag(parser, "--debug", "show the traceback of an error")
-    return parser.parse_args(argv)
-
-
-@command()
-def main(argv: Sequence[str]) -> None:
-    """Find the parts, build the missing masks, write the lists."""
-    args = parse(argv)
+    args = parser.parse_args(argv)
 
     from tqdm import tqdm
 

@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
-from options.inference_options import (
-    check_inputs,
-    complete,
-    find_checkpoint,
-    model_answers,
-    parse_options,
-    warnings_for,
-)
+from options.inference_options import check_inputs, complete, find_checkpoint, model_answers, parse_options
 from utils.cli import command, run
 from utils.errors import UserError
 
@@ -41,8 +34,6 @@ BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} views, {elapsed} gone, {r
          paths_list="infer_paths_conf")
 def main(argv: Sequence[str]) -> None:
     opts, given = parse_options(argv)
-    for line in warnings_for(given):
-        print(f"warning: {line}", file=sys.stderr)
     checkpoint, source = find_checkpoint(opts, given)
     check_inputs(opts, given)
     print(f"weights: {source}")

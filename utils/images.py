@@ -67,8 +67,6 @@ def stack_rows(rows: Sequence[Sequence[UInt8[np.ndarray, "height width 3"]]]) ->
 
 def resize(image: UInt8[np.ndarray, "height width 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:
     """Resampled to size x size (area-weighted when it shrinks)."""
-    if image.shape[:2] == (size, size):
-        return image
     return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
 
 
