@@ -55,11 +55,12 @@ def decode_colours(path: str | Path, pixels: UInt8[np.ndarray, "height width *rg
         raise UserError(f"{path}: its colours are those of {space.name} with red and blue exchanged, as OpenCV stores "
                         "them; save it again with the two exchanged (cv2.cvtColor(mask, cv2.COLOR_BGR2RGB))")
     if unknown.any():
-        row, column = np.argwhere(unknown)[0]
+        packed = _pack(pixels)
+        others = np.unique(packed[unknown])
+        row, column = np.argwhere(packed == others[0])[0]
         raise UserError(f"{path}: the colour {tuple(pixels[row, column].tolist())} at x={column}, y={row} is not in "
-                        f"the table of {space.name} ({len(np.unique(pixels[unknown], axis=0))} of {len(found)} "
-                        "colours are not); repaint without smoothing or blending, or save label numbers in a "
-                        "single-channel PNG")
+                        f"the table of {space.name} ({len(others)} of {len(found)} colours are not); repaint without "
+                        "smoothing or blending, or save label numbers in a single-channel PNG")
     for colour, labels in space.ambiguous_colours.items():
         if _pack(np.array(colour, np.uint8)) in found:
             names = " and ".join(f"{label} ({space.labels[label]})" for label in labels)
