@@ -28,12 +28,9 @@ class LabelSpace:
     def __post_init__(self) -> None:
         if len(self.palette) != len(self.labels) or self.face not in self.labels:
             raise ValueError(f"label space {self.name}: labels, palette and face do not fit together")
-        if (self.merge is None) != (self.merged is None):
-            raise ValueError(f"label space {self.name}: merge and merged go together")
-        if self.merge is not None and self.merged is not None and (
-            len(self.merge) != len(self) or set(self.merge) != set(range(len(self.merged)))
-        ):
-            raise ValueError(f"label space {self.name}: merge does not map onto {self.merged.name}")
+        merge, merged = self.merge or (), self.merged.labels if self.merged else ()
+        if len(merge) != (len(self) if merged else 0) or set(merge) != set(range(len(merged))):
+            raise ValueError(f"label space {self.name}: merge does not map its labels onto those of merged")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -84,16 +81,16 @@ class DataConfig:
     label_space: LabelSpace                   # of the files on disk, before any merging
     camera: CameraPreset                      # of the pi-GAN that fits these images
     data_root: Path                           # relative to the repository
-    mask_folders: tuple[str, ...]             # names the mask folder may have; the first is the one we write
     pose_file: str                            # in the mask folder, or else beside it
     pose_format: PoseFormat                   # see datasets.poses.read_poses
     crop: bool                                # faces: resize, then centre crop; cats: resize only
     eval_yaw_offsets: tuple[float, ...]       # the five views of a result row
     extreme_yaw: tuple[float, float]          # range of |yaw offset| of an extreme training pose
     extreme_pitch: tuple[float, float]        # range of |pitch offset|
+    mask_folders: tuple[str, ...] = ("mask", "masks")  # names the mask folder may have; the first is the one we write
     decoder: Path | None = None               # start weights of a training; None: those of the category
     old_names: tuple[str, ...] = ()           # by which checkpoints and command lines may call it
-    # (side, SHA-256) of the lists that the authors of Sem2NeRF published, see `datasets.split.digest`
+    # (side, SHA-256) of the lists that the authors of Sem2NeRF published, see `datasets.split.list_digest`
     authors_lists: tuple[tuple[str, str], ...] = ()
     authors_page: str = ""                    # where these lists are
 

@@ -7,8 +7,8 @@ from configs.categories import CATEGORIES, by_name
 from configs.category import CameraPreset, DataConfig, PoseFormat
 from utils.errors import UserError
 
-__all__ = ["CAMERA_PRESETS", "DATA_CONFIGS", "CameraPreset", "DataConfig", "PoseFormat", "canonical_preset",
-           "config_of_opts", "config_of_preset", "data_config", "get_camera_preset"]
+__all__ = ["CAMERA_PRESETS", "DATA_CONFIGS", "CameraPreset", "DataConfig", "PoseFormat", "config_of_opts",
+           "config_of_preset", "data_config", "get_camera_preset"]
 
 DATA_CONFIGS: dict[str, DataConfig] = by_name(config for category in CATEGORIES for config in category.data_sets)
 CAMERA_PRESETS: dict[str, CameraPreset] = by_name(category.camera for category in CATEGORIES)
@@ -26,15 +26,6 @@ def get_camera_preset(name: str) -> CameraPreset:
         if name in (preset.name, *preset.old_names):
             return preset
     raise UserError(f"`pigan_curriculum_type` {name}: not known; choose one of {', '.join(CAMERA_PRESETS)}")
-
-
-def canonical_preset(name: str) -> str:
-    """The present name of a camera preset.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    return get_camera_preset(name).name
 
 
 def data_config(dataset_type: str) -> DataConfig:
@@ -65,6 +56,6 @@ def config_of_opts(opts: Mapping[str, Any]) -> DataConfig:
     Raises:
         UserError: an option names something unknown.
     """
-    camera_preset = canonical_preset(opts.get("pigan_curriculum_type", DEFAULT_PRESET))
+    camera_preset = get_camera_preset(opts.get("pigan_curriculum_type", DEFAULT_PRESET)).name
     config = data_config(opts["dataset_type"]) if "dataset_type" in opts else config_of_preset(camera_preset)
     return config if config.camera_preset == camera_preset else config_of_preset(camera_preset)

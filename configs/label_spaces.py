@@ -11,8 +11,7 @@ from utils.errors import UserError
 
 __all__ = ["BISENET_ORDER", "LABEL_ORDERS", "LABEL_SPACES", "Colour", "LabelSpace", "order_table", "shown_palette"]
 
-LABEL_SPACES: dict[str, LabelSpace] = by_name(
-    space for category in CATEGORIES for space in category.label_spaces)
+LABEL_SPACES: dict[str, LabelSpace] = by_name(space for category in CATEGORIES for space in category.label_spaces)
 
 _FACES = LABEL_SPACES["CelebAMask_HQ"]
 

@@ -19,8 +19,7 @@ from utils.files import atomic_path
 
 FOLDERS = 15     # of the download, with 2,000 faces each
 
-_SPACE = LABEL_SPACES["CelebAMask_HQ"]
-PART_LABELS: dict[str, int] = {part: label for label, part in enumerate(_SPACE.labels) if label}
+PART_LABELS = {part: label for label, part in enumerate(LABEL_SPACES["CelebAMask_HQ"].labels) if label}
 
 
 def find_parts(folder: Path) -> dict[int, dict[int, Path]]:
@@ -32,9 +31,8 @@ def find_parts(folder: Path) -> dict[int, dict[int, Path]]:
     if not folder.is_dir():
         raise UserError(f"`in_dir` {folder}: there is no such folder; give CelebAMask-HQ-mask-anno of the downloaded "
                         "data set")
-    places = [folder, *sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())]
     parts: dict[int, dict[int, Path]] = {}
-    for place in places:
+    for place in (folder, *sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir())):
         for entry in os.scandir(place):
             if not entry.name.lower().endswith(".png") or entry.name.startswith("."):
                 continue
@@ -42,8 +40,7 @@ def find_parts(folder: Path) -> dict[int, dict[int, Path]]:
             if match is None or match[2] not in PART_LABELS:
                 raise UserError(f"{entry.path}: this is no part of a face, as in 00419_hair.png (parts: "
                                 f"{', '.join(PART_LABELS)}); move it elsewhere")
-            labels = parts.setdefault(int(match[1]), {})
-            label = PART_LABELS[match[2]]
+            labels, label = parts.setdefault(int(match[1]), {}), PART_LABELS[match[2]]
             if label in labels:
                 raise UserError(f"{entry.path}: {labels[label]} is the same part of the same face; keep one")
             labels[label] = Path(entry.path)
@@ -55,9 +52,9 @@ def find_parts(folder: Path) -> dict[int, dict[int, Path]]:
 
 def what_is_missing(folder: Path, faces: int) -> str | None:
     """What of the whole data set is not there, in words."""
-    missing = [str(number) for number in range(FOLDERS) if not (folder / str(number)).is_dir()]
     if faces >= FULL_SET:
         return None
+    missing = [str(number) for number in range(FOLDERS) if not (folder / str(number)).is_dir()]
     return (f"{faces} of CelebAMask-HQ's {FULL_SET} faces are in {folder}"
             + (f" (there are no folders {', '.join(missing)})" if missing else "")
             + ": the set is not whole; run this again when the others are there")
@@ -75,17 +72,13 @@ def combine_parts(parts: Mapping[int, Path]) -> UInt8[np.ndarray, "height width"
     Raises:
         UserError: a image is damaged, or the sizes differ.
     """
-    labels: UInt8[np.ndarray, "height width"] | None = None
-    for label, path in sorted(parts.items()):
-        inside = _read_part(path)
-        if labels is None:
-            labels = np.zeros(inside.shape, np.uint8)
+    insides = {label: _read_part(path) for label, path in sorted(parts.items())}
+    labels: np.ndarray = np.zeros_like(next(iter(insides.values())), np.uint8)
+    for label, inside in insides.items():
         if inside.shape != labels.shape:
-            raise UserError(f"{path}: {inside.shape[1]}x{inside.shape[0]} pixels, where other parts of this face have "
-                            f"{labels.shape[1]}x{labels.shape[0]}; extract the data set again")
+            raise UserError(f"{parts[label]}: {inside.shape[1]}x{inside.shape[0]} pixels, where other parts of this "
+                            f"face have {labels.shape[1]}x{labels.shape[0]}; extract the data set again")
         labels[inside] = label
-    if labels is None:
-        raise ValueError("no parts to combine")
     return labels
 
 

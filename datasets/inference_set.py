@@ -78,9 +78,7 @@ class InferenceDataset(Dataset[MaskItem]):
             order = np.random.default_rng(seed).permutation(len(self.paths))
             self.paths = [self.paths[i] for i in order]
         self.paths = self.paths[:n_images]
-        self.poses = None
-        if use_original_pose:
-            self.poses = poses_of(self.paths, config, otherwise="leave out `use_original_pose`")
+        self.poses = poses_of(self.paths, config, "leave out `use_original_pose`") if use_original_pose else None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -94,9 +92,8 @@ class InferenceDataset(Dataset[MaskItem]):
             MaskWarning: see `MaskInput.labels`.
         """
         path = self.paths[index]
-        labels = self.reader.labels(path, self.encoding)
         pose = None if self.poses is None else self.poses[image_id(path)]
-        planes = self.reader.prepare(labels, path)
+        planes = self.reader.prepare(self.reader.labels(path, self.encoding), path)
         return MaskItem(path, planes, pose, self.reader.painted(planes, self.display_size))
 
 

@@ -9,6 +9,7 @@ from datasets.masks.oddities import SQUARE_ENOUGH
 from utils.errors import UserError, warn
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's ways to say so
 
 
 def list_photographs(folder: Path) -> list[Path]:
@@ -17,9 +18,8 @@ def list_photographs(folder: Path) -> list[Path]:
     Raises:
         OSError: the folder cannot be read.
     """
-    inside = sorted(folder.iterdir(), key=lambda path: path.name)
     found: list[Path] = []
-    for path in inside:
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.name.startswith("."):
             continue
         if path.suffix.lower() in SUFFIXES and path.is_file():
@@ -45,7 +45,7 @@ def open_photograph(path: Path, least: int | None = None) -> Image.Image:
             if file.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
                 file = Image.fromarray((np.asarray(file).clip(0, 65535) / 257 + 0.5).astype(np.uint8))
             return ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _DAMAGED as error:
         raise UserError(f"{path}: this photograph cannot be read ({error}); get it again, or take it out of the data "
                         "set (its mask off the list)") from error
 
@@ -65,17 +65,12 @@ def check_photograph(path: Path) -> None:
             file.seek(max(0, path.stat().st_size - 4096))
             tail = file.read()
         whole = (head.startswith(b"\xff\xd8") and b"\xff\xd9" in tail) or (head[1:4] == b"PNG" and b"IEND" in tail)
-    except OSError:
+        with Image.open(path) as image:
+            width, height = image.size
+    except _DAMAGED:
         whole = False
     if not whole:
-        open_photograph(path)
-        return
-    try:
-        with Image.open(path) as file:
-            width, height = file.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         open_photograph(path)  # says what is wrong
-        return
-    if max(width, height) > SQUARE_ENOUGH * min(width, height):
-        warn(f"{path}: {width} x {height} pixels are squeezed into a square, and fit only a mask of the same "
-                      "shape; cut out a square around the head, of both", stacklevel=2)
+    elif max(width, height) > SQUARE_ENOUGH * min(width, height):
+        warn(f"{path}: {width} x {height} pixels are squeezed into a square, and fit only a mask of the same shape; "
+             "cut out a square around the head, of both")

@@ -26,8 +26,7 @@ def image_id(path: str | Path) -> int:
     Raises:
         UserError: the name does not start with an integer.
     """
-    name = Path(path).name
-    match = re.match(r"([0-9]+)(?=[_.]|$)", name)
+    match = re.match(r"([0-9]+)(?=[_.]|$)", Path(path).name)
     if match is None:
         raise UserError(f"{path}: the name has no image id, which its pose is looked up by; rename it to ID.png or "
                         "ID_anything.png")
@@ -72,8 +71,8 @@ def read_poses(path: str | Path, format: PoseFormat) -> dict[int, tuple[float, f
     twice, large = [], []
     for number, line in lines[:header_lines]:
         if _parse(line, angles) is not None:
-            raise UserError(f"{path}, line {number}: {line.strip()!r} looks like a pose, but "
-                            f"{header_lines} heading line(s) come first; put them above the poses")
+            raise UserError(f"{path}, line {number}: {line.strip()!r} looks like a pose, but {header_lines} heading "
+                            "line(s) come first; put them above the poses")
     for number, line in lines[header_lines:]:
         parsed = _parse(line, angles)
         if parsed is None:
@@ -94,13 +93,11 @@ def read_poses(path: str | Path, format: PoseFormat) -> dict[int, tuple[float, f
     return poses
 
 
-def poses_of(masks: Sequence[Path], config: DataConfig, otherwise: str, kind: str = ""
-             ) -> dict[int, tuple[float, float]]:
+def poses_of(masks: Sequence[Path], config: DataConfig, otherwise: str) -> dict[int, tuple[float, float]]:
     """Image id -> pose, of all images of these masks' pose files; every mask has one.
 
     Args:
         otherwise: what else than adding a missing pose can be done, for the message.
-        kind: a word before the mask's name there.
 
     Raises:
         UserError: a pose or a file is missing, or a file is not well formed.
@@ -112,7 +109,7 @@ def poses_of(masks: Sequence[Path], config: DataConfig, otherwise: str, kind: st
     missing = [path for path in masks if image_id(path) not in poses]
     if missing:
         more = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{files[0]}: no pose for {kind}{missing[0].name}, image {image_id(missing[0])}{more}; add a "
+        raise UserError(f"{files[0]}: no pose for mask {missing[0].name}, image {image_id(missing[0])}{more}; add a "
                         f"line for it, or {otherwise}")
     return poses
 

@@ -7,11 +7,11 @@ No mask is in two of our lists. The authors validated on test faces; `find_masks
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from configs.data_configs import DataConfig
-from datasets.masks.lists import entry_stem, list_folder, list_names, read_entries
+from datasets.masks.lists import entry_stem, find_mask_folder, list_folder, list_names, read_entries
 from datasets.poses import image_id
 from utils.errors import UserError, settings_named
 from utils.files import here, write_text
@@ -28,27 +28,18 @@ def find_list(root: Path, side: str) -> Path | None:
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
-def digest(entries: Iterable[str]) -> str:
-    """SHA-256 of a list's names, whatever their order, suffixes and line ends."""
-    return hashlib.sha256("\n".join(sorted({entry_stem(entry) for entry in entries})).encode()).hexdigest()
-
-
 def list_digest(path: str | Path) -> str:
-    """`digest` of a list file."""
-    return digest(entry for _, entry in read_entries(path))
-
-
-def authors_side(path: str | Path, config: DataConfig) -> str | None:
-    """Which of the authors' lists a file is, known by its digest; None: none of them."""
-    found = list_digest(path)
-    return next((side for side, known in config.authors_lists if known == found), None)
+    """SHA-256 of a list file's names, whatever their order, suffixes and line ends."""
+    names = {entry_stem(entry) for _, entry in read_entries(path)}
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
 
 
 def describe(path: str | Path, config: DataConfig) -> str:
-    """A list in words, for reports and tables."""
-    name = Path(path).name
-    if side := authors_side(path, config):
-        return f"the authors' {side} list ({name})"
+    """A list in words, for reports and tables; those of the authors are known by their digests."""
+    name, found = Path(path).name, list_digest(path)
+    for side, known in config.authors_lists:
+        if known == found:
+            return f"the authors' {side} list ({name})"
     if name.startswith(OWN) or (config.authors_lists and name.endswith("_paths.txt")):
         return f"own split ({name})"
     return name
@@ -125,7 +116,7 @@ def find_masks(root: Path, config: DataConfig, train_list: str | None = None, va
     if not root.is_dir():
         raise UserError(f"`data_root` {root}: there is no such folder{here(root)}; docs/training.md says how data sets "
                         "are laid out and how to get or make one")
-    folder = next((root / name for name in config.mask_folders if (root / name).is_dir()), None)
+    folder = find_mask_folder(root, config)
     if folder is None:
         raise UserError(f"`data_root` {root}: it has no folder {config.mask_folders[0]}/ of label PNGs; make it with "
                         "scripts/build_celeba_mask.py, or give the data set's folder")
@@ -139,9 +130,8 @@ def find_masks(root: Path, config: DataConfig, train_list: str | None = None, va
         with settings_named(paths_list=setting, data_path="data_root"):
             return list_names(file, folder, paths)
 
-    lists: dict[str, Path | None]
     if train_list or val_list:
-        lists = {"train": Path(train_list) if train_list else None, "val": Path(val_list) if val_list else None}
+        lists = {side: Path(file) if file else None for side, file in (("train", train_list), ("val", val_list))}
     else:
         lists = {side: find_list(root, side) for side in ("train", "val")}
         if lists["train"] is None:

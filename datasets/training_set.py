@@ -78,10 +78,9 @@ class ImagesDataset3D(Dataset[TrainItem]):
         self.config, self.masks, self.options, self.extra_data = config, masks, options, extra_data
         self.images = _find_images(root, masks)
         self.poses = _find_poses(root, masks, config)
-        recipe = (config.label_space, options.merged, options.transform, config.crop, options.label_order)
-        self.cache = None
-        if options.cache is not None:
-            self.cache = MapCache(options.cache, repr(recipe), planes=3 if options.use_contour else 1)
+        recipe = repr((config.label_space, options.merged, options.transform, config.crop, options.label_order))
+        planes = 3 if options.use_contour else 1
+        self.cache = None if options.cache is None else MapCache(options.cache, recipe, planes)
 
     @property
     def label_space(self) -> LabelSpace:
@@ -101,12 +100,9 @@ class ImagesDataset3D(Dataset[TrainItem]):
         mask, image = self.read_planes(path), image_id(path)
         contour, distance = (None if plane is None else torch.from_numpy(plane.copy())
                              for plane in (mask.contour, mask.distance))
-        item = TrainItem(
-            name=path.stem, label=torch.from_numpy(mask.label.copy()), contour=contour, distance=distance,
-            image=torch.from_numpy(self._image(self.images[image])),
-            pose=torch.tensor(self.poses[image], dtype=torch.float32),
-            extra=self.extra_data(image, flip) if self.extra_data is not None else {},
-        )
+        item = TrainItem(name=path.stem, label=torch.from_numpy(mask.label.copy()), contour=contour, distance=distance,
+                         image=torch.from_numpy(self._image(self.images[image])), pose=torch.tensor(self.poses[image]),
+                         extra=self.extra_data(image, flip) if self.extra_data is not None else {})
         return mirrored(item, self.label_space) if flip else item
 
     def read_planes(self, path: Path) -> PreparedMask:
@@ -147,10 +143,9 @@ def mirrored(item: TrainItem, space: LabelSpace) -> TrainItem:
     swap = torch.tensor(space.mirrored, dtype=torch.uint8)
     yaw, pitch = item["pose"].unbind()
     contour, distance = (None if plane is None else plane.flip(-1) for plane in (item["contour"], item["distance"]))
-    return TrainItem(
-        name=f"{item['name']} (mirrored)", label=swap[item["label"].long()].flip(-1), contour=contour,
-        distance=distance, image=item["image"].flip(-1), pose=torch.stack([torch.pi - yaw, pitch]), extra=item["extra"],
-    )
+    return TrainItem(name=f"{item['name']} (mirrored)", label=swap[item["label"].long()].flip(-1), contour=contour,
+                     distance=distance, image=item["image"].flip(-1), pose=torch.stack([torch.pi - yaw, pitch]),
+                     extra=item["extra"])
 
 
 def _find_images(root: Path, masks: list[Path]) -> dict[int, Path]:
@@ -172,9 +167,8 @@ def _find_images(root: Path, masks: list[Path]) -> dict[int, Path]:
     missing = [path for path in masks if image_id(path) not in images]
     if missing:
         more = f" (and for {len(missing) - 1} more of {len(masks)} masks)" if len(missing) > 1 else ""
-        first = missing[0]
-        raise UserError(f"{folder}: no photograph {image_id(first)}.jpg or .png for mask {first.name}{more}; add "
-                        "it, or leave the mask out with `train_paths_conf` and `test_paths_conf`")
+        raise UserError(f"{folder}: no photograph {image_id(missing[0])}.jpg or .png for mask {missing[0].name}{more}; "
+                        "add it, or leave the mask out with `train_paths_conf` and `test_paths_conf`")
     return images
 
 
@@ -184,5 +178,4 @@ def _find_poses(root: Path, masks: list[Path], config: DataConfig) -> dict[int, 
     except UserError as error:
         raise UserError(f"`data_root` {root}: it has no {config.pose_file}, which training needs; put the "
                         "data set's pose file there") from error
-    return poses_of(masks, config, kind="mask ",
-                    otherwise="leave the mask out with `train_paths_conf` and `test_paths_conf`")
+    return poses_of(masks, config, otherwise="leave the mask out with `train_paths_conf` and `test_paths_conf`")

@@ -60,7 +60,7 @@ class EvaluationSet:
     config: DataConfig
     masks: tuple[TestMask, ...]
     source: str                   # in words: which masks these are, e.g. "the authors' test list (test_paths.txt)"
-    split_sha256: str | None = None    # of the list, see `datasets.split.digest`; None: no list
+    split_sha256: str | None = None    # of the list, see `datasets.split.list_digest`; None: no list
 
     @staticmethod
     def find(data_path: str | Path, config: DataConfig, paths_list: str | Path | None = None,

@@ -3,7 +3,8 @@
 import argparse
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence, Set
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,34 +56,69 @@ def add_flag(parser: argparse._ActionsContainer, name: str, help: str, *aliases:
     parser.add_argument(name, *aliases, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=help)
 
 
+def add(group: argparse._ActionsContainer, name: str, default: Any, help: str | None, *aliases: str, **settings: Any
+        ) -> None:
+    """An option whose default says of which type it is, and stands in the help. True or False as default makes a flag,
+    `help=None` hides the option, `settings` are argparse's.
+    """
+    if isinstance(default, bool):
+        add_flag(group, name, help or argparse.SUPPRESS, *aliases, default=default)
+        return
+    kind = settings.pop("type", str if default is None else type(default))
+    if "choices" not in settings and kind in (int, float, str):
+        settings.setdefault("metavar", kind.__name__.upper())
+    shown = "" if default in (None, argparse.SUPPRESS) else " (default: %(default)s)"
+    group.add_argument(name, *aliases, default=default, type=kind,
+                       help=argparse.SUPPRESS if help is None else help + shown, **settings)
+
+
 def positive(text: str) -> int:
     """An integer of at least one."""
-    return _bounded_integer(text, 1)
+    return bounded_integer(text, 1)
 
 
 def natural(text: str) -> int:
     """An integer of at least zero."""
-    return _bounded_integer(text, 0)
+    return bounded_integer(text, 0)
 
 
 def seed(text: str) -> int:
     """A number that random generators can start from."""
-    return _bounded_integer(text, 0, 2**63 - 1)
+    return bounded_integer(text, 0, 2**63 - 1)
 
 
 def port(text: str) -> int:
     """A port of this machine; 0 stands for any that is free."""
-    return _bounded_integer(text, 0, 65535)
+    return bounded_integer(text, 0, 65535)
 
 
 def ray_samples(text: str) -> int:
     """Samples per ray: placing more of them where the surface is takes three at least."""
-    return _bounded_integer(text, 3)
+    return bounded_integer(text, 3)
+
+
+def weight(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a weight from 0 to 1")
+    return value
+
+
+def some_of(names: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """The type of a list such as 'a,b': one at least of these names, in their order."""
+    def chosen(text: str) -> tuple[str, ...]:
+        given = [part.strip().lower() for part in text.split(",") if part.strip()]
+        if unknown := [name for name in given or [text] if name not in names]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not among {','.join(names)}")
+        return tuple(name for name in names if name in given)
+
+    return chosen
 
 
 def layer_list(text: str) -> tuple[int, ...]:
     """'8,6,7' -> (8, 6, 7): files are named by them; '' -> (). Layers of the field are 0 to 8."""
-    return tuple(dict.fromkeys(_bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))
+    return tuple(dict.fromkeys(bounded_integer(part, 0, 8) for part in text.split(",") if part.strip()))
 
 
 def seed_list(text: str) -> tuple[int, ...]:
@@ -129,8 +165,7 @@ class CommandLine:
         """
         opts = self.build_parser().parse_args(argv)
         continued = opts.exp_dir and (opts.auto_resume or getattr(opts, "continue_training", False))
-        names = set(vars(opts)) - self.per_start
-        return self._parse(argv, options_of_run(Path(opts.exp_dir), names) if continued else {})
+        return self.inherit(options_of_run(Path(opts.exp_dir)) if continued else {}, argv)
 
     def inherit(self, earlier: Mapping[str, Any], argv: Sequence[str]) -> argparse.Namespace:
         """The same with a checkpoint's `opts` as defaults.
@@ -138,40 +173,37 @@ class CommandLine:
         Raises:
             UserError: as `parse`.
         """
-        names = set(vars(self.build_parser().parse_args(argv))) - self.per_start
-        return self._parse(argv, {name: value for name, value in earlier.items() if name in names})
-
-    def _parse(self, argv: Sequence[str], defaults: Mapping[str, Any]) -> argparse.Namespace:
         parser = self.build_parser()
-        parser.set_defaults(**defaults)
+        names = {action.dest for action in parser._actions} - self.per_start
+        parser.set_defaults(**{name: value for name, value in earlier.items() if name in names})
         opts = parser.parse_args(argv)
         self.check(opts)
         return opts
 
 
-def options_of_run(exp_dir: Path, names: Set[str]) -> dict[str, Any]:
-    """Those options of an earlier start in the same folder, from its opt.json; none if there is no such file.
+def options_of_run(exp_dir: Path) -> dict[str, Any]:
+    """The options of an earlier start in the same folder, from its opt.json; none if there is no such file.
 
     Raises:
         UserError: the file cannot be read.
     """
     file = exp_dir / "opt.json"
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: the options of the run cannot be read ({error}); delete the file and give all "
                         "options again") from error
-    return {key: value for key, value in values.items() if key in names}
 
 
-def _bounded_integer(text: str, low: int, high: int | None = None) -> int:
+def bounded_integer(text: str, low: int, high: float = math.inf) -> int:
+    """An integer in this range."""
     try:
         value = int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if value < low or (high is not None and value > high):
-        raise argparse.ArgumentTypeError(f"{value} is out of range, give " +
-                                         (f"{low} or more" if high is None else f"{low} to {high}"))
+    if not low <= value <= high:
+        bounds = f"{low} or more" if high == math.inf else f"{low} to {high}"
+        raise argparse.ArgumentTypeError(f"{value} is out of range, give {bounds}")
     return value

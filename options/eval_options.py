@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.data_configs import data_config
-from options import inference_options
-from options.arguments import LABEL_ORDER, HelpFormatter, Parser, add_flag, layer_list, parse, positive, ray_samples
-from options.common import add_checkpoint, add_debug, add_device, add_max_points
+from options import common, inference_options
+from options.arguments import LABEL_ORDER, HelpFormatter, Parser, add, add_flag, layer_list, parse, positive, some_of
 from utils.errors import UserError
 from utils.files import here, in_project
 
@@ -38,74 +37,51 @@ def build_parser(metric_needs: Mapping[str, tuple[str, ...]]) -> argparse.Argume
         metric_needs: name of each metric -> what it needs, as evaluation/metrics/registry.py knows it.
     """
     without_files = [name for name, needs in metric_needs.items() if not {"inception", "lpips"} & set(needs)]
-
-    def metric_list(text: str) -> tuple[str, ...]:
-        """'fid,kid' -> ('fid', 'kid'), in the order of the metrics."""
-        names = {name.strip() for name in text.split(",") if name.strip()}
-        if unknown := sorted(names - set(metric_needs)):
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not among {','.join(metric_needs)}")
-        if not names:
-            raise argparse.ArgumentTypeError("name one metric at least")
-        return tuple(name for name in metric_needs if name in names)
-
     parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
 
     files = parser.add_argument_group("files")
-    add_checkpoint(files)
-    files.add_argument("--data_path", help="data set (or its folder of masks); by default where --dataset_type has it")
-    files.add_argument("--eval_paths_conf", help="list of masks; default: test_paths.txt of the data set, or all")
-    files.add_argument("--n_images", type=positive, metavar="N", help="only the first N masks")
-    files.add_argument("--exp_dir", default="out/evaluation", help="folder for renders and results")
-    files.add_argument("--json", help="where to write the numbers; default: <exp_dir>/results.json")
+    common.add_checkpoint(files)
+    add(files, "--data_path", None, "data set (or its folder of masks); by default where --dataset_type has it")
+    add(files, "--eval_paths_conf", None, "list of masks; default: test_paths.txt of the data set, or all")
+    add(files, "--n_images", None, "only the first N masks", type=positive, metavar="N")
+    add(files, "--exp_dir", "out/evaluation", "folder for renders and results")
+    add(files, "--json", None, "where to write the numbers; default: <exp_dir>/results.json")
     add_flag(files, "--overwrite", "replace renders that were made with other settings")
 
     metrics = parser.add_argument_group("metrics")
-    metrics.add_argument("--metrics", type=metric_list, default=",".join(without_files), metavar="LIST",
-                         help=f"some of {','.join(metric_needs)}")
-    metrics.add_argument("--inception_weights", help="for fid, kid, is and prc")
-    metrics.add_argument("--lpips_weights", help="torchvision's AlexNet, for lpips_diversity; used for psnr if there")
-    metrics.add_argument("--face_segmenter", type=segmenter_kind, default="synthheads",
-                         metavar=f"{{{','.join(SEGMENTERS)}}}",
-                         help="which network segments images for miou and pose: the bundled one, for computer-made "
-                         "heads, or one for photographs, of which BiSeNet is the popular one")
-    metrics.add_argument("--segmenter_weights", help="its file, if it is not in pretrained_models/")
-    for earlier, name in (("--parser", "face_segmenter"), ("--parser_weights", "segmenter_weights")):
-        metrics.add_argument(earlier, dest=name, default=argparse.SUPPRESS, help=argparse.SUPPRESS,
-                             type=segmenter_kind if name == "face_segmenter" else str)
-    metrics.add_argument("--semantic_head", metavar="FILE", help="for semantic: what train_semantics.py has trained "
-                         "for these weights; by default the checkpoint's own")
-    metrics.add_argument("--latent_mask", type=layer_list, default="6,7,8", metavar="LAYERS",
-                         help="the layers that styles replace, for the diversity")
-    metrics.add_argument("--style_masks", type=positive, default=50, metavar="N",
-                         help="diversity: of the first N masks")
-    metrics.add_argument("--sheet_rows", type=positive, default=8, metavar="N", help="masks on the sheet of images")
+    add(metrics, "--metrics", ",".join(without_files), f"some of {','.join(metric_needs)}", metavar="LIST",
+        type=some_of(list(metric_needs)))
+    add(metrics, "--inception_weights", None, "for fid, kid, is and prc")
+    add(metrics, "--lpips_weights", None, "torchvision's AlexNet, for lpips_diversity; used for psnr if there")
+    add(metrics, "--face_segmenter", "synthheads", "which network segments images for miou and pose: the bundled one, "
+        "for computer-made heads, or one for photographs, of which BiSeNet is the popular one", type=segmenter_kind,
+        metavar=f"{{{','.join(SEGMENTERS)}}}")
+    add(metrics, "--segmenter_weights", None, "its file, if it is not in pretrained_models/")
+    add(metrics, "--parser", argparse.SUPPRESS, None, type=segmenter_kind, dest="face_segmenter")  # earlier names
+    add(metrics, "--parser_weights", argparse.SUPPRESS, None, dest="segmenter_weights")
+    common.add_semantic_head(metrics)
+    add(metrics, "--latent_mask", "6,7,8", "the layers that styles replace, for the diversity", type=layer_list,
+        metavar="LAYERS")
+    add(metrics, "--style_masks", 50, "diversity: of the first N masks", type=positive, metavar="N")
+    add(metrics, "--sheet_rows", 8, "masks on the sheet of images", type=positive, metavar="N")
 
     masks = parser.add_argument_group("model and masks", "what the checkpoint says, unless it is given here")
-    masks.add_argument("--dataset_type", default="celebahq_seg_to_3dface", help="label table, framing and poses")
-    add_flag(masks, "--use_merged_labels", "left and right parts share a label")
-    masks.add_argument("--image_load_size", type=positive, default=320, help="masks are resized to this ...")
-    masks.add_argument("--image_crop_size", type=positive, default=256, help="... and cropped to this centre")
-    masks.add_argument("--src_input_size", type=positive, default=224, help="pixels of the network input")
-    masks.add_argument("--label_order", metavar="ORDER", default="celebamask", help=LABEL_ORDER)
-    masks.add_argument("--pigan_curriculum_type", default="CelebAMask_HQ", help="camera preset of the decoder")
-    add_flag(masks, "--encoder_not_zplus", "the encoder predicts one z")
+    common.add_framing(masks, note="")
+    add(masks, "--label_order", "celebamask", LABEL_ORDER, metavar="ORDER")
+    common.add_model(masks, note="")
 
     images = parser.add_argument_group("rendered views")
-    images.add_argument("--test_output_size", type=positive, default=256, help="pixels along each side of a view")
-    images.add_argument("--pigan_infer_ray_step", type=ray_samples, default=24,
-                          help="samples per ray; as many again are placed where the surface is")
-    images.add_argument("--sampler", choices=["exact", "grid", "auto"], default="exact", help="see inference3d.py")
+    common.add_views(images, note="")
+    common.add_sampler(images, "exact")
 
     machine = parser.add_argument_group("speed and memory")
-    add_device(machine)
-    machine.add_argument("--gpu_ids", default="0",
-                         help="with --device auto or cuda: rendering is spread over these GPUs")
-    machine.add_argument("--workers", type=positive,
-                         help="processes that render; default: one per GPU, or one per core")
-    machine.add_argument("--shard", type=shard, metavar="K/N", help="render only the Kth of N parts of the masks (1/4 "
-                         "... 4/4 on four machines with one disk), and measure nothing; then run without it")
-    add_max_points(machine)
-    add_debug(machine)
+    common.add_device(machine)
+    add(machine, "--gpu_ids", "0", "with --device auto or cuda: rendering is spread over these GPUs")
+    add(machine, "--workers", None, "processes that render; default: one per GPU, or one per core", type=positive)
+    add(machine, "--shard", None, "render only the Kth of N parts of the masks (1/4 ... 4/4 on four machines with one "
+        "disk), and measure nothing; then run without it", type=shard, metavar="K/N")
+    common.add_max_points(machine)
+    common.add_debug(machine)
     return parser
 
 

@@ -1,32 +1,15 @@
 """Command line of scripts/inference3d.py."""
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from configs.data_configs import DATA_CONFIGS, data_config
 from configs.paths_config import DEMO_CHECKPOINT, OFFICIAL_CHECKPOINTS_PAGE
-from options.arguments import (
-    HelpFormatter,
-    Parser,
-    add_flag,
-    layer_list,
-    natural,
-    parse,
-    positive,
-    ray_samples,
-    seed,
-)
-from options.common import (
-    add_checkpoint,
-    add_debug,
-    add_device,
-    add_mask_files,
-    add_max_points,
-    add_semantic_head,
-    add_video_format,
-)
+from options import common
+from options.arguments import HelpFormatter, Parser, add, add_flag, layer_list, natural, parse, positive, seed, weight
 from utils.errors import UserError
 from utils.files import PROJECT, here, in_project
 
@@ -60,42 +43,21 @@ WITHOUT_EFFECT = {"resize_factors": None, "latent_codes_path": None, "distri_wit
 def add_inputs(parser: argparse.ArgumentParser, exp_dir: str) -> None:
     """Which masks are read with which weights, and how; `exp_dir` is where results go by default."""
     files = parser.add_argument_group("of the paper: files")
-    files.add_argument("--exp_dir", default=exp_dir, help="folder for the results")
-    add_checkpoint(files)
-    files.add_argument("--data_path", default="data/CelebAMask-HQ/mask_samples", help="folder of masks, or one mask")
-    files.add_argument("--infer_paths_conf", "--mask_list",
-                       help="text file with one mask name or id per line: only these are read")
-    files.add_argument("--n_images", type=positive, help="stop after this many masks")
+    common.add_files(files, exp_dir)
     add_flag(files, "--use_shuffle", "read the masks in a random order (see --seed)")
-
-    masks = parser.add_argument_group("of the paper: how masks are read")
-    masks.add_argument("--dataset_type", default="celebahq_seg_to_3dface", help="* label table, framing and poses")
-    add_flag(masks, "--use_merged_labels", "* left and right parts share a label (19 -> 16; cats 16 -> 8)")
-    masks.add_argument("--image_load_size", type=positive, default=320, help="* masks are resized to this ...")
-    masks.add_argument("--image_crop_size", type=positive, default=256, help="* ... and cropped to this centre; the "
-                       "ratio of the two decides how large a head appears to the model")
-    masks.add_argument("--src_input_size", type=positive, default=224, help="* pixels of the network input")
+    common.add_framing(parser.add_argument_group("of the paper: how masks are read"))
 
 
 def add_style(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Which style a head has; other options of styles may be added to the group."""
     style = parser.add_argument_group("of the paper: style")
-    style.add_argument("--latent_mask", "--style_layers", type=layer_list, default="8", metavar="LAYERS",
-                       help="layers (0 to 8, e.g. 6,7,8) whose codes come from a random style: colours are in the last "
-                            "ones; '' keeps the mask's own codes in all layers")
-    style.add_argument("--inject_code_seed", "--style_seed", type=seed, default=0, help="seed of that style")
-    style.add_argument("--mix_alpha", "--style_weight", type=float,
-                       help="blend the style in with this weight instead of replacing")
+    add(style, "--latent_mask", "8", "layers (0 to 8, e.g. 6,7,8) whose codes come from a random style: colours are in "
+        "the last ones; '' keeps the mask's own codes in all layers", "--style_layers", type=layer_list,
+        metavar="LAYERS")
+    add(style, "--inject_code_seed", 0, "seed of that style", "--style_seed", type=seed)
+    add(style, "--mix_alpha", None, "blend the style in with this weight instead of replacing", "--style_weight",
+        type=weight)
     return style
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """What a checkpoint knows of its model, unless it is silent."""
-    model = parser.add_argument_group("of the paper: model")
-    model.add_argument("--pigan_curriculum_type", "--camera", default="CelebAMask_HQ",
-                       help="* camera of the decoder")
-    add_flag(model, "--encoder_not_zplus", "* the encoder predicts one z, and the decoder's mapping network makes the "
-             "codes", "--encoder_predicts_z")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -103,77 +65,67 @@ def build_parser() -> argparse.ArgumentParser:
     add_inputs(parser, "out/sem2nerf_qtest")
 
     images = parser.add_argument_group("of the paper: images")
-    images.add_argument("--test_output_size", "--image_size", type=positive, default=256,
-                        help="* pixels along each side of a view")
-    images.add_argument("--pigan_infer_ray_step", "--samples_per_ray", type=ray_samples, default=24,
-                        help="* samples per ray; as many again are placed where the surface is. More give finer images "
-                             "and take longer")
-    images.add_argument("--n_outputs_to_generate", "--views", type=positive, default=5, help="views in a row")
-    images.add_argument("--render_mode", choices=["h", "v", "fov"], default="h",
-                        help="what the views of a row sweep: yaw, pitch or field of view")
+    common.add_views(images)
+    add(images, "--n_outputs_to_generate", 5, "views in a row", "--views", type=positive)
+    add(images, "--render_mode", "h", "what the views of a row sweep: yaw, pitch or field of view",
+        choices=["h", "v", "fov"])
     add_flag(images, "--use_original_pose", "also the view from the mask's own pose (needs a pose file)")
-    images.add_argument("--mask_overlay_weight", type=float, default=0.0,
-                        help="above 0: also <name>_overlay.png, the mask blended over the view with this weight")
+    add(images, "--mask_overlay_weight", 0.0, "above 0: also <name>_overlay.png, the mask blended over the view with "
+        "this weight", type=weight)
     add_flag(images, "--couple_outputs", "also <name>_coupled.png: mask and view side by side")
     add_flag(images, "--resize_outputs", "save every view at 256 px, whatever the rendered size")
 
     style = add_style(parser)
-    style.add_argument("--inject_code_seed2", "--style_seed2", type=seed, default=256,
-                       help="if given on the command line, whatever its value: also <name>_styles.png, a strip from "
-                            "the style of --inject_code_seed to this one")
-    style.add_argument("--style_mix_seq_num", "--style_steps", type=positive, default=7,
-                       help="images in that strip; if given on the command line, the strip is written too")
-    style.add_argument("--style_image", metavar="PHOTO", help="take the colours of this picture instead, part by part "
-                       "(docs/photos.md); --latent_mask names the layers that may move, colours alone by default")
-    style.add_argument("--style_mask", metavar="MASK", help="the picture's mask; default: the one in mask/ beside "
-                       "the picture's folder")
-    style.add_argument("--style_parts", metavar="PARTS", help="recolour these parts only, e.g. hair,skin,u_lip (names: "
-                       "docs/label_spaces.md)")
+    add(style, "--inject_code_seed2", 256, "if given on the command line, whatever its value: also <name>_styles.png, "
+        "a strip from the style of --inject_code_seed to this one", "--style_seed2", type=seed)
+    add(style, "--style_mix_seq_num", 7, "images in that strip; if given on the command line, the strip is written too",
+        "--style_steps", type=positive)
+    add(style, "--style_image", None, "take the colours of this picture instead, part by part (docs/photos.md); "
+        "--latent_mask names the layers that may move, colours alone by default", metavar="PHOTO")
+    add(style, "--style_mask", None, "the picture's mask; default: the one in mask/ beside the picture's folder",
+        metavar="MASK")
+    add(style, "--style_parts", None, "recolour these parts only, e.g. hair,skin,u_lip (names: docs/label_spaces.md)",
+        metavar="PARTS")
     add_flag(style, "--fit_photo", "refine each head until it looks like its own photograph, which lies in images/ "
              "beside the masks' folder (scripts/prepare_photos.py; docs/photos.md); needs poses, takes half a minute")
-    style.add_argument("--lpips_weights", help="torchvision's AlexNet, for LPIPS with --fit_photo; used if it is there")
+    add(style, "--lpips_weights", None, "torchvision's AlexNet, for LPIPS with --fit_photo; used if it is there")
     add_flag(style, "--test_pigan_latent_avg", "show the decoder's mean head instead of the mask's (checks weights)",
              "--show_mean_head")
 
     video = parser.add_argument_group("of the paper: video")
     add_flag(video, "--render_videos", "also a video of each mask")
-    video.add_argument("--trajectory", choices=["front", "orbit"], default="front", help="path of the camera")
-    video.add_argument("--num_frames", type=positive, default=36, help="frames of one pass over the path")
+    add(video, "--trajectory", "front", "path of the camera", choices=["front", "orbit"])
+    add(video, "--num_frames", 36, "frames of one pass over the path", type=positive)
     add_flag(video, "--video_rev_end", "play the path forwards, then backwards", "--video_ping_pong")
 
-    add_model(parser)
+    common.add_model(parser.add_argument_group("of the paper: model"))
 
     speed = parser.add_argument_group("speed and memory")
-    add_device(speed)
-    speed.add_argument("--gpu_ids", default="0",
-                       help="with --device auto or cuda: these GPUs share the views, e.g. 0,1")
-    add_max_points(speed)
-    speed.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32",
-                       help="of the field's hidden layers on a GPU: tf32 and bf16 are faster, tf32 with 11 bits and "
-                            "bf16 with 8; a CPU always computes in fp32")
-    speed.add_argument("--sampler", choices=["auto", "exact", "grid"], default="auto",
-                       help="exact: the field is evaluated at all samples, as the official release does; grid: at "
-                            "fewer, placed by a density grid; auto: grid for large views of scenes where it is found "
-                            "to be as good")
-    speed.add_argument("--test_batch_size", "--read_ahead", type=positive, default=1, help="masks read ahead at a time")
-    speed.add_argument("--test_workers", "--read_threads", type=natural, default=1, help="threads that read masks")
+    common.add_device(speed)
+    add(speed, "--gpu_ids", "0", "with --device auto or cuda: these GPUs share the views, e.g. 0,1")
+    common.add_max_points(speed)
+    add(speed, "--precision", "fp32", "of the field's hidden layers on a GPU: tf32 and bf16 are faster, tf32 with 11 "
+        "bits and bf16 with 8; a CPU always computes in fp32", choices=["fp32", "tf32", "bf16"])
+    common.add_sampler(speed)
+    add(speed, "--test_batch_size", 1, "masks read ahead at a time", "--read_ahead", type=positive)
+    add(speed, "--test_workers", 1, "threads that read masks", "--read_threads", type=natural)
 
     beyond = parser.add_argument_group("beyond the paper")
-    add_mask_files(beyond)
+    common.add_mask_files(beyond)
     add_flag(beyond, "--render_labels", "also what is seen at each pixel: <name>_labels.png (label maps below the "
              "views), the labels of each view as a mask file, and a second video")
     add_flag(beyond, "--save_depth", "also the distances of each view of the row: PNGs of 16 bits, in steps of "
              "1/50,000 of the distance from camera to origin; 0: background")
     add_flag(beyond, "--alpha", "also each view of the row with a transparent background")
-    add_semantic_head(beyond)
+    common.add_semantic_head(beyond)
     add_flag(beyond, "--stochastic_sampling", "jitter the samples along rays, as the official release does")
-    beyond.add_argument("--seed", type=seed, default=0, help="of the jitter and of --use_shuffle")
-    add_video_format(beyond)
+    add(beyond, "--seed", 0, "of the jitter and of --use_shuffle", type=seed)
+    common.add_video_format(beyond)
     add_flag(beyond, "--render_viewer", "also <name>.html: the head in a page that turns it, in one file that opens in "
              "any browser")
-    beyond.add_argument("--viewer_quality", choices=["normal", "high"], default="normal",
-                        help="of that page: about 0.5 MB, or 0.8 MB and finer")
-    add_debug(beyond)
+    add(beyond, "--viewer_quality", "normal", "of that page: about 0.5 MB, or 0.8 MB and finer",
+        choices=["normal", "high"])
+    common.add_debug(beyond)
 
     for name, default in WITHOUT_EFFECT.items():
         parser.add_argument(f"--{name}", nargs="?", const=True, default=default, help=argparse.SUPPRESS)
@@ -181,27 +133,25 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
-    """Options, and the names of those that the command line gave.
+    """Options, and the names of those that the command line gave. A line on stderr for each that does nothing here.
 
     Raises:
         UserError: an option is unknown or its value is out of range.
     """
     opts, given = parse(build_parser(), argv)
+    for name in WITHOUT_EFFECT:
+        if name in given:
+            print(f"warning: --{name} has no effect on inference", file=sys.stderr)
     if opts.stochastic_sampling and opts.sampler == "grid":
         raise UserError("--sampler grid places samples without chance; leave out --stochastic_sampling")
-    for name in ("mask_overlay_weight", "mix_alpha"):
-        value = getattr(opts, name)
-        if value is not None and not 0 <= value <= 1:
-            raise UserError(f"--{name} {value}: give a weight from 0 to 1")
     alone = [name for name in ("style_mask", "style_parts") if name in given]
     if alone and not opts.style_image:
         raise UserError(f"--{alone[0]} is of a reference picture; name that with --style_image")
-    clash = given & {"inject_code_seed", "inject_code_seed2", "style_mix_seq_num", "mix_alpha", "test_pigan_latent_avg"}
-    if opts.style_image and clash:
-        raise UserError(f"--style_image and --{min(clash)}: colours come from a picture or from a random style; leave "
+    other = given & {"inject_code_seed", "inject_code_seed2", "style_mix_seq_num", "mix_alpha", "test_pigan_latent_avg"}
+    if opts.style_image and other:
+        raise UserError(f"--style_image and --{min(other)}: colours come from a picture or from a random style; leave "
                         "out one")
-    if opts.fit_photo and (clash := given & {"style_image", "inject_code_seed", "inject_code_seed2",
-                                             "style_mix_seq_num", "mix_alpha", "test_pigan_latent_avg"}):
+    if opts.fit_photo and (clash := other | given & {"style_image"}):
         raise UserError(f"--fit_photo and --{min(clash)}: colours come from the head's own photograph or from "
                         "elsewhere; leave out one")
     if opts.lpips_weights and not opts.fit_photo:
@@ -269,8 +219,3 @@ def complete(opts: argparse.Namespace, given: set[str], trained: Mapping[str, An
     if "data_path" not in given:
         out.data_path = str(in_project(data_config(out.dataset_type).data_root / "mask_samples"))
     return out
-
-
-def warnings_for(given: set[str]) -> list[str]:
-    """One line for each given option that does nothing here."""
-    return [f"--{name} has no effect on inference" for name in WITHOUT_EFFECT if name in given]

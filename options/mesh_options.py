@@ -3,10 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from options.arguments import HelpFormatter, Parser, parse
-from options.common import add_debug, add_device, add_mask_files, add_max_points, add_semantic_head
-from options.inference_options import add_inputs, add_model, add_style
-from utils.errors import UserError
+from options import common
+from options.arguments import HelpFormatter, Parser, add, bounded_integer, parse, some_of
+from options.inference_options import add_inputs, add_style
 
 DESCRIPTION = """One semantic mask -> a closed triangle mesh of the head, with colours.
 
@@ -24,44 +23,36 @@ One unit is one metre; y is up, the face looks along +z (the axes of glTF); docs
 that inference3d.py has mean the same; the checkpoint knows what is marked with *.
 """
 FORMATS = ("glb", "ply", "obj")
-RESOLUTIONS = (16, 1024)
 
 
-def formats(text: str) -> tuple[str, ...]:
-    """'glb,ply' -> ('glb', 'ply'), each once."""
-    found = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
-    unknown = [part for part in found if part not in FORMATS]
-    if unknown or not found:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown) or repr(text)}: give some of {','.join(FORMATS)}")
-    return found
+def cells(text: str) -> int:
+    """Of the grid: fewer show no head, more fill any memory."""
+    return bounded_integer(text, 16, 1024)
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
 
     mesh = parser.add_argument_group("mesh")
-    mesh.add_argument("--formats", type=formats, default="glb", metavar="LIST",
-                      help=f"files to write, of {','.join(FORMATS)}")
-    mesh.add_argument("--resolution", type=int, default=160, metavar="N",
-                      help="cells of the grid along each side of the cube that holds the head. Triangles and time grow "
-                           "with its square, memory with its cube")
-    mesh.add_argument("--by_label", choices=["paint", "split"],
-                      help="paint: each vertex in the colour of its label; split: one part for each label. Needs "
-                           "weights with a semantic head")
-    mesh.add_argument("--density_level", type=float, metavar="DENSITY",
-                      help="the density at which the surface is put; by default it is found for each head")
-    add_semantic_head(mesh)
+    add(mesh, "--formats", "glb", f"files to write, of {','.join(FORMATS)}", type=some_of(FORMATS), metavar="LIST")
+    add(mesh, "--resolution", 160, "cells of the grid along each side of the cube that holds the head. Triangles and "
+        "time grow with its square, memory with its cube", type=cells, metavar="N")
+    add(mesh, "--by_label", None, "paint: each vertex in the colour of its label; split: one part for each label. "
+        "Needs weights with a semantic head", choices=["paint", "split"])
+    add(mesh, "--density_level", None, "the density at which the surface is put; by default it is found for each head",
+        type=float, metavar="DENSITY")
+    common.add_semantic_head(mesh)
 
     add_inputs(parser, "out/meshes")
     add_style(parser)
-    add_model(parser)
+    common.add_model(parser.add_argument_group("of the paper: model"))
 
     other = parser.add_argument_group("other")
-    add_mask_files(other)
-    other.add_argument("--seed", type=int, default=0, help="of --use_shuffle")
-    add_device(other)
-    add_max_points(other)
-    add_debug(other)
+    common.add_mask_files(other)
+    add(other, "--seed", 0, "of --use_shuffle")
+    common.add_device(other)
+    common.add_max_points(other)
+    common.add_debug(other)
     return parser
 
 
@@ -71,10 +62,4 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
     Raises:
         UserError: an option is unknown or its value is out of range.
     """
-    opts, given = parse(build_parser(), argv)
-    low, high = RESOLUTIONS
-    if not low <= opts.resolution <= high:
-        raise UserError(f"--resolution {opts.resolution}: give {low} to {high}")
-    if opts.mix_alpha is not None and not 0 <= opts.mix_alpha <= 1:
-        raise UserError(f"--mix_alpha {opts.mix_alpha}: give a weight from 0 to 1")
-    return opts, given
+    return parse(build_parser(), argv)

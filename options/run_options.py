@@ -2,7 +2,7 @@
 
 import argparse
 
-from options.arguments import add_flag, natural, positive
+from options.arguments import add, add_flag, natural, positive
 
 # what belongs to one start of the program, not to the run
 PER_START = frozenset({"exp_dir", "auto_resume", "overwrite", "device", "gpu_ids", "debug", "progress", "local_rank"})
@@ -11,32 +11,29 @@ PER_START = frozenset({"exp_dir", "auto_resume", "overwrite", "device", "gpu_ids
 def add_run(parser: argparse.ArgumentParser, exp_dir: str | None = None) -> None:
     """Of any training. `exp_dir` is the folder where none is given; without it, one has to be."""
     run = parser.add_argument_group("run")
-    run.add_argument("--exp_dir", required=exp_dir is None, default=exp_dir,
-                     help="folder of this run: checkpoints, logs, images")
-    run.add_argument("--max_steps", type=positive, help="optimiser steps of the whole run")
+    add(run, "--exp_dir", exp_dir, "folder of this run: checkpoints, logs, images", required=exp_dir is None)
+    add(run, "--max_steps", None, "optimiser steps of the whole run", type=positive)
     add_flag(run, "--auto_resume", "go on with the newest checkpoint of --exp_dir, if there is one")
     add_flag(run, "--overwrite", "delete an earlier run in --exp_dir")
-    run.add_argument("--seed", type=natural, default=0, help="of everything random")
+    add(run, "--seed", 0, "of everything random", type=natural)
     add_flag(run, "--debug", "show tracebacks of errors")
 
 
 def add_output(parser: argparse.ArgumentParser, val_interval: int = 2000, size: int = 64) -> None:
     """The intervals of any training."""
     output = parser.add_argument_group("intervals and output")
-    output.add_argument("--board_interval", type=positive, default=100, help="steps between console lines and curves")
-    output.add_argument("--val_interval", type=natural, default=val_interval,
-                        help="steps between validations; 0: none")
-    output.add_argument("--test_output_size", type=positive, default=size, help="pixels of validation images")
-    output.add_argument("--latest_interval", type=positive, default=500, help="steps between checkpoints")
-    output.add_argument("--save_interval", type=natural, default=0,
-                        help="steps between iteration_N.pt files; 0: none but the last")
-    output.add_argument("--keep_checkpoints", type=natural, default=0, help="how many of these to keep; 0: all")
+    add(output, "--board_interval", 100, "steps between console lines and curves", type=positive)
+    add(output, "--val_interval", val_interval, "steps between validations; 0: none", type=natural)
+    add(output, "--test_output_size", size, "pixels of validation images", type=positive)
+    add(output, "--latest_interval", 500, "steps between checkpoints", type=positive)
+    add(output, "--save_interval", 0, "steps between iteration_N.pt files; 0: none but the last", type=natural)
+    add(output, "--keep_checkpoints", 0, "how many of these to keep; 0: all", type=natural)
     add_flag(output, "--progress", "show the progress bar though the output is no terminal")
 
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
     """Where any training runs."""
     devices = parser.add_argument_group("processes and devices (torchrun starts several)")
-    devices.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    devices.add_argument("--gpu_ids", default="0", help="GPU of a single process")
-    devices.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    add(devices, "--device", "auto", "auto, cpu, cuda or cuda:N")
+    add(devices, "--gpu_ids", "0", "GPU of a single process")
+    add(devices, "--local_rank", 0, None, "--local-rank")

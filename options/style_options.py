@@ -3,18 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from options.arguments import (
-    HelpFormatter,
-    Parser,
-    add_flag,
-    layer_list,
-    parse,
-    positive,
-    ray_samples,
-    seed,
-    seed_list,
-)
-from options.common import add_checkpoint, add_debug, add_device, add_mask_files, add_max_points, add_video_format
+from options import common
+from options.arguments import HelpFormatter, Parser, add, add_flag, layer_list, parse, positive, seed, seed_list, weight
 from utils.errors import UserError
 
 DESCRIPTION = """Masks in many styles (colours): strips, a grid, and videos between heads.
@@ -43,52 +33,43 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(usage="%(prog)s [options]", description=DESCRIPTION, formatter_class=HelpFormatter)
 
     files = parser.add_argument_group("files")
-    files.add_argument("--exp_dir", default="out/style_mixing", help="folder for the results")
-    add_checkpoint(files)
-    files.add_argument("--data_path", default="data/CelebAMask-HQ/mask_samples", help="folder of masks, or one mask")
-    files.add_argument("--infer_paths_conf", "--mask_list", help="text file with one mask name or id per line")
-    files.add_argument("--n_images", type=positive, metavar="N", help="only the first N masks")
-    add_mask_files(files)
+    common.add_files(files, "out/style_mixing")
+    common.add_mask_files(files)
 
     styles = parser.add_argument_group("styles")
-    styles.add_argument("--n_outputs_to_generate", "--styles", type=positive, default=5,
-                        help="random styles per mask: those of --seed and of the seeds after it")
-    styles.add_argument("--seed", type=seed, default=0, help="of the first random style")
-    styles.add_argument("--style_seeds", type=seed_list, metavar="SEEDS",
-                        help="these styles instead: seeds and ranges of seeds, such as 0-5,9")
+    add(styles, "--n_outputs_to_generate", 5, "random styles per mask: those of --seed and of the seeds after it",
+        "--styles", type=positive)
+    add(styles, "--seed", 0, "of the first random style", type=seed)
+    add(styles, "--style_seeds", None, "these styles instead: seeds and ranges of seeds, such as 0-5,9", type=seed_list,
+        metavar="SEEDS")
     styles.add_argument("--style_images", nargs="+", default=[], metavar="PHOTO",
                         help="the colours of these pictures, too, part by part (docs/photos.md): their masks lie in "
                              "mask/ beside their folders. Instead of random styles, unless --style_seeds or "
                              "--n_outputs_to_generate is given")
-    styles.add_argument("--latent_mask", "--style_layers", type=layer_list, default="6,7,8", metavar="LAYERS",
-                        help="layers (0 to 8) whose codes come from a style: colours are in the last ones. Pictures "
-                             "(--style_images) change layer 8 alone, unless this is given")
-    styles.add_argument("--mix_alpha", "--style_weight", type=float, default=1.0,
-                        help="blend a style in with this weight instead of replacing")
+    add(styles, "--latent_mask", "6,7,8", "layers (0 to 8) whose codes come from a style: colours are in the last "
+        "ones. Pictures (--style_images) change layer 8 alone, unless this is given", "--style_layers", type=layer_list,
+        metavar="LAYERS")
+    add(styles, "--mix_alpha", 1.0, "blend a style in with this weight instead of replacing", "--style_weight",
+        type=weight)
     add_flag(styles, "--grid", "one picture of masks x styles (styles.png) instead of a strip per mask")
 
     video = parser.add_argument_group("videos, instead of pictures")
-    video.add_argument("--interpolate", nargs=2, metavar=("A", "B"),
-                       help="a video from the head of mask A to that of mask B while the camera turns; with "
-                            "--style_seeds also from the first of these styles to the last")
+    add(video, "--interpolate", None, "a video from the head of mask A to that of mask B while the camera turns; with "
+        "--style_seeds also from the first of these styles to the last", nargs=2, metavar=("A", "B"))
     add_flag(video, "--sequence", "all masks, in the order of the numbers in their names, as a video. Its colours "
                                   "stay: they are those of the first mask, or of the first of --style_seeds")
-    video.add_argument("--num_frames", type=positive, default=36, help="frames from A to B")
-    video.add_argument("--trajectory", choices=["turn", "front", "orbit", "still"], default="turn",
-                       help="path of the camera with --interpolate: turn is front without its zoom")
-    add_video_format(video)
+    add(video, "--num_frames", 36, "frames from A to B", type=positive)
+    add(video, "--trajectory", "turn", "path of the camera with --interpolate: turn is front without its zoom",
+        choices=["turn", "front", "orbit", "still"])
+    common.add_video_format(video)
 
     images = parser.add_argument_group("images")
-    images.add_argument("--test_output_size", "--image_size", type=positive, default=256,
-                        help="* pixels along each side of a view")
-    images.add_argument("--pigan_infer_ray_step", "--samples_per_ray", type=ray_samples, default=24,
-                        help="* samples per ray; as many again are placed where the surface is")
+    common.add_views(images)
     add_flag(images, "--use_original_pose", "views from the mask's own pose (needs a pose file) instead of the front")
-    images.add_argument("--sampler", choices=["auto", "exact", "grid"], default="auto",
-                        help="how samples are placed, see scripts/inference3d.py --help")
-    add_device(images)
-    add_max_points(images)
-    add_debug(images)
+    common.add_sampler(images)
+    common.add_device(images)
+    common.add_max_points(images)
+    common.add_debug(images)
     return parser
 
 
@@ -99,8 +80,6 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
         UserError: an option is unknown, its value is out of range, or options contradict each other.
     """
     opts, given = parse(build_parser(), argv)
-    if not 0 <= opts.mix_alpha <= 1:
-        raise UserError(f"--mix_alpha {opts.mix_alpha}: give a weight from 0 to 1")
     if not opts.latent_mask:
         raise UserError("--latent_mask '': name the layers that styles replace, e.g. 6,7,8")
     kinds = [f"--{name}" for name in ("interpolate", "sequence", "grid") if getattr(opts, name)]
@@ -112,9 +91,9 @@ def parse_options(argv: Sequence[str]) -> tuple[argparse.Namespace, set[str]]:
         opts.n_outputs_to_generate = 0
     if opts.interpolate and opts.num_frames < 2:
         raise UserError("--num_frames 1: a video from one head to another has two frames at least")
-    if opts.interpolate and given & {"data_path", "infer_paths_conf", "n_images", "use_original_pose"}:
-        names = ", ".join(f"--{name}" for name in ("data_path", "infer_paths_conf", "n_images", "use_original_pose")
-                          if name in given)
-        raise UserError(f"{names} and --interpolate: the two masks are named by --interpolate, and the camera turns; "
-                        "leave out one")
+    of_folders = [f"--{name}" for name in ("data_path", "infer_paths_conf", "n_images", "use_original_pose")
+                  if name in given]
+    if opts.interpolate and of_folders:
+        raise UserError(f"{', '.join(of_folders)} and --interpolate: the two masks are named by --interpolate, and the "
+                        "camera turns; leave out one")
     return opts, given

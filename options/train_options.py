@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
-from options.arguments import LABEL_ORDER, CommandLine, Parser, add_flag
+from options.arguments import LABEL_ORDER, CommandLine, Parser, add
 from utils.errors import UserError
 
 EXAMPLES = """examples:
@@ -39,30 +39,13 @@ def build_parser(prog: str = "train3d.py", description: str = "Train Sem2NeRF: o
     _speed_options(option_group(parser, "speed and memory"))
     _further_options(option_group(parser, "beyond the paper"))
     _output_options(option_group(parser, "intervals and output"))
-    _device_options(parser, option_group(parser, "processes and devices"))
+    _device_options(option_group(parser, "processes and devices"))
     return parser
 
 
 def option_group(parser: argparse.ArgumentParser, title: str) -> Option:
-    """A function that adds an option to a new group: option("--name", default, help, alias=None, **argparse's).
-
-    The help shows the default; a default of True or False makes a flag; `help=None` hides the option.
-    """
-    group = parser.add_argument_group(title)
-
-    def option(name: str, default: Any, help: str | None, alias: str | None = None, **settings: Any) -> None:
-        names = [name] if alias is None else [name, alias]
-        if isinstance(default, bool):
-            add_flag(group, name, help or argparse.SUPPRESS, *names[1:], default=default)
-            return
-        kind = settings.pop("type", str if default is None else type(default))
-        if "choices" not in settings:
-            settings.setdefault("metavar", kind.__name__.upper())
-        shown = "" if default in (None, argparse.SUPPRESS) else f" (default: {default})"
-        group.add_argument(*names, default=default, type=kind, help=argparse.SUPPRESS if help is None else help + shown,
-                           **settings)
-
-    return option
+    """A function that adds an option to a new group, see `options.arguments.add`."""
+    return partial(add, parser.add_argument_group(title))
 
 
 def _run_options(option: Option) -> None:
@@ -103,17 +86,15 @@ def _paper_options(option: Option) -> None:
            type=_predicts_z, dest="encoder_not_zplus")
     option("--start_from_latent_avg", False, "the encoder predicts offsets from the decoder's mean code, so that "
            "training starts with a head")
-    option("--pigan_curriculum_type", "CelebAMask_HQ", "camera of the decoder: CelebAMask_HQ or CatMask",
-           alias="--camera")
+    option("--pigan_curriculum_type", "CelebAMask_HQ", "camera of the decoder: CelebAMask_HQ or CatMask", "--camera")
     option("--pigan_weights", None, "the pretrained decoder: a pi-GAN state dict or a Sem2NeRF checkpoint; default: "
-           "the file in pretrained_models/ for the data set or its camera; 'random': untrained",
-           alias="--decoder_weights")
+           "the file in pretrained_models/ for the data set or its camera; 'random': untrained", "--decoder_weights")
     option("--pigan_zdim", 256, "length of the decoder's z")
-    option("--pigan_hidden_dim", 256, "width of the decoder's field", alias="--decoder_width")
+    option("--pigan_hidden_dim", 256, "width of the decoder's field", "--decoder_width")
     option("--use_cond_dis", False, "show the discriminator the whole mask too")
 
     option("--pigan_steps_conf", "configs/pigan_steps/sem2nerf.yaml", "file of sizes by step: img_size, resolution_vol "
-           "and num_steps", alias="--size_schedule")
+           "and num_steps", "--size_schedule")
     option("--patch_train", False, "render resolution_vol^2 rays of a random patch, not the whole image coarsely: "
            "details are learnt too")
     option("--no_ray_random_shift", False, "keep patches in the middle of the image")
@@ -121,13 +102,13 @@ def _paper_options(option: Option) -> None:
     option("--ray_max_scale", 1.0, "greatest patch")
     option("--ray_scale_anneal", 0.0019, "how fast the smallest patch shrinks; 0: it is small from the start")
     option("--train_rand_pose_prob", -1.0, "fraction of samples at an extreme pose, trained by the adversarial loss "
-           "alone: sides that photographs hide look real too", alias="--extreme_pose_prob")
+           "alone: sides that photographs hide look real too", "--extreme_pose_prob")
     option("--pigan_infer_ray_step", 28, "samples per ray in validation, and in training where --pigan_steps_conf has "
-           "no num_steps", alias="--samples_per_ray")
+           "no num_steps", "--samples_per_ray")
     option("--pigan_train_hs", False, "sample each ray a second time, near the surface that the first samples found",
-           alias="--importance_samples")
+           "--importance_samples")
     option("--pigan_train_lvd", False, "colours do not depend on the view direction in training, as in inference",
-           alias="--lock_view_direction")
+           "--lock_view_direction")
 
     option("--l2_lambda", 1.0, "weight of the mean squared error")
     option("--lpips_lambda", 0.8, "weight of LPIPS: sharper images; 0 needs no AlexNet")
@@ -154,7 +135,7 @@ def _speed_options(option: Option) -> None:
     option("--sample_chunk", 0, "points of the field computed at a time, and again in the backward pass: less memory, "
            "more time, same result; 0: all at once")
     option("--pigan_infer_max_batch", 2400000, "most points of the field computed at a time in validation",
-           alias="--validation_chunk")
+           "--validation_chunk")
     option("--amp", "none", "bf16: the encoder's transformer, LPIPS and the discriminator in bfloat16, on GPUs; codes "
            "and field stay in float32", choices=("none", "bf16"))
     option("--field_precision", "fp32", "products in hidden layers of the frozen field, on GPUs: fp32, tf32 or bf16 "
@@ -177,8 +158,7 @@ def _further_options(option: Option) -> None:
     option("--train_decoder", False, "train the field too (it is frozen otherwise)")
     option("--l1_lambda", 0.0, "weight of the mean absolute error")
     option("--scheduler_name", "none", "learning rate over the steps: constant, or a cosine down to 1%% of "
-           "--learning_rate",
-           choices=("none", "cosine"))
+           "--learning_rate", choices=("none", "cosine"))
     option("--grad_clip", 0.0, "greatest norm of the encoder's gradient; 0: not clipped")
     option("--ema", 0.0, "decay of an average of the weights that validation and checkpoints use, e.g. 0.999; 0: none")
 
@@ -192,20 +172,18 @@ def _output_options(option: Option) -> None:
     option("--keep_checkpoints", 0, "how many iteration_N.pt files to keep, the newest ones; 0: all")
     option("--test_output_size", 128, "pixels of validation images")
     option("--val_images", 0, "masks to validate on, from the start of the list; 0: all")
-    option("--val_latent_mask", None, "layers whose codes validation takes from the mean code, e.g. 7,8 for "
-           "its colours")
+    option("--val_latent_mask", None, "layers whose codes validation takes from the mean code, e.g. 7,8 for colours")
     option("--test_pigan_latent_avg", False, "validate the decoder's mean head in place of the encoder's, to check "
-           "the decoder", alias="--show_mean_head")
+           "the decoder", "--show_mean_head")
     option("--progress", False, "show the progress bar though the output is no terminal")
 
 
-def _device_options(parser: argparse.ArgumentParser, option: Option) -> None:
+def _device_options(option: Option) -> None:
     option("--device", "auto", "auto, cpu, cuda or cuda:N")
     option("--gpu_ids", "0", "GPU of a single process (-1: the CPU); a launcher gives each process its own")
     option("--world_size", 1, "number of processes, where neither a launcher nor SLURM says it")
     option("--dist_url", "env://", "where processes meet: env:// or tcp://HOST:PORT")
-    # torch.distributed.launch passes --local-rank
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, metavar="INT", help=argparse.SUPPRESS)
+    option("--local_rank", 0, None, "--local-rank")  # which torch.distributed.launch passes
     option("--no_distributed", False, "a single process, whatever the environment says")
     option("--distributed_train", False, None)  # both print a line where there is one process, or one machine
     option("--use_multi_nodes", False, None)

@@ -12,17 +12,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import argparse
 import os
-import signal
 from collections.abc import Sequence
 
 from options.arguments import HelpFormatter, Parser, add_flag, positive
 from utils.cli import command, run
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
+@command()
+def main(argv: Sequence[str]) -> None:
+    """Find the parts, build the missing masks, write the lists."""
     parser = Parser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--in_dir", type=Path, default=Path("data/CelebAMask-HQ/CelebAMask-HQ-mask-anno"),
                         help="folder of the part images, <0..14>/<id>_<part>.png")
@@ -30,21 +29,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=positive, default=os.cpu_count() or 1,
                         help="processes, by default one for each core")
     add_flag(parser, "--debug", "show the traceback of an error")
-    return parser.parse_args(argv)
-
-
-@command()
-def main(argv: Sequence[str]) -> None:
-    """Find the parts, build the missing masks, write the lists."""
-    args = parse(argv)
-
-    from concurrent.futures import ProcessPoolExecutor
+    args = parser.parse_args(argv)
 
     from tqdm import tqdm
 
     from datasets.celeba_parts import build_mask, find_parts, is_stale, what_is_missing
     from datasets.split import write_lists
     from utils.files import make_folder
+    from utils.parallel import process_map
 
     parts = find_parts(args.in_dir)
     make_folder(args.out_dir)
@@ -56,15 +48,9 @@ def main(argv: Sequence[str]) -> None:
         print(f"{len(parts) - len(jobs)} of {len(parts)} masks are there already")
     if stale:
         print(f"{len(stale)} masks are made again: parts of them came later")
-    ignore_ctrl_c = (signal.SIGINT, signal.SIG_IGN)  # in the workers: the parent ends them in order
-    with ProcessPoolExecutor(min(args.workers, max(1, len(jobs))), initializer=signal.signal,
-                             initargs=ignore_ctrl_c) as pool:
-        try:
-            for _ in tqdm(pool.map(build_mask, jobs, chunksize=8), total=len(jobs), unit="mask", disable=not jobs):
-                pass
-        except BaseException:  # the first error, or Ctrl-C, is enough: do not start the rest
-            pool.shutdown(cancel_futures=True)
-            raise
+    finished = process_map(build_mask, jobs, min(args.workers, len(jobs)))
+    for _ in tqdm(finished, total=len(jobs), unit="mask", disable=not jobs):
+        pass
     print(f"{len(jobs)} masks written to {args.out_dir}")
     print(write_lists(args.out_dir.parent, list(parts)))
     if missing := what_is_missing(args.in_dir, len(parts)):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.paths_config import IDENTITY_WEIGHTS
-from options.arguments import HelpFormatter, Parser, add_flag, natural
+from options.arguments import HelpFormatter, Parser, add_flag, natural, some_of
 from utils.cli import command, run
 from utils.files import in_project, write_text
 
@@ -30,18 +30,11 @@ if TYPE_CHECKING:
 MODES = ("l2", "lpips", "msssim", "id")
 
 
-def modes(text: str) -> tuple[str, ...]:
-    """'l2,lpips' -> ('l2', 'lpips')."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names or (unknown := [name for name in names if name not in MODES]):
-        raise argparse.ArgumentTypeError(f"{(unknown or [text])[0]!r} is not among {','.join(MODES)}")
-    return tuple(dict.fromkeys(names))
-
-
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = Parser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--mode", type=modes, default="l2,msssim", metavar="LIST", help=f"some of {','.join(MODES)}")
+    parser.add_argument("--mode", type=some_of(MODES), default="l2,msssim", metavar="LIST",
+                        help=f"some of {','.join(MODES)}")
     parser.add_argument("--data_path", type=Path, required=True, help="folder of results")
     parser.add_argument("--gt_path", type=Path, required=True, help="folder of the true images, of the same names")
     parser.add_argument("--out", type=Path, help="where the numbers go; default: inference_metrics/ beside the results")

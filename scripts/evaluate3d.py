@@ -1,10 +1,8 @@
 """A checkpoint and a data set -> a table of numbers. `--help` shows commands, docs/evaluation.md explains it."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +16,7 @@ from utils.errors import UserError
 from utils.progress import progress_bar
 
 if TYPE_CHECKING:
-    from evaluation.rendering import RenderSettings
     from evaluation.report import Report
-    from models.config import ModelConfig
 
 RENDERS, RESULTS, TABLE, SHEET = "renders", "results.json", "results.md", "sheet.png"
 
@@ -34,9 +30,10 @@ def main(argv: Sequence[str]) -> "Report | None":
     checkpoint, source = find_checkpoint(opts, given)
     print(f"weights: {source}")
 
+    from evaluation.metrics.diversity import STYLES
     from evaluation.metrics.registry import Evaluation
     from evaluation.networks import NetworkFiles
-    from evaluation.rendering import Renders
+    from evaluation.rendering import Renders, RenderSettings
     from evaluation.report import Report
     from evaluation.run import check_data, load_networks, measure, protocol, wanted_views
     from evaluation.sheet import write_sheet
@@ -60,8 +57,9 @@ def main(argv: Sequence[str]) -> "Report | None":
     if head is None and "metrics" in given and "semantic" in opts.metrics:
         raise UserError(f"--metrics semantic: {checkpoint} has no semantic head; give one with --semantic_head, or "
                         "train it with scripts/train_semantics.py")
-    renders = Renders.open(out / RENDERS, replace(render_settings(opts, checkpoint, model), semantic_head=head),
-                           opts.overwrite)
+    settings = RenderSettings(checkpoint, model, opts.dataset_type, opts.test_output_size, opts.pigan_infer_ray_step,
+                              opts.sampler, opts.latent_mask, STYLES, opts.pigan_infer_max_batch, semantic_head=head)
+    renders = Renders.open(out / RENDERS, settings, opts.overwrite)
     tests = TestViews(data, renders, progress_bar)
     if networks is not None and "photographs" in needs_of(opts.metrics):
         tests.photographs()
@@ -81,25 +79,15 @@ def main(argv: Sequence[str]) -> "Report | None":
     if networks is None:
         print(f"part {shard[0] + 1} of {shard[1]} is rendered; run the same command without --shard when all are")
         return None
-    evaluation = Evaluation(tests, networks, model.camera.fov_deg,
-                            min(len(tests), opts.style_masks))
+    evaluation = Evaluation(tests, networks, model.camera.fov_deg, min(len(tests), opts.style_masks))
     results = measure(evaluation, opts.metrics)
-    report = Report(protocol(evaluation, opts.metrics, files), results,
-                    [*([caution] if caution else []), *evaluation.notes])
+    notes = [*([caution] if caution else []), *evaluation.notes]
+    report = Report(protocol(evaluation, opts.metrics, files), results, notes)
     report.write(Path(opts.json) if opts.json else out / RESULTS, out / TABLE)
     write_sheet(out / SHEET, tests, networks, wanted, opts.sheet_rows)
     print(report.to_markdown())
     print(f"wrote {opts.json or out / RESULTS}, {out / TABLE} and {out / SHEET}")
     return report
-
-
-def render_settings(opts: argparse.Namespace, checkpoint: Path, model: "ModelConfig") -> "RenderSettings":
-    """What the images depend on."""
-    from evaluation.metrics.diversity import STYLES
-    from evaluation.rendering import RenderSettings
-
-    return RenderSettings(checkpoint, model, opts.dataset_type, opts.test_output_size, opts.pigan_infer_ray_step,
-                          opts.sampler, opts.latent_mask, STYLES, opts.pigan_infer_max_batch)
 
 
 if __name__ == "__main__":

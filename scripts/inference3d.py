@@ -7,28 +7,19 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from configs.data_configs import data_config
-from options.inference_options import (
-    check_inputs,
-    complete,
-    find_checkpoint,
-    model_answers,
-    parse_options,
-    warnings_for,
-)
+from options.inference_options import check_inputs, complete, find_checkpoint, model_answers, parse_options
 from utils.cli import command, run
 from utils.errors import UserError
 
 if TYPE_CHECKING:  # heavy modules are imported once the options are known to be right
     from datasets.inference_set import MaskItem
     from inference.results import ResultSettings, Writer
-    from inference.view_renderer import ViewSettings
     from models.scene import Scene
     from models.sem2nerf import Sem2NeRF
     from photos.photo_fit import PhotoFit
@@ -43,8 +34,6 @@ BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} views, {elapsed} gone, {r
          paths_list="infer_paths_conf")
 def main(argv: Sequence[str]) -> None:
     opts, given = parse_options(argv)
-    for line in warnings_for(given):
-        print(f"warning: {line}", file=sys.stderr)
     checkpoint, source = find_checkpoint(opts, given)
     check_inputs(opts, given)
     print(f"weights: {source}")
@@ -55,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
     from datasets.masks.map_files import check_tables
     from datasets.masks.mask_input import MaskInput
     from inference.results import Results
-    from inference.view_renderer import ViewRenderer
+    from inference.view_renderer import ViewRenderer, ViewSettings
     from models.checkpoints import read_checkpoint
     from models.config import with_options
     from models.sem2nerf import Sem2NeRF
@@ -90,7 +79,10 @@ def main(argv: Sequence[str]) -> None:
     append_text(out / "inference.bash", f"python {shlex.join([script, *argv])}\n")
     label = f"iter_{checkpoint.stem.rpartition('_')[2]}_infer"
     images, videos = (out / f"{label}_{kind}_{opts.test_output_size}" for kind in ("results", "videos"))
-    renderer = ViewRenderer(net, replace(view_settings(opts), labels=settings.extras.needs_labels), devices)
+    views = ViewSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler,
+                         opts.seed if opts.stochastic_sampling else None, opts.precision, opts.pigan_infer_max_batch,
+                         labels=settings.extras.needs_labels)
+    renderer = ViewRenderer(net, views, devices)
     total, start = settings.views_per_mask * len(data), time.perf_counter()
     # the bar moves ray by ray, so that the time left is honest from the first view on; silent unless on a terminal
     with tqdm(total=total, smoothing=0.05, dynamic_ncols=True, disable=None, bar_format=BAR) as bar:
@@ -159,14 +151,6 @@ def recolouring(opts: argparse.Namespace, given: set[str], net: "Sem2NeRF") -> "
     layers = opts.latent_mask if "latent_mask" in given and opts.latent_mask else COLOUR_LAYERS
     return Recolour.of_picture(net, data_config(opts.dataset_type), opts.style_image, opts.style_mask, opts.style_parts,
                                layers)
-
-
-def view_settings(opts: argparse.Namespace) -> "ViewSettings":
-    """How each view is rendered."""
-    from inference.view_renderer import ViewSettings
-
-    return ViewSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.sampler,
-                        opts.seed if opts.stochastic_sampling else None, opts.precision, opts.pigan_infer_max_batch)
 
 
 def result_settings(opts: argparse.Namespace) -> "ResultSettings":

@@ -11,7 +11,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import argparse
 from collections.abc import Sequence
 
 from options.arguments import HelpFormatter, Parser, add_flag
@@ -19,18 +18,13 @@ from utils.cli import command, run
 from utils.errors import UserError
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
-    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("data_root", type=Path, help="the data set, with its masks in mask/ or masks/")
-    add_flag(parser, "--debug", "show the traceback of an error")
-    return parser.parse_args(argv)
-
-
 @command()
 def main(argv: Sequence[str]) -> None:
     """Find the masks, write the lists."""
-    root = parse(argv).data_root
+    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("data_root", type=Path, help="the data set, with its masks in mask/ or masks/")
+    add_flag(parser, "--debug", "show the traceback of an error")
+    root = parser.parse_args(argv).data_root
 
     from datasets.masks.lists import list_folder
     from datasets.split import write_lists

@@ -196,8 +196,7 @@ class SemanticsObjective(Objective):
         opts = self.opts
         with settings_named(data_root="data_path"):
             train, val, words = find_masks(Path(opts.data_path), config, opts.train_paths_conf, opts.test_paths_conf)
-        poses = poses_of([*train, *val], config, kind="mask ",
-                         otherwise="leave the mask out with `train_paths_conf` and `test_paths_conf`")
+        poses = poses_of([*train, *val], config, "leave the mask out with `train_paths_conf` and `test_paths_conf`")
         if opts.num_masks:
             train = train[: opts.num_masks]
         val = val[: opts.val_images]

@@ -172,7 +172,7 @@ def test_missing_files_are_named_before_anything_is_rendered(world, tmp_path, mo
 def test_unusable_options(world, tmp_path):
     for more, expected in (
         (["--metrics=fud"], "'fud' is not among fid,kid"),
-        (["--metrics=,"], "name one metric at least"),
+        (["--metrics=,"], "',' is not among fid,kid"),
         (["--shard=3/2"], "is no shard"),
         (["--latent_mask="], "--latent_mask ''"),
         (["--face_segmenter=unet"], "none of synthheads, bisenet, segformer, farl"),

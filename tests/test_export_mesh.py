@@ -159,10 +159,10 @@ def test_a_field_without_a_surface_is_one_line(weights, faces, tmp_path, capsys)
 
 
 @pytest.mark.parametrize("options, message", [
-    (["--resolution", "8"], "--resolution 8: give 16 to 1024"),
-    (["--formats", "glb,stl"], "stl: give some of glb,ply,obj"),
-    (["--formats", ""], "give some of glb,ply,obj"),
-    (["--mix_alpha", "2"], "--mix_alpha 2.0: give a weight from 0 to 1"),
+    (["--resolution", "8"], "--resolution: 8 is out of range, give 16 to 1024"),
+    (["--formats", "glb,stl"], "'stl' is not among glb,ply,obj"),
+    (["--formats", ""], "'' is not among glb,ply,obj"),
+    (["--mix_alpha", "2"], "--mix_alpha/--style_weight: 2: give a weight from 0 to 1"),
     (["--by_label", "colour"], "invalid choice"),
 ])
 def test_mistakes(options, message):

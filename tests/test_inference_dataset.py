@@ -202,8 +202,8 @@ def test_lists_that_do_not_fit(folder, tmp_path):
 def test_poses_that_are_missing(folder):
     file = folder.parent / FACES.pose_file
     file.write_text("1\nYaw Pitch Roll\n2.jpg 0 0 0\n")
-    refuse(r"anno\.txt: no pose for 00419\.png, image 419 \(and for 2 more\); add a line.*`use_original_pose`", folder,
-           FACES, use_original_pose=True)
+    refuse(r"anno\.txt: no pose for mask 00419\.png, image 419 \(and for 2 more\); add a line.*`use_original_pose`",
+           folder, FACES, use_original_pose=True)
     (folder / "00419.png").rename(folder / "02.png")
     InferenceDataset(folder, FACES, use_original_pose=True, n_images=1)  # only what is read needs a pose
     file.write_text("1\nYaw Pitch Roll\n2.jpg 0 0\n")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 
-from configs.data_configs import DATA_CONFIGS, canonical_preset, config_of_preset, data_config
+from configs.data_configs import DATA_CONFIGS, config_of_preset, data_config, get_camera_preset
 from configs.label_spaces import BISENET_ORDER, LABEL_SPACES, LabelSpace, shown_palette
 from utils.errors import UserError
 
@@ -114,13 +114,13 @@ def test_synthetic_heads_are_read_like_celebahq():
 
 
 def test_old_curriculum_name_is_accepted():
-    assert canonical_preset("PseudoCats") == canonical_preset("CatMask") == "CatMask"
+    assert get_camera_preset("PseudoCats").name == get_camera_preset("CatMask").name == "CatMask"
     assert config_of_preset("PseudoCats").name == "catmask_seg_to_3dface"
     assert config_of_preset("CelebAMask_HQ").name == "celebahq_seg_to_3dface"
 
 
 def test_unknown_names_are_refused_with_the_choices():
     with pytest.raises(UserError, match=r"`pigan_curriculum_type` Dogs.*CatMask"):
-        canonical_preset("Dogs")
+        get_camera_preset("Dogs")
     with pytest.raises(UserError, match=r"`dataset_type` dogs.*celebahq_seg_to_3dface"):
         data_config("dogs")

@@ -33,7 +33,12 @@ def with_authors(config, **lists):
     """The data set, as if these were the authors' lists."""
     from dataclasses import replace
 
-    return replace(config, authors_lists=tuple((side, split.digest(entries)) for side, entries in lists.items()))
+    return replace(config, authors_lists=tuple((side, digest(entries)) for side, entries in lists.items()))
+
+
+def digest(entries):
+    """What `split.list_digest` says of a list of these names."""
+    return hashlib.sha256("\n".join(sorted(entries)).encode()).hexdigest()
 
 
 def test_own_lists_are_disjoint_and_used(tmp_path):
@@ -65,11 +70,11 @@ def test_lists_for_cats_too(tmp_path, capsys):
 
 def test_the_authors_lists_are_known_by_their_digest(tmp_path):
     """The real digests of the lists to look at, which are short; the others by facts: 28,000 and 2,000 faces."""
-    assert split.authors_side(listed(tmp_path, "v.txt", "21464_eye", "12999.png", "15179", "21464"), FACES) == "val"
+    looked_at = listed(tmp_path, "v.txt", "21464_eye", "12999.png", "15179", "21464")
+    assert split.describe(looked_at, FACES) == "the authors' val list (v.txt)"
     assert {side for side, _ in FACES.authors_lists} == {"train", "val", "test"}
     assert CATS.authors_lists == data_config("synthheads_seg_to_3dface").authors_lists == ()
     other = listed(tmp_path, "test_paths.txt", *range(28_000, 30_000))
-    assert split.authors_side(other, FACES) is None
     assert split.describe(other, FACES) == "own split (test_paths.txt)"
 
 

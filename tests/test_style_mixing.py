@@ -112,7 +112,7 @@ def test_seeds_and_ranges(text, seeds):
     (["--style_seeds=a"], "argument --style_seeds: 'a' is not a whole number"),
     (["--style_seeds=,"], "name one seed at least"),
     (["--style_seeds=0-9999999"], "are 10000000 seeds; give 1000 at most"),
-    (["--mix_alpha=2"], "--mix_alpha 2.0: give a weight from 0 to 1"),
+    (["--mix_alpha=2"], "--mix_alpha/--style_weight: 2: give a weight from 0 to 1"),
     (["--latent_mask="], "--latent_mask '': name the layers that styles replace"),
     (["--grid", "--sequence"], "--sequence and --grid: give one of them"),
     (["--interpolate", "a.png", "b.png", "--data_path=c"], "--data_path and --interpolate: the two masks"),

@@ -17,7 +17,7 @@ def choose_writable_caches() -> None:
 
     numba would refuse to compile, and torch.compile asks for the user's name, which a container may not know.
     """
-    if _has_home() and _has_name():
+    if _has_home_and_name():
         return
     try:
         base = Path(tempfile.gettempdir()) / f"sem2nerf-caches-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
@@ -34,15 +34,8 @@ def _writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
-def _has_home() -> bool:
+def _has_home_and_name() -> bool:
     try:
-        return _writable(Path.home())
-    except RuntimeError:  # neither HOME nor the list of users says where it is
-        return False
-
-
-def _has_name() -> bool:
-    try:
-        return bool(getpass.getuser())
-    except (KeyError, OSError, ImportError):
+        return _writable(Path.home()) and bool(getpass.getuser())
+    except (RuntimeError, KeyError, OSError, ImportError):  # neither the environment nor the list of users says them
         return False

@@ -34,12 +34,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         UserError: the folder cannot be made or written to, or the disk is full.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
-        new.touch(exist_ok=False)
-        temporary = new
+        temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -48,8 +46,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise UserError(f"{error.filename or path}: cannot write {path.name} ({error.strerror or error}); "
                         "check the folder's permissions and the free space") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder that is not there or is a file, which has been said
+            temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

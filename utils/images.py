@@ -67,13 +67,11 @@ def stack_rows(rows: Sequence[Sequence[UInt8[np.ndarray, "height width 3"]]]) ->
 
 def resize(image: UInt8[np.ndarray, "height width 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:
     """Resampled to size x size (area-weighted when it shrinks)."""
-    if image.shape[:2] == (size, size):
-        return image
     return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
 
 
 def resize_labels(labels: UInt8[np.ndarray, "height width"], size: int) -> UInt8[np.ndarray, "size size"]:
-    """The nearest labels, size x size."""
+    """The nearest labels, size x size, as PyTorch's interpolate chooses them."""
     rows, columns = (np.arange(size) * length // size for length in labels.shape)
     return labels[np.ix_(rows, columns)]
 

@@ -29,11 +29,8 @@ def memory_named(remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
-        raise
     except Exception as error:
-        what = lack_of_memory(error)
-        if what is None:
+        if isinstance(error, UserError) or not (what := lack_of_memory(error)):
             raise
         raise UserError(f"{what}; {remedy}") from error
 

@@ -36,12 +36,11 @@ def with_frame(image: Image, grid: Float[Tensor, "rows columns 2"]) -> Image:
 
 def panel(captions: Sequence[str], rows: Sequence[Sequence[Image]], side: int) -> Image:
     """Images in rows under captions, each brought to `side` x `side` pixels (nearest when enlarged)."""
-    columns = len(captions)
     step = side + GAP
-    out = np.full((CAPTION + len(rows) * step, columns * step + GAP, 3), PAPER, np.uint8)
+    out = np.full((CAPTION + len(rows) * step, len(captions) * step + GAP, 3), PAPER, np.uint8)
     for column, caption in enumerate(captions):
-        cv2.putText(out, caption, (GAP + column * step, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1,
-                    cv2.LINE_AA)
+        place = (GAP + column * step, CAPTION - 5)
+        cv2.putText(out, caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
     for row, images in enumerate(rows):
         for column, image in enumerate(images):
             way = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_NEAREST

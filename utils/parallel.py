@@ -58,7 +58,7 @@ def thread_map(function: Callable[[Item], Result], items: Iterable[Item], worker
         return
     with _thread_counts:
         torch.get_num_threads()  # the calling thread has its own number from now on
-    with ThreadPoolExecutor(workers, initializer=_compute_alone) as pool:
+    with ThreadPoolExecutor(workers, initializer=_use_threads, initargs=(1,)) as pool:
         yield from pool.map(function, items)
 
 
@@ -75,38 +75,26 @@ def in_one_thread() -> Iterator[int]:
     import torch
 
     before = torch.get_num_threads()
-    _compute_alone()
+    _use_threads(1)
     try:
         yield before
     finally:
         _use_threads(before)
 
 
-def _compute_alone() -> None:
-    """Let PyTorch use no thread besides this one for what is computed in it."""
-    _use_threads(1)
-
-
 def _use_threads(number: int) -> None:
-    """Let PyTorch use so many threads for what is computed in this one.
+    """Let PyTorch use so many threads, this one among them, for what is computed in this one.
 
     PyTorch keeps one number for each thread and one for threads that are yet to compute something. `set_num_threads`
     sets both, so the second is set back at once, by another thread.
     """
     import torch
 
-    def elsewhere(function: Callable[[], Result]) -> Result:
-        found: list[Result] = []
-        other = threading.Thread(target=lambda: found.append(function()))
-        other.start()
-        other.join()
-        return found[0]
-
-    with _thread_counts:
+    with _thread_counts, ThreadPoolExecutor(1) as other:
         torch.get_num_threads()  # a thread that asks for the first time would take the number for new threads later
-        of_new_threads = elsewhere(torch.get_num_threads)
+        of_new_threads = other.submit(torch.get_num_threads).result()
         torch.set_num_threads(number)
-        elsewhere(lambda: torch.set_num_threads(of_new_threads))
+        other.submit(torch.set_num_threads, of_new_threads).result()
 
 
 def process_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int,

@@ -17,15 +17,12 @@ from utils.files import atomic_path
 FRAMES_PER_SECOND = 25 / 1.5  # of the 2022 release: 25, played 1.5 times as long
 
 
-def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], size: int) -> int:
+def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], size: int) -> None:
     """Write square frames to `path`, as H.264 (.mp4, yuv420p, which every player reads) or animated .gif.
 
     Args:
         frames: images of size x size; they are taken one at a time.
         size: pixels; H.264 needs an even number, so an odd size is extended by repeating the last row and column.
-
-    Returns:
-        the number of frames written.
 
     Raises:
         UserError: the file cannot be written or ffmpeg fails.
@@ -33,13 +30,13 @@ def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "height wid
     path = Path(path)
     with atomic_path(path) as temporary:
         if path.suffix == ".gif":
-            return _write_gif(temporary, frames)
-        return _write_mp4(temporary, path.name, frames, size)
+            _write_gif(temporary, frames)
+        else:
+            _write_mp4(temporary, path.name, frames, size)
 
 
-def _write_mp4(path: Path, name: str, frames: Iterable[np.ndarray], size: int) -> int:
+def _write_mp4(path: Path, name: str, frames: Iterable[np.ndarray], size: int) -> None:
     even = size + size % 2
-    count = 0
     with tempfile.TemporaryFile() as words:
         try:
             ffmpeg = subprocess.Popen(
@@ -55,7 +52,6 @@ def _write_mp4(path: Path, name: str, frames: Iterable[np.ndarray], size: int) -
             for frame in frames:
                 padded = np.pad(frame, ((0, even - size), (0, even - size), (0, 0)), mode="edge")
                 ffmpeg.stdin.write(padded.tobytes())
-                count += 1
             ffmpeg.stdin.close()
         except OSError:
             pass  # it has ended: its words say why
@@ -67,7 +63,6 @@ def _write_mp4(path: Path, name: str, frames: Iterable[np.ndarray], size: int) -
         if code:
             raise UserError(f"{name}: ffmpeg could not write the video ({_last_words(words, path, name)}); try "
                             "`video_format` gif")
-    return count
 
 
 def _last_words(words: IO[bytes], path: Path, name: str) -> str:
@@ -77,16 +72,7 @@ def _last_words(words: IO[bytes], path: Path, name: str) -> str:
     return "; ".join([line.strip() for line in lines if line.strip()][-3:]) or "it ended without a word"
 
 
-def _write_gif(path: Path, frames: Iterable[np.ndarray]) -> int:
+def _write_gif(path: Path, frames: Iterable[np.ndarray]) -> None:
     images = (Image.fromarray(frame).quantize(256, method=Image.Quantize.MEDIANCUT) for frame in frames)
-    count = 1
-
-    def rest() -> Iterable[Image.Image]:
-        nonlocal count
-        for image in images:
-            count += 1
-            yield image
-
-    next(images).save(path, format="GIF", save_all=True, append_images=rest(), loop=0,
+    next(images).save(path, format="GIF", save_all=True, append_images=images, loop=0,
                       duration=round(1000 / FRAMES_PER_SECOND))
-    return count

@@ -29,24 +29,14 @@ CAMERA = CameraPreset("CatMask", fov_deg=18, ray_start=0.8, ray_end=1.2, last_ba
                       old_names=("PseudoCats",))
 
 CATMASK = DataConfig(
-    name="catmask_seg_to_3dface",
-    label_space=LABELS,
-    camera=CAMERA,
-    data_root=Path("data/CatMask"),
-    mask_folders=("mask", "masks"),
-    pose_file="pose-pseudo.txt",
-    pose_format="pseudo",
-    crop=False,
-    eval_yaw_offsets=(-0.4, -0.2, 0.0, 0.2, 0.4),
-    extreme_yaw=(0.3, 0.5),
-    extreme_pitch=(0.25, 0.4),
-    old_names=("pseudocats_seg_to_3dface",),
+    name="catmask_seg_to_3dface", old_names=("pseudocats_seg_to_3dface",),
+    label_space=LABELS, camera=CAMERA, crop=False,
+    data_root=Path("data/CatMask"), pose_file="pose-pseudo.txt", pose_format="pseudo",
+    eval_yaw_offsets=(-0.4, -0.2, 0.0, 0.2, 0.4), extreme_yaw=(0.3, 0.5), extreme_pitch=(0.25, 0.4),
 )
 
 CATEGORY = Category(
-    camera=CAMERA,
-    label_spaces=(LABELS, MERGED),
-    data_sets=(CATMASK,),
+    camera=CAMERA, label_spaces=(LABELS, MERGED), data_sets=(CATMASK,),
     decoder_weights=PRETRAINED_FOLDER / "pigan-cats2-pretrained.pth",
     official_weights=PRETRAINED_FOLDER / "sem2nerf_catmask_pretrained.pt",
 )

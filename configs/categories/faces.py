@@ -31,17 +31,9 @@ LABELS = LabelSpace(
 CAMERA = CameraPreset("CelebAMask_HQ", fov_deg=12, ray_start=0.88, ray_end=1.12, last_back=True, eval_last_back=True)
 
 CELEBA = DataConfig(
-    name="celebahq_seg_to_3dface",
-    label_space=LABELS,
-    camera=CAMERA,
-    data_root=Path("data/CelebAMask-HQ"),
-    mask_folders=("mask", "masks"),
-    pose_file="CelebAMask-HQ-pose-anno.txt",
-    pose_format="celebahq",
-    crop=True,
-    eval_yaw_offsets=(-0.45, -0.25, 0.0, 0.25, 0.45),
-    extreme_yaw=(0.4, 0.55),
-    extreme_pitch=(0.3, 0.45),
+    name="celebahq_seg_to_3dface", label_space=LABELS, camera=CAMERA, crop=True,
+    data_root=Path("data/CelebAMask-HQ"), pose_file="CelebAMask-HQ-pose-anno.txt", pose_format="celebahq",
+    eval_yaw_offsets=(-0.45, -0.25, 0.0, 0.25, 0.45), extreme_yaw=(0.4, 0.55), extreme_pitch=(0.3, 0.45),
     # 28,000 faces train, the other 2,000 (scattered over all numbers) test; the few to validate on are test faces
     authors_lists=(
         ("train", "ef90af606a7ad753d697ffd35be7947741e034cc9618150b822359ef99b8379d"),
@@ -53,8 +45,7 @@ CELEBA = DataConfig(
 )
 
 CATEGORY = Category(
-    camera=CAMERA,
-    label_spaces=(LABELS, MERGED),
+    camera=CAMERA, label_spaces=(LABELS, MERGED),
     data_sets=(CELEBA, replace(CELEBA, name="synthheads_seg_to_3dface", data_root=Path("data/SynthHeads"),
                                 authors_lists=(), decoder=PRETRAINED_FOLDER / "sem2nerf_demo.pt")),
     decoder_weights=PRETRAINED_FOLDER / "pigan-celeba-pretrained.pth",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from datasets.masks.maps import PreparedMask
+from utils.errors import UserError
+from utils.files import atomic_path
 
 VERSION = 2  # of the preparation: raise it when `prepare_mask` gives other numbers
 
@@ -52,12 +53,5 @@ class MapCache:
         """Keep the planes; where that fails (no space, no permission) they will simply be made again."""
         planes = [plane for plane in (mask.label, mask.contour, mask.distance) if plane is not None]
         data = cv2.imencode(".png", np.concatenate(planes))[1].tobytes()
-        path = self._path(mask_file)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with contextlib.suppress(OSError):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary.write_bytes(data)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with contextlib.suppress(UserError), atomic_path(self._path(mask_file)) as temporary:
+            temporary.write_bytes(data)

@@ -10,6 +10,7 @@ from datasets.masks.order import hair_on_top
 from utils.errors import UserError
 
 _PHOTO_COLOURS = 256  # an image with more colours than this was never a painted mask
+_UNKNOWN = 255        # instead of a label: the colour is not in the table
 
 
 def decode_palette(path: str | Path, pixels: UInt8[np.ndarray, "height width"],
@@ -45,27 +46,27 @@ def decode_colours(path: str | Path, pixels: UInt8[np.ndarray, "height width *rg
             raise UserError(f"{path}: its palette has {len(palette)} colours, but a pixel uses number {pixels.max()}; "
                             "save the mask again")
         pixels = palette[pixels]
-    packed = _pack(pixels)
-    table = {int(value): label for label, value in enumerate(_pack(np.array(space.palette, np.uint8)))}
-    found, inverse = np.unique(packed, return_inverse=True)
-    unknown = found[~np.isin(found, list(table))]
+    found, decoded = _decode(pixels, space)
+    unknown = decoded == _UNKNOWN
     if len(found) > _PHOTO_COLOURS:
         raise UserError(f"{path}: {len(found)} colours, as a photo has, or a painted mask whose edges were smoothed; "
                         f"give label numbers in a single-channel PNG, or the colours of {space.name} alone")
-    if len(unknown) and pixels.ndim == 3 and np.isin(_pack(pixels[..., ::-1]), list(table)).all():
+    if unknown.any() and _UNKNOWN not in _decode(pixels[..., ::-1], space)[1]:
         raise UserError(f"{path}: its colours are those of {space.name} with red and blue exchanged, as OpenCV stores "
                         "them; save it again with the two exchanged (cv2.cvtColor(mask, cv2.COLOR_BGR2RGB))")
-    if len(unknown):
-        row, column = np.argwhere(packed == unknown[0])[0]
+    if unknown.any():
+        packed = _pack(pixels)
+        others = np.unique(packed[unknown])
+        row, column = np.argwhere(packed == others[0])[0]
         raise UserError(f"{path}: the colour {tuple(pixels[row, column].tolist())} at x={column}, y={row} is not in "
-                        f"the table of {space.name} ({len(unknown)} of {len(found)} colours are not); repaint without "
+                        f"the table of {space.name} ({len(others)} of {len(found)} colours are not); repaint without "
                         "smoothing or blending, or save label numbers in a single-channel PNG")
     for colour, labels in space.ambiguous_colours.items():
         if _pack(np.array(colour, np.uint8)) in found:
             names = " and ".join(f"{label} ({space.labels[label]})" for label in labels)
             raise UserError(f"{path}: the colour {colour} is ambiguous, {space.name} paints labels {names} alike, so "
                             "the mask cannot be decoded; save label numbers in a single-channel PNG")
-    return np.array([table[int(value)] for value in found], np.uint8)[inverse.reshape(packed.shape)]
+    return decoded
 
 
 def exchanged_red_and_blue(pixels: UInt8[np.ndarray, "height width 3"], labels: UInt8[np.ndarray, "height width"],
@@ -76,11 +77,17 @@ def exchanged_red_and_blue(pixels: UInt8[np.ndarray, "height width 3"], labels: 
     """
     if hair_on_top(labels, space):
         return False
+    exchanged = _decode(pixels[..., ::-1], space)[1]
+    return _UNKNOWN not in exchanged and hair_on_top(exchanged, space)
+
+
+def _decode(pixels: UInt8[np.ndarray, "height width 3"], space: LabelSpace
+            ) -> tuple[UInt32[np.ndarray, " colours"], UInt8[np.ndarray, "height width"]]:
+    """The colours (each as one number), and each pixel's label or _UNKNOWN."""
     table = {int(value): label for label, value in enumerate(_pack(np.array(space.palette, np.uint8)))}
-    found, inverse = np.unique(_pack(pixels[..., ::-1]), return_inverse=True)
-    if not np.isin(found, list(table)).all():
-        return False
-    return hair_on_top(np.array([table[int(value)] for value in found])[inverse.reshape(labels.shape)], space)
+    found, inverse = np.unique(_pack(pixels), return_inverse=True)
+    labels = np.array([table.get(int(value), _UNKNOWN) for value in found], np.uint8)
+    return found, labels[inverse.reshape(pixels.shape[:2])]
 
 
 def _pack(rgb: UInt8[np.ndarray, "*shape 3"]) -> UInt32[np.ndarray, "*shape"]:

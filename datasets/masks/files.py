@@ -55,7 +55,6 @@ def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", 
         MaskWarning: the parts do not lie as on a head in this order, or the file was smoothed, has unlabelled pixels
             (255, read as background), or seems to have red and blue exchanged.
     """
-    table = order_table(label_order, space)
     pixels, palette = _open(Path(path))
     if pixels.ndim == 3 and encoding != "colour" and bool((pixels == pixels[..., :1]).all()):
         pixels = pixels[..., 0]  # a single-channel mask that an editor saved as RGB
@@ -70,12 +69,12 @@ def read_mask(path: str | Path, space: LabelSpace, encoding: Encoding = "auto", 
                         f"{_SAVE_AS}")
     elif encoding == "auto" and palette is not None:
         values = decode_palette(path, pixels, palette, space)
-    return _labels(path, pixels if values is None else values, space, label_order, table, require_face)
+    return _labels(path, pixels if values is None else values, space, label_order, require_face)
 
 
-def check_labels(labels: Integer[np.ndarray, "height width"], space: LabelSpace,
-                 label_order: str = "celebamask", name: str = "mask") -> Labels:
-    """The same for an array of label numbers, such as a file holds; `name` stands for the file in messages.
+def check_labels(labels: Integer[np.ndarray, "height width"], space: LabelSpace, label_order: str = "celebamask"
+                 ) -> Labels:
+    """The same for an array of label numbers, such as a file holds.
 
     Raises:
         UserError: the numbers are no labels of this space, or the mask shows no face.
@@ -83,10 +82,10 @@ def check_labels(labels: Integer[np.ndarray, "height width"], space: LabelSpace,
     Warns:
         MaskWarning: see `read_mask`.
     """
-    table = order_table(label_order, space)
     if labels.size == 0 or labels.min() < 0 or labels.max() > 255:
-        raise UserError(f"{name}: this array holds no labels, which are numbers from 0 to {len(table) - 1}")
-    return _labels(name, labels.astype(np.uint8), space, label_order, table, require_face=True)
+        raise UserError("mask: this array holds no labels, which are numbers from 0 to "
+                        f"{len(order_table(label_order, space)) - 1}")
+    return _labels("mask", labels.astype(np.uint8), space, label_order, require_face=True)
 
 
 def check_face(path: str | Path, labels: Labels, space: LabelSpace, where: str = "") -> None:
@@ -142,14 +141,14 @@ def _png_bit_depth(path: Path) -> int:
         return file.read(25)[24]
 
 
-def _labels(path: str | Path, values: Labels, space: LabelSpace, label_order: str, table: tuple[int, ...],
-            require_face: bool) -> Labels:
+def _labels(path: str | Path, values: Labels, space: LabelSpace, label_order: str, require_face: bool) -> Labels:
     """File values -> labels of the space.
 
     Raises, warns:
         see `read_mask`.
     """
-    found = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    table = order_table(label_order, space)
+    found = np.flatnonzero(np.bincount(values.ravel()))
     if found[-1] == VOID and len(found) > 2 and found[-2] < len(table):
         void = values == VOID
         values = np.where(void, 0, values).astype(np.uint8)
@@ -169,10 +168,8 @@ def _labels(path: str | Path, values: Labels, space: LabelSpace, label_order: st
 
 def _out_of_range(found: Integer[np.ndarray, " values"], label_order: str, table: tuple[int, ...], space: LabelSpace
                   ) -> str:
-    if len(found) > MOST_LABELS:
-        what = f"{len(found)} grey values, as in a photo"
-    else:
-        what = f"labels out of range ({', '.join(str(v) for v in found[found >= len(table)][:5])})"
+    what = (f"{len(found)} grey values, as in a photo" if len(found) > MOST_LABELS else
+            f"labels out of range ({', '.join(str(v) for v in found[found >= len(table)][:5])})")
     if label_order == "celebamask":
         return (f"{what}; {space.name} masks have labels 0 to {len(table) - 1}: give a mask of this data set, not a "
                 "photo, a part of a mask or another data set's (`label_order` reads those of some others)")

@@ -16,19 +16,22 @@ _SIBLINGS = (SAMPLES, "mask", "masks")
 _SUFFIXES = {".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jpg", ".jpeg", ".webp", ".gif"}
 
 
+def find_mask_folder(root: Path, config: DataConfig) -> Path | None:
+    """The folder of masks in a data root, if there is one."""
+    return next((root / name for name in config.mask_folders if (root / name).is_dir()), None)
+
+
 def resolve_mask_folder(data_path: Path, config: DataConfig) -> Path:
     """`data_path`, its folder of masks if it is a data root, or its sibling under another of the usual names.
 
     Raises:
         UserError: there is no such folder.
     """
-    inside = [data_path / name for name in config.mask_folders if (data_path / name).is_dir()]
     if data_path.is_dir():
-        return inside[0] if inside and not any(path.is_file() for path in _images(data_path)) else data_path
-    if data_path.name in config.mask_folders:
-        for name in config.mask_folders:
-            if (data_path.parent / name).is_dir():
-                return data_path.parent / name
+        inside = None if any(path.is_file() for path in _images(data_path)) else find_mask_folder(data_path, config)
+        return inside or data_path
+    if data_path.name in config.mask_folders and (sibling := find_mask_folder(data_path.parent, config)):
+        return sibling
     if data_path.exists():
         raise UserError(f"`data_path` {data_path}: neither a folder nor a file; give a folder of masks")
     raise UserError(f"`data_path` {data_path}: there is no such folder or file{here(data_path)}; give a folder of "

@@ -66,11 +66,10 @@ class MaskTransform:
 
     def apply(self, image: Integer[np.ndarray, "height width"]) -> Integer[np.ndarray, "size size"]:
         """Nearest-neighbour resize and crop of one channel."""
-        rows, columns = (self._sources(length) for length in image.shape)
+        rows, columns = (_source_pixels(length, self) for length in image.shape)
         return image[np.ix_(rows, columns)]
 
-    def whole(self, seen: Integer[np.ndarray, "seen seen"], size: int = MASK_SIZE
-              ) -> Integer[np.ndarray, "size size"]:
+    def whole(self, seen: Integer[np.ndarray, "seen seen"], size: int = MASK_SIZE) -> Integer[np.ndarray, "size size"]:
         """A channel of `size` pixels from which `apply` cuts out `seen`, a square of any size: enlarged to its place,
         and continued around it by its outermost pixels (an edge there would be taken for an outline of a part).
         """
@@ -78,9 +77,6 @@ class MaskTransform:
         places = (np.arange(size) + 0.5 - (size - cut) / 2) / cut * len(seen)
         nearest = np.floor(places).clip(0, len(seen) - 1).astype(int)
         return seen[np.ix_(nearest, nearest)]
-
-    def _sources(self, length: int) -> Int[np.ndarray, " size"]:
-        return _source_pixels(length, self)
 
 
 @lru_cache(maxsize=64)
@@ -191,8 +187,6 @@ def to_network_input(label: UInt8[Tensor, "batch size size"], contour: UInt8[Ten
 def unfold(mask: PreparedMask, label_nc: int, device: str | torch.device = "cpu"
            ) -> Float[Tensor, "channels size size"]:
     """`to_network_input` of one mask."""
-    def plane(values: UInt8[np.ndarray, "size size"] | None) -> UInt8[Tensor, "1 size size"] | None:
-        return None if values is None else torch.from_numpy(values)[None].to(device)
-
-    label = torch.from_numpy(mask.label)[None].to(device)
-    return to_network_input(label, plane(mask.contour), plane(mask.distance), label_nc)[0]
+    contour, distance = (None if plane is None else torch.from_numpy(plane)[None].to(device)
+                         for plane in (mask.contour, mask.distance))
+    return to_network_input(torch.from_numpy(mask.label)[None].to(device), contour, distance, label_nc)[0]

@@ -25,7 +25,7 @@ from datasets.masks.files import Encoding, MaskWarning, NoFaceError, check_face,
 from datasets.masks.maps import MaskTransform, PreparedMask, prepare_mask, unfold
 from datasets.masks.order import suspicious_order
 from utils.errors import UserError, warn
-from utils.images import colour_labels
+from utils.images import colour_labels, resize_labels
 
 Mask = str | Path | Integer[np.ndarray, "height width"] | Integer[Tensor, "height width"]
 
@@ -147,8 +147,7 @@ class MaskInput:
             _warn(name, oddity)
         return planes
 
-    def tensor(self, planes: PreparedMask, device: str | torch.device = "cpu"
-               ) -> Float[Tensor, "channels size size"]:
+    def tensor(self, planes: PreparedMask, device: str | torch.device = "cpu") -> Float[Tensor, "channels size size"]:
         """Network input of one prepared mask."""
         return unfold(planes, len(self.network_space), device)
 
@@ -175,8 +174,7 @@ class MaskInput:
 
     def painted(self, planes: PreparedMask, size: int) -> UInt8[np.ndarray, "size size 3"]:
         """A mask as the network sees it, in the colours of its labels, `size` pixels along each side."""
-        rows = np.arange(size) * len(planes.label) // size  # nearest pixels, as PyTorch's interpolate chooses them
-        return colour_labels(planes.label[np.ix_(rows, rows)], self.network_space.palette)
+        return colour_labels(resize_labels(planes.label, size), self.network_space.palette)
 
 
 def _warn(name: str | Path, oddity: str | None) -> None:

@@ -93,17 +93,16 @@ def suspicious_order(values: UInt8[np.ndarray, "height width"], label_order: str
     if space.name not in _ABOVE:
         return None
     found = _parts(values)
-    mine = _fit(found, order_table(label_order, space), "", space)
-    orders = LABEL_ORDERS if len(space) == len(LABEL_ORDERS["celebamask"]) else {}
-    orders = {label_order: order_table(label_order, space), **orders}
-    fits = {(name, turn): _fit(found, table, turn, space) or 0.0
+    orders = {label_order: order_table(label_order, space), **_known_orders(space)}
+    fits = {(name, turn): _fit(found, table, turn, space)
             for name, table in orders.items() for turn in _TURNS if name == label_order or not turn}
-    (order, turn), best = max(fits.items(), key=lambda item: item[1])
+    (order, turn), best = max(fits.items(), key=lambda item: item[1] or 0)
+    mine = fits[label_order, ""]
     known = "nothing" if mine is None else f"{mine:.0%}"
-    if best >= _FITS and best - (mine or 0) >= _CLEAR:
+    if best is not None and best >= _FITS and best - (mine or 0) >= _CLEAR:
         if turn:
-            return f"the parts lie as if the head were {turn} ({best:.0%} of them as on a head, against {known} as " \
-                   "it is); turn the mask, if so"
+            return (f"the parts lie as if the head were {turn} ({best:.0%} of them as on a head, against {known} as it "
+                    "is); turn the mask, if so")
         return (f"the parts lie as if the labels were in {order} order ({best:.0%} of them as on a head, against "
                 f"{known} in {_called(label_order)} order); if so, use `label_order` {order}")
     if mine is not None and mine < _DOUBTFUL:
@@ -119,7 +118,7 @@ def rules(space: LabelSpace) -> dict[str, Any] | None:
         return None
     return {"above": _ABOVE[space.name], "larger": _LARGER[space.name], "level": _LEVEL, "outside": _OUTSIDE,
             "fewest": _FEWEST, "clear": _CLEAR, "fits": _FITS, "doubtful": _DOUBTFUL, "named": list(LABEL_ORDERS),
-            "known": LABEL_ORDERS if len(space) == len(LABEL_ORDERS["celebamask"]) else {}}
+            "known": _known_orders(space)}
 
 
 def hair_on_top(labels: Integer[np.ndarray, "height width"], space: LabelSpace) -> bool:
@@ -128,6 +127,10 @@ def hair_on_top(labels: Integer[np.ndarray, "height width"], space: LabelSpace) 
         return False
     hair, skin = (np.flatnonzero((labels == space.index(part)).any(1)) for part in ("hair", "skin"))
     return bool(len(hair) and len(skin) and hair[0] < skin[0])
+
+
+def _known_orders(space: LabelSpace) -> dict[str, tuple[int, ...]]:
+    return LABEL_ORDERS if len(space) == len(LABEL_ORDERS["celebamask"]) else {}
 
 
 def _called(label_order: str) -> str:
@@ -155,6 +158,7 @@ def _fit(found: Mapping[int, _Part], table: tuple[int, ...], turn: str, space: L
     for value, part in found.items():
         groups.setdefault(space.labels[table[value]], []).append(_TURNS[turn](part))
     parts = {name: _joined(group) for name, group in groups.items()}
+
     def seen(pairs: Iterable[tuple[str, str]]) -> list[tuple[_Part, _Part]]:
         return [(parts[one], parts[other]) for one, other in pairs if one in parts and other in parts]
 
