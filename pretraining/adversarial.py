@@ -20,13 +20,7 @@ from models.pigan.siren import FilmSiren
 from models.scene import Scene
 from pretraining.decoder import DecoderObjective
 from pretraining.image_folder import ImageFolder
-from pretraining.losses import (
-    discriminator_losses,
-    draw_fakes,
-    generator_losses,
-    kept_share,
-    render_fakes,
-)
+from pretraining.losses import discriminator_losses, draw_fakes, generator_losses, kept_share, render_fakes
 from pretraining.progressive_discriminator import ProgressiveDiscriminator
 from pretraining.schedule import GrowthStage, read_growth
 from training.objectives.objective import StepResult
@@ -69,10 +63,8 @@ class AdversarialObjective(DecoderObjective):
         mapping = list(self.siren.mapping_network.parameters())
         field = [p for name, p in self.siren.named_parameters() if not name.startswith("mapping_network")]
         self.modules: dict[str, nn.Module] = {"dis_state_dict": self.discriminator}
-        self.optimizers = {
-            "optimizer": torch.optim.Adam([{"params": field}, {"params": mapping}], betas=BETAS),
-            "dis_optimizer": torch.optim.Adam(self.discriminator.parameters(), betas=BETAS),
-        }
+        self.optimizers = {"optimizer": torch.optim.Adam([{"params": field}, {"params": mapping}], betas=BETAS),
+                           "dis_optimizer": torch.optim.Adam(self.discriminator.parameters(), betas=BETAS)}
         self._pool = ThreadPoolExecutor(opts.workers)
         self._reading: tuple[int, list[Future[Tensor]]] | None = None  # a step, and its images
         self._real: Gaussian | None = None

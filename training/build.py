@@ -90,10 +90,9 @@ def resolve_options(opts: Namespace, stages: tuple[Stage, ...], framing: MaskTra
     framing = framing or MaskTransform()
     output = opts.output_size if opts.output_size != -1 else max(stage.img_size for stage in stages)
     crop = opts.image_crop_size if opts.image_crop_size != -1 else max(256, output)
-    load = opts.image_load_size if opts.image_load_size != -1 else round(
-        crop * framing.load_size / framing.crop_size)
-    sizes = {"output_size": output, "image_crop_size": crop, "image_load_size": load}
-    return Namespace(**{**vars(opts), **derived, **sizes})
+    load = opts.image_load_size if opts.image_load_size != -1 else round(crop * framing.load_size / framing.crop_size)
+    return Namespace(**{**vars(opts), **derived, "output_size": output, "image_crop_size": crop,
+                        "image_load_size": load})
 
 
 def report_steps_file(opts: Namespace, stages: tuple[Stage, ...], report: Report) -> None:
@@ -206,10 +205,8 @@ def _start_encoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
     report(f"encoder: {opts.encoder_type}, {path}")
 
 
-def build_discriminator(
-    opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None, resume: bool = False,
-    report: Report = print,
-) -> nn.Module | None:
+def build_discriminator(opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None,
+                        resume: bool = False, report: Report = print) -> nn.Module | None:
     """The discriminator for the stages' patches, or None without an adversarial term. It starts from a checkpoint's, as
     released; one that does not fit starts anew, unless a run is resumed.
 
@@ -265,8 +262,7 @@ def rendering(opts: Namespace, device: torch.device, report: Report) -> Renderin
     if precision != "fp32" and device.type == "cuda" and not multiplies(device, torch.bfloat16):
         report(f"field: this GPU has no {precision}, its products stay in fp32")
         precision = "fp32"
-    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, precision,
-                     opts.sample_chunk)
+    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, precision, opts.sample_chunk)
 
 
 def noise_config(opts: Namespace, drop_paths: int) -> StepNoiseConfig:

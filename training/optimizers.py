@@ -65,9 +65,8 @@ def build_optimizer(name: str, params: Iterable[Any], lr: float, **settings: Any
     return OPTIMIZERS[name](params, lr=lr, **settings)
 
 
-def build_scheduler(
-    name: str, optimizer: Optimizer, max_steps: int, warmup_steps: int = 0, final_fraction: float = 0.01
-) -> CosineSchedule | None:
+def build_scheduler(name: str, optimizer: Optimizer, max_steps: int, warmup_steps: int = 0, final_fraction: float = 0.01
+                    ) -> CosineSchedule | None:
     """`none` (no schedule: None), or `cosine`: a `CosineSchedule`, see there.
 
     Raises:
@@ -75,9 +74,7 @@ def build_scheduler(
     """
     if name not in SCHEDULERS:
         raise UserError(f"`scheduler_name` {name}: choose one of {', '.join(SCHEDULERS)}")
-    if name == "none":
-        return None
-    return CosineSchedule(optimizer, max_steps, warmup_steps, final_fraction)
+    return None if name == "none" else CosineSchedule(optimizer, max_steps, warmup_steps, final_fraction)
 
 
 def restore_optimizer(optimizer: Optimizer, state: Any) -> bool:

@@ -50,11 +50,9 @@ class Validation:
 
 
 @torch.no_grad()
-def validate(
-    net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace, settings: ValidationSettings,
-    weights: LossWeights, perceptual: Callable[[Tensor, Tensor], Tensor] | None, world: World,
-    stopped: Callable[[], bool] = lambda: False, extra_losses: Sequence[ExtraLoss] = (),
-) -> Validation | None:
+def validate(net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace, settings: ValidationSettings,
+             weights: LossWeights, perceptual: Callable[[Tensor, Tensor], Tensor] | None, world: World,
+             stopped: Callable[[], bool] = lambda: False, extra_losses: Sequence[ExtraLoss] = ()) -> Validation | None:
     """Render each mask of this process's shard at its photograph's pose, and the first ones from two more sides.
 
     The sums of all processes are put together, however many samples each had. The loss is that of the weights: L2, L1
