@@ -122,19 +122,17 @@ class AdversarialObjective(DecoderObjective):
 
     def _reals(self, step: int, samples_seen: int) -> list[Float[Tensor, "batch 3 size size"]]:
         """Photographs of a step, in its parts; those of the next step are read while this one computes."""
-        reading = self._reading
-        if reading is None or reading[0] != step:
-            reading = self._read_ahead(step, samples_seen)
-        images = torch.stack([image.result() for image in reading[1]])
+        images = torch.stack([image.result() for image in self._read_ahead(step, samples_seen)])
         shard = self._shard(self.growth.at(step))
         self._read_ahead(step + 1, samples_seen + shard.step_samples)
         return list(from_bytes(images.to(self.world.device, non_blocking=True)).split(shard.batch))
 
-    def _read_ahead(self, step: int, samples_seen: int) -> tuple[int, list[Future[Tensor]]]:
-        size = self.growth.at(step).img_size
-        self._reading = step, [self._pool.submit(self.images.read, index, size, flip)
-                               for index, flip in self._wanted(step, samples_seen)]
-        return self._reading
+    def _read_ahead(self, step: int, samples_seen: int) -> list[Future[Tensor]]:
+        if self._reading is None or self._reading[0] != step:
+            size = self.growth.at(step).img_size
+            self._reading = step, [self._pool.submit(self.images.read, index, size, flip)
+                                   for index, flip in self._wanted(step, samples_seen)]
+        return self._reading[1]
 
     @torch.no_grad()
     def validate(self, stopped: Callable[[], bool] = lambda: False) -> Validation:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from configs.data_configs import data_config
 from configs.label_spaces import shown_palette
 from datasets.masks.files import check_face
-from datasets.masks.mask_input import MaskInput
 from datasets.poses import image_id, poses_of
 from datasets.sample_stream import BatchShard, index_at
 from datasets.split import find_masks
@@ -60,14 +59,13 @@ class SemanticsObjective(Objective):
     def __init__(self, opts: Namespace, world: World, contents: Mapping[str, Any] | None = None,
                  report: Callable[[str], None] = print) -> None:
         self.opts, self.world = opts, world
-        answers = {name: value for name, value in (("dataset_type", opts.dataset_type),) if value}
+        answers = {"dataset_type": opts.dataset_type} if opts.dataset_type else {}
         trained = with_options(read_checkpoint(opts.checkpoint_path), answers, opts.checkpoint_path)
         self.net = Sem2NeRF.from_contents(trained, opts.checkpoint_path).to(world.device)
         if contents is not None and contents.get("decoder_sha256") != decoder_sha256(self.net.siren):
             raise UserError(f"`exp_dir` {opts.exp_dir}: the run in it trains a head for another decoder than that of "
                             f"`checkpoint_path` {opts.checkpoint_path}; give that checkpoint, or `overwrite` the run")
-        reader: MaskInput = self.net.input
-        space = reader.space
+        space = self.net.input.space
         if opts.use_merged_labels and space.merged is not None:
             space = space.merged
         self.space, self.layers = space, tuple(sorted(opts.layers))
@@ -207,7 +205,6 @@ class SemanticsObjective(Objective):
         def check(path: Path) -> None:
             check_face(path, reader.transform.apply(reader.labels(path)), reader.space)
 
-        good = set(check_files(check, [*train, *val], self.world, report))
-        train, val = ([path for path in paths if path in good] for paths in (train, val))
+        train, val = check_files(check, (train, val), self.world, report)
         report(f"data: {len(train)} masks to train on and {len(val)} to validate on in {opts.data_path} ({words})")
         return train, val, poses

@@ -31,15 +31,13 @@ from training.extension import Extension
 from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
 from training.runtime.processes import World
+from training.runtime.start import Report
 from training.size_schedule import Stage
 from training.step import LossWeights, Rendering
 from training.step_noise import StepNoiseConfig
 from training.validation import ValidationSettings
 from utils.errors import UserError
 from utils.files import in_project
-
-Report = Callable[[str], None]  # prints a line
-
 
 # what the weights of a checkpoint decide: a command line cannot say otherwise
 OF_THE_WEIGHTS = ("encoder_type", "pigan_hidden_dim", "pigan_zdim", "encoder_not_zplus", "start_from_latent_avg",
@@ -138,9 +136,8 @@ def build_data(opts: Namespace, extension: Extension, report: Report, world: Wor
     def side(masks: list[Path], mirror: bool) -> ImagesDataset3D:
         return ImagesDataset3D(root, config, masks, replace(options, mirror=mirror), extra_data)
 
-    both = list(dict.fromkeys([*train, *val]))
-    usable = set(check_masks(side(both, False), both, world, report))
-    train, val = ([path for path in masks if path in usable] for masks in (train, val))
+    both = side(list(dict.fromkeys([*train, *val])), False)
+    train, val = check_masks(both, (train, val), world, report)
     data = Data(side(train, opts.mirror), side(val, False) if val else None)
     extension.check(data.train)
     return data
@@ -219,8 +216,8 @@ def build_discriminator(opts: Namespace, stages: tuple[Stage, ...], contents: Ma
     if len(sizes) > 1:
         raise UserError(f"`pigan_steps_conf` {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
                         "takes patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
-    settings = (sizes.pop(), opts.input_nc if opts.use_cond_dis else 0,
-                torch.bfloat16 if opts.amp == "bf16" else torch.float32)
+    dtype = torch.bfloat16 if opts.amp == "bf16" else torch.float32
+    settings = sizes.pop(), opts.input_nc if opts.use_cond_dis else 0, dtype
     net = PatchDiscriminator(*settings)
     state = (contents or {}).get("dis_state_dict")
     if state:
@@ -231,8 +228,8 @@ def build_discriminator(opts: Namespace, stages: tuple[Stage, ...], contents: Ma
                 raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol "
                                 "and `use_cond_dis` that it was trained with") from error
             report("the checkpoint's discriminator is of another size: it starts anew")
-            return PatchDiscriminator(*settings).train()
-    return net.train()
+            return PatchDiscriminator(*settings)
+    return net
 
 
 def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -292,5 +289,5 @@ def validation_settings(opts: Namespace) -> ValidationSettings:
     numbers = [part for part in text.split(",") if part]
     if not all(number.isdigit() and int(number) < FILM_LAYERS for number in numbers):
         raise UserError(f"`val_latent_mask` {opts.val_latent_mask}: give layers from 0 to {FILM_LAYERS - 1}, e.g. 7,8")
-    settings = ValidationSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.pigan_infer_max_batch)
-    return replace(settings, mean_layers=tuple(map(int, numbers)), mean_only=opts.test_pigan_latent_avg)
+    return ValidationSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.pigan_infer_max_batch,
+                              tuple(map(int, numbers)), opts.test_pigan_latent_avg)

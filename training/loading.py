@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import sys
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -58,19 +58,22 @@ def collate(items: list[Any]) -> dict[str, Any] | UserError:
 
 def training_loader(dataset: ImagesDataset3D, sampler: SampleStream, workers: int, pin: bool) -> DataLoader[Any]:
     """The batches of one process without end, as the sampler says: the loader processes stay for the run."""
-    return DataLoader(
-        _ErrorsAsItems(dataset), batch_sampler=sampler, collate_fn=collate,
-        num_workers=workers, pin_memory=pin, prefetch_factor=4 if workers else None, worker_init_fn=_start_worker,
-        multiprocessing_context=_context(workers),
-    )
+    return _loader(dataset, sampler, workers, pin, prefetch=4)
 
 
-def validation_loader(dataset: ImagesDataset3D, indices: list[int], batch: int, workers: int, pin: bool
+def validation_loader(dataset: ImagesDataset3D, indices: Sequence[int], batch: int, workers: int, pin: bool
                       ) -> DataLoader[Any]:
     """The given samples once, in order."""
-    batches = [indices[i:i + batch] for i in range(0, len(indices), batch)]
+    return _loader(dataset, [indices[i:i + batch] for i in range(0, len(indices), batch)], workers, pin, prefetch=2)
+
+
+def _loader(dataset: ImagesDataset3D, batches: Iterable[Sequence[int]], workers: int, pin: bool, prefetch: int
+            ) -> DataLoader[Any]:
+    # forked workers notice when the training process is killed, and end; those of a fork server do not
+    context = "fork" if workers and sys.platform == "linux" else None
     return DataLoader(_ErrorsAsItems(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers,
-                      pin_memory=pin, worker_init_fn=_start_worker, multiprocessing_context=_context(workers))
+                      pin_memory=pin, prefetch_factor=prefetch if workers else None, worker_init_fn=_start_worker,
+                      multiprocessing_context=context)
 
 
 def checked(loader: DataLoader[Any]) -> Generator[dict[str, Any], None, None]:
@@ -105,11 +108,6 @@ def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Ba
     masks = to_network_input(moved(loaded["label"]), moved(loaded["contour"]), moved(loaded["distance"]), label_nc)
     extra = {name: moved(value) for name, value in loaded["extra"].items()}
     return Batch(masks, from_bytes(moved(loaded["image"])), moved(loaded["pose"]), extra)
-
-
-def _context(workers: int) -> str | None:
-    """Forked workers notice when the training process is killed, and end; those of a fork server do not."""
-    return "fork" if workers and sys.platform == "linux" else None
 
 
 def _start_worker(_: int) -> None:

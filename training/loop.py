@@ -154,14 +154,14 @@ class TrainingLoop:
         self._check_weights()
         own_state = random_state(self.world)
         random_states = [own_state] if alone else self.world.gather(own_state)
-        contents: dict[str, Any] = {} if self.average is None else {"train_state_dict": objective.model.state_dict()}
+        own = {} if self.average is None else {"train_state_dict": dict(objective.model.state_dict())}
         with self._averaged():
             state, mean = objective.model.state_dict(), objective.mean_code()
         trained = {**objective.modules, **objective.optimizers}
         return {
-            "format": FORMAT, "state_dict": dict(state), **{key: dict(value) for key, value in contents.items()},
-            **objective.facts, "opts": vars(self.opts), "latent_avg": (mean.frequencies, mean.phase_shifts),
-            "global_step": self.global_step, "samples_seen": self.samples_seen, "best_val_loss": self.best_val_loss,
+            "format": FORMAT, "state_dict": dict(state), **own, **objective.facts, "opts": vars(self.opts),
+            "latent_avg": (mean.frequencies, mean.phase_shifts), "global_step": self.global_step,
+            "samples_seen": self.samples_seen, "best_val_loss": self.best_val_loss,
             "measure": dict(objective.measure), "rng": random_states,
             **{name: part.state_dict() for name, part in trained.items()},
         }

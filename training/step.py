@@ -120,8 +120,9 @@ class PatchGenerator(nn.Module):
 
     def forward(self, masks: Float[Tensor, "batch channels size size"], origins: Float[Tensor, "batch 3"] | None,
                 directions: Float[Tensor, "batch rays 3"] | None, noise: RayNoise,
-                drop_paths: Float[Tensor, "batch layers"] | None = None) -> tuple[Float[Tensor, "batch rays 3"] | None, Float[Tensor, "batch codes"], Float[Tensor, "batch codes"],
-               Float[Tensor, "batch out"]]:
+                drop_paths: Float[Tensor, "batch layers"] | None = None
+                ) -> tuple[Float[Tensor, "batch rays 3"] | None, Float[Tensor, "batch codes"],
+                           Float[Tensor, "batch codes"], Float[Tensor, "batch out"]]:
         """Colours in [0, 1] (of rays, if there are any), frequencies and phase shifts, and the output of the encoder's
         head that they are made of."""
         out = self.encode(masks, drop_paths)

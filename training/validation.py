@@ -88,17 +88,15 @@ def validate(net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace
         targets = F.interpolate(batch.images, (settings.size,) * 2, mode="nearest").cpu()
         for index, (yaw, pitch) in enumerate(batch.poses.tolist()):
             scene = net.scene_of(codes[index], settings.max_block)
-
-            def render(yaw: float, pitch: float, scene=scene) -> Tensor:
-                return scene.render(Camera(yaw, pitch), settings.size, settings.samples).rgb
-
-            own = render(yaw, pitch)
+            own = scene.render(Camera(yaw, pitch), settings.size, settings.samples).rgb
             for name, value in _distances(own[None], targets[index][None], weights, perceptual, world.device).items():
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
             if world.is_main and len(rows) < PANEL_ROWS:
-                images = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
-                rows.append([mask_image(loaded["label"][index], space.palette), *map(photo_image, images)])
+                others = [scene.render(camera, settings.size, settings.samples).rgb
+                          for camera in (Camera(math.pi / 2, math.pi / 2), Camera(math.pi - yaw, pitch))]
+                images = map(photo_image, (targets[index], own, *others))
+                rows.append([mask_image(loaded["label"][index], space.palette), *images])
     net.train(was_training)
     everyone = world.gather((sums, count, aborted, moments, factors))
     if any(part[2] for part in everyone):

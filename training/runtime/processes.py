@@ -9,10 +9,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,6 +25,7 @@ from utils.cli import report
 from utils.device import pick_device, pick_local_device
 from utils.errors import UserError
 
+Answer = TypeVar("Answer")
 # a system without SIGUSR1 cannot send it
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name))
 
@@ -52,13 +53,20 @@ class World:
         dist.all_gather_object(values, value, group=self.group)
         return values
 
-    def from_main(self, value: Any) -> Any:
-        """The main process's `value`, on every process."""
+    def on_main(self, look: Callable[[], Answer]) -> Answer:
+        """What `look` returns in the main process, or its UserError, in all of them."""
         if self.size == 1:
-            return value
-        values = [value]
-        dist.broadcast_object_list(values, src=0, group=self.group)
-        return values[0]
+            return look()
+        answers: list[Any] = [None]
+        if self.is_main:
+            try:
+                answers = [look()]
+            except UserError as error:
+                answers = [error]
+        dist.broadcast_object_list(answers, src=0, group=self.group)
+        if isinstance(answers[0], UserError):
+            raise answers[0]
+        return answers[0]
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace each gradient by its mean over all processes: for losses whose graph changes from step to step, which

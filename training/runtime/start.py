@@ -10,7 +10,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from models.checkpoints import read_checkpoint
 from training.runtime.checkpoints import CheckpointFolder
@@ -19,7 +19,6 @@ from training.runtime.processes import World, is_restart
 from utils.errors import UserError
 
 Report = Callable[[str], None]  # prints a line
-Answer = TypeVar("Answer")
 
 
 @contextlib.contextmanager
@@ -30,7 +29,7 @@ def alone_in(exp_dir: str, world: World, report: Report) -> Iterator[None]:
         UserError: in all processes: another run is going on there, or the folder cannot be written to.
     """
     with contextlib.ExitStack() as stack:
-        _on_main(world, lambda: stack.enter_context(folder_locked(Path(exp_dir), report)))
+        world.on_main(lambda: stack.enter_context(folder_locked(Path(exp_dir), report)))
         yield
 
 
@@ -59,7 +58,7 @@ def find_start(opts: Namespace, world: World, report: Report) -> tuple[dict[str,
                             "with `checkpoint_path`, or use `auto_resume`, which starts afresh where there is none")
         return None, None, False
 
-    return _on_main(world, look)
+    return world.on_main(look)
 
 
 def find_own_run(opts: Namespace, world: World, report: Report) -> dict[str, Any] | None:
@@ -68,12 +67,8 @@ def find_own_run(opts: Namespace, world: World, report: Report) -> dict[str, Any
     Raises:
         UserError: as `find_start`.
     """
-
-    def look() -> dict[str, Any] | None:
-        newest = _newest(opts, opts.auto_resume or is_restart(os.environ), report)
-        return None if newest is None else newest[0]
-
-    return _on_main(world, look)
+    newest = world.on_main(lambda: _newest(opts, opts.auto_resume or is_restart(os.environ), report))
+    return None if newest is None else newest[0]
 
 
 def _newest(opts: Namespace, continuing: bool, report: Report) -> tuple[dict[str, Any], Path] | None:
@@ -92,20 +87,6 @@ def _newest(opts: Namespace, continuing: bool, report: Report) -> tuple[dict[str
                             "delete it with `overwrite`, or choose another folder")
         files.clear()
     return None
-
-
-def _on_main(world: World, look: Callable[[], Answer]) -> Answer:
-    """What `look` returns or raises in the main process, in all of them."""
-    answer: Any = None
-    if world.is_main:
-        try:
-            answer = look()
-        except UserError as error:
-            answer = error
-    answer = world.from_main(answer)
-    if isinstance(answer, UserError):
-        raise answer
-    return answer
 
 
 def reporter(world: World) -> Callable[[str], None]:
