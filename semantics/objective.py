@@ -86,7 +86,6 @@ class SemanticsObjective(Objective):
         torch.manual_seed(opts.seed)  # all processes start alike
         linear = nn.Linear(len(self.layers) * self.net.siren.width, len(space)).to(world.device)
         self.model, self.linear = nn.ModuleDict({"semantic_head": linear}), linear
-        self.modules: dict[str, nn.Module] = {}
         optimizer = torch.optim.AdamW(linear.parameters(), lr=opts.learning_rate, weight_decay=opts.weight_decay)
         self.optimizers = {"optimizer": optimizer}
         self._schedule = CosineSchedule(optimizer, opts.max_steps, round(opts.max_steps * WARM_UP), 0.0)

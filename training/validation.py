@@ -14,7 +14,6 @@ from torch import Tensor
 from configs.label_spaces import LabelSpace
 from criteria.w_norm import w_norm
 from models.pigan.cameras import Camera
-from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
 from training.loading import to_device
 from training.runtime.processes import World
@@ -80,7 +79,8 @@ def validate(net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace
         for name, (weight, value) in (item for loss in extra_losses for item in loss(output).items()):
             sums[name] = sums.get(name, 0.0) + value.item() * len(codes)
             factors[name] = weight
-        codes = _shown_codes(net, codes, settings)
+        codes = (net.latent_avg.expand(len(codes)) if settings.mean_only else
+                 codes.with_layers_from(net.latent_avg, settings.mean_layers, net.config.width))
         joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
         moments += torch.stack([joined.sum(0), joined.square().sum(0)])
         if weights.w_norm:
@@ -118,12 +118,6 @@ def validate(net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace
 def own_indices(count: int, world: World) -> Sequence[int]:
     """Which of `count` samples belong to this process; the processes' numbers of samples differ by at most one."""
     return range(world.rank, count, world.size)
-
-
-def _shown_codes(net: Sem2NeRF, codes: Codes, settings: ValidationSettings) -> Codes:
-    if settings.mean_only:
-        return net.latent_avg.expand(len(codes))
-    return codes.with_layers_from(net.latent_avg, settings.mean_layers, net.config.width)
 
 
 def _distances(image: Tensor, target: Tensor, weights: LossWeights,

@@ -121,16 +121,13 @@ def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
     Args:
         local_rank: of the command line, for launchers that pass it there.
     """
-    def numbers(*names: str) -> list[int]:
-        return [int(environment[name]) for name in names]
-
     if "RANK" in environment and "WORLD_SIZE" in environment:
         return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]),
                       int(environment.get("LOCAL_RANK", local_rank)), int(environment.get("LOCAL_WORLD_SIZE", 1)))
     # before SLURM: in a batch script mpirun starts its helpers with srun, whose variables its processes inherit
     for names in MPI_VARIABLES:
         if all(name in environment for name in names[:3]):
-            rank, size, local = numbers(*names[:3])
+            rank, size, local = (int(environment[name]) for name in names[:3])
             return Launch(rank, size, local, int(environment.get(names[3], size)))
     # only srun sets SLURM_STEP_NUM_TASKS: plain python inside a batch script is a single process
     if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
@@ -138,7 +135,7 @@ def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
         return Launch(int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"]),
                       int(environment["SLURM_LOCALID"]), int(local_size[0]) if local_size else 1, own_gpus=True)
     if "PMI_RANK" in environment and "PMI_SIZE" in environment:  # an MPI that counts no processes per machine: one
-        rank, size = numbers("PMI_RANK", "PMI_SIZE")
+        rank, size = int(environment["PMI_RANK"]), int(environment["PMI_SIZE"])
         return Launch(rank, size, rank, size)
     return Launch()
 

@@ -13,24 +13,34 @@ from pathlib import Path
 from typing import Any
 
 from models.checkpoints import read_checkpoint
+from training.runtime import processes
 from training.runtime.checkpoints import CheckpointFolder
 from training.runtime.folder_lock import folder_locked
 from training.runtime.processes import World, is_restart
 from utils.errors import UserError
+from utils.memory import memory_named
 
 Report = Callable[[str], None]  # prints a line
 
 
 @contextlib.contextmanager
-def alone_in(exp_dir: str, world: World, report: Report) -> Iterator[None]:
-    """While inside, the folder is this run's, see `folder_locked`.
+def started(opts: Namespace, memory: str, **place: Any) -> Iterator[tuple[World, Report]]:
+    """While inside, this process is one of a run, `exp_dir` is the run's alone (see `folder_locked`), and what is
+    reported is said by the main process.
+
+    Args:
+        memory: what to lower where memory runs out.
+        place: further arguments of `processes.running`.
 
     Raises:
-        UserError: in all processes: another run is going on there, or the folder cannot be written to.
+        UserError: as of `processes.running`; in all processes: another run is going on in the folder, or it cannot be
+            written to.
     """
-    with contextlib.ExitStack() as stack:
-        world.on_main(lambda: stack.enter_context(folder_locked(Path(exp_dir), report)))
-        yield
+    with processes.running(opts.device, opts.gpu_ids, local_rank=opts.local_rank, debug=opts.debug, **place) as world, \
+            memory_named(memory), contextlib.ExitStack() as stack:
+        report = reporter(world)
+        world.on_main(lambda: stack.enter_context(folder_locked(Path(opts.exp_dir), report)))
+        yield world, report
 
 
 def find_start(opts: Namespace, world: World, report: Report) -> tuple[dict[str, Any] | None, Path | None, bool]:
