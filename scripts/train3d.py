@@ -41,17 +41,17 @@ def train_command(opts: Namespace, argv: Sequence[str], script: str, command_lin
     from training.objectives.sem2nerf import Sem2NeRFObjective
     from training.runtime.start import find_start, started
 
-    with started(opts, MEMORY, dist_url=opts.dist_url, world_size=opts.world_size, single=opts.no_distributed
-                 ) as (world, report):
+    with started(opts, MEMORY, dist_url=opts.dist_url, world_size=opts.world_size, single=opts.no_distributed) as world:
         _check_world(opts, world)
-        contents, source, resume = find_start(opts, world, report)
+        contents, source, resume = find_start(opts, world)
         if contents is not None and resume:
             opts = command_line.inherit(contents["opts"], argv)
         elif contents is not None and source is not None:
             of_weights = build.options_of_weights(contents, source)
             opts = command_line.inherit(of_weights, argv)
             build.check_weights_fit(opts, of_weights, source)
-        objective = Sem2NeRFObjective(opts, world, contents, source, resume, report, extension and extension(opts))
+        further = extension and extension(opts)
+        objective = Sem2NeRFObjective(opts, world, contents, source, resume, world.report, further)
         loop.run(objective, world, contents if resume else None, argv, script)
 
 

@@ -43,11 +43,11 @@ def train_command(opts: Namespace, argv: Sequence[str], script: str, command_lin
     from training import loop
     from training.runtime.start import find_own_run, started
 
-    with started(opts, memory) as (world, report):
-        contents = find_own_run(opts, world, report)
+    with started(opts, memory) as world:
+        contents = find_own_run(opts, world)
         if contents is not None:
             opts = command_line.inherit(contents["opts"], argv)
-        loop.run(objective_type(opts, world, contents, report), world, contents, argv, script)
+        loop.run(objective_type(opts, world, contents, world.report), world, contents, argv, script)
 
 
 if __name__ == "__main__":

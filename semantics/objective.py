@@ -195,11 +195,7 @@ class SemanticsObjective(Objective):
             train, val, words = find_masks(Path(opts.data_path), config, opts.train_paths_conf, opts.test_paths_conf)
         poses = poses_of([*train, *val], config, kind="mask ",
                          otherwise="leave the mask out with `train_paths_conf` and `test_paths_conf`")
-        if opts.num_masks:
-            train = train[: opts.num_masks]
-        val = val[: opts.val_images]
-
-        reader = self.net.input
+        train, val, reader = train[:opts.num_masks or None], val[:opts.val_images], self.net.input
 
         def check(path: Path) -> None:
             check_face(path, reader.transform.apply(reader.labels(path)), reader.space)

@@ -30,8 +30,7 @@ from training.data_check import check_masks
 from training.extension import Extension
 from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
-from training.runtime.processes import World
-from training.runtime.start import Report
+from training.runtime.processes import Report, World
 from training.size_schedule import Stage
 from training.step import LossWeights, Rendering
 from training.step_noise import StepNoiseConfig
@@ -129,7 +128,7 @@ def build_data(opts: Namespace, extension: Extension, report: Report, world: Wor
     options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
                             label_order=order)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
-    val = val[:opts.val_images] if opts.val_images else val
+    val = val[:opts.val_images or None]
     report(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
     extra_data = extension.extra_data(root, [*train, *val])
 

@@ -13,7 +13,7 @@ from datasets.masks.files import MaskWarning, NoFaceError
 from datasets.photographs import check_photograph
 from datasets.poses import image_id
 from datasets.training_set import ImagesDataset3D
-from training.runtime.processes import World
+from training.runtime.processes import Report, World
 from utils.errors import UserError, listed_warnings
 from utils.progress import progress_bar
 
@@ -21,8 +21,7 @@ SHOWN = 20    # of what cannot be read, with its reason
 MANY = 1000   # masks from which on a line says that they are being read
 
 
-def check_masks(data: ImagesDataset3D, sides: Sequence[list[Path]], world: World, report: Callable[[str], None]
-                ) -> list[list[Path]]:
+def check_masks(data: ImagesDataset3D, sides: Sequence[list[Path]], world: World, report: Report) -> list[list[Path]]:
     """The masks of each side that can be trained on. Each is read once, which fills the map cache, by one of the
     processes; of photographs only the ends are looked at. What is odd about masks is reported once for all that it is
     odd about.
@@ -42,8 +41,8 @@ def check_masks(data: ImagesDataset3D, sides: Sequence[list[Path]], world: World
     return check_files(check, sides, world, report)
 
 
-def check_files(check_one: Callable[[Path], object], sides: Sequence[list[Path]], world: World,
-                report: Callable[[str], None]) -> list[list[Path]]:
+def check_files(check_one: Callable[[Path], object], sides: Sequence[list[Path]], world: World, report: Report
+                ) -> list[list[Path]]:
     """The masks of each side that `check_one` has nothing against; each is looked at once, by one of the processes.
 
     Args:

@@ -26,6 +26,7 @@ from utils.device import pick_device, pick_local_device
 from utils.errors import UserError
 
 Answer = TypeVar("Answer")
+Report = Callable[[str], None]  # prints a line
 # a system without SIGUSR1 cannot send it
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name))
 
@@ -52,6 +53,11 @@ class World:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value, group=self.group)
         return values
+
+    def report(self, text: str) -> None:
+        """Print a line, settings in it as flags, on the main process only."""
+        if self.is_main:
+            print(UserError(text).with_settings(lambda name: f"--{name}"))
 
     def on_main(self, look: Callable[[], Answer]) -> Answer:
         """What `look` returns in the main process, or its UserError, in all of them."""
