@@ -18,9 +18,8 @@ def fake_loss(logits: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
     return F.softplus(logits).mean()
 
 
-def r1_penalty(
-    logits: Float[Tensor, " batch"], *patches: Float[Tensor, "batch _ height width"]
-) -> Float[Tensor, " batch"]:
+def r1_penalty(logits: Float[Tensor, " batch"], *patches: Float[Tensor, "batch _ height width"]
+               ) -> Float[Tensor, " batch"]:
     """Squared norm of the gradient of each logit with respect to its real patch, summed over channels and pixels.
 
     The result can be differentiated again. `patches` (a patch, and what else was shown with it) must require gradients

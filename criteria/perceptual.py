@@ -49,16 +49,14 @@ class Perceptual(nn.Module):
         """Stays in evaluation mode: the heads' dropout is for fitting them only."""
         return super().train(False)
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, ""]:
+    def forward(self, image: Float[Tensor, "batch 3 height width"], target: Float[Tensor, "batch 3 height width"]
+                ) -> Float[Tensor, ""]:
         """Mean distance over the batch. Both are RGB in [-1, 1].
 
         Sides shorter than 31 pixels, which AlexNet cannot take, are enlarged (bilinear) to 31 first.
         """
-        height, width = image.shape[-2:]
-        if min(height, width) < SMALLEST_SIDE:
-            size = (max(height, SMALLEST_SIDE), max(width, SMALLEST_SIDE))
+        size = [max(side, SMALLEST_SIDE) for side in image.shape[-2:]]
+        if size != list(image.shape[-2:]):
             image, target = (F.interpolate(x, size, mode="bilinear", align_corners=False) for x in (image, target))
         return self.metric(image, target).mean()
 
@@ -77,10 +75,8 @@ def find_alexnet(weights: str | Path | None = None, without: str = WITHOUT_TRAIN
     for folder in (hub, PRETRAINED_MODELS):
         if (folder / ALEXNET_FILE).is_file():
             return folder / ALEXNET_FILE
-    raise UserError(
-        f"LPIPS needs {ALEXNET_FILE}: download {ALEXNET_URL} into {hub} or {PRETRAINED_MODELS}, "
-        f"or name the file with `lpips_weights`; {without}"
-    )
+    raise UserError(f"LPIPS needs {ALEXNET_FILE}: download {ALEXNET_URL} into {hub} or {PRETRAINED_MODELS}, or name "
+                    f"the file with `lpips_weights`; {without}")
 
 
 def _load_alexnet(net: nn.Module, path: Path) -> None:
@@ -93,6 +89,5 @@ def _load_alexnet(net: nn.Module, path: Path) -> None:
     except OSError:
         raise
     except Exception as error:
-        raise UserError(
-            f"{path} is not torchvision's AlexNet state dict ({type(error).__name__}): download {ALEXNET_URL} again"
-        ) from error
+        raise UserError(f"{path} is not torchvision's AlexNet state dict ({type(error).__name__}): download "
+                        f"{ALEXNET_URL} again") from error

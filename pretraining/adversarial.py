@@ -20,13 +20,7 @@ from models.pigan.siren import FilmSiren
 from models.scene import Scene
 from pretraining.decoder import DecoderObjective
 from pretraining.image_folder import ImageFolder
-from pretraining.losses import (
-    discriminator_losses,
-    draw_fakes,
-    generator_losses,
-    kept_share,
-    render_fakes,
-)
+from pretraining.losses import discriminator_losses, draw_fakes, generator_losses, kept_share, render_fakes
 from pretraining.progressive_discriminator import ProgressiveDiscriminator
 from pretraining.schedule import GrowthStage, read_growth
 from training.objectives.objective import StepResult
@@ -69,10 +63,8 @@ class AdversarialObjective(DecoderObjective):
         mapping = list(self.siren.mapping_network.parameters())
         field = [p for name, p in self.siren.named_parameters() if not name.startswith("mapping_network")]
         self.modules: dict[str, nn.Module] = {"dis_state_dict": self.discriminator}
-        self.optimizers = {
-            "optimizer": torch.optim.Adam([{"params": field}, {"params": mapping}], betas=BETAS),
-            "dis_optimizer": torch.optim.Adam(self.discriminator.parameters(), betas=BETAS),
-        }
+        self.optimizers = {"optimizer": torch.optim.Adam([{"params": field}, {"params": mapping}], betas=BETAS),
+                           "dis_optimizer": torch.optim.Adam(self.discriminator.parameters(), betas=BETAS)}
         self._pool = ThreadPoolExecutor(opts.workers)
         self._reading: tuple[int, list[Future[Tensor]]] | None = None  # a step, and its images
         self._real: Gaussian | None = None
@@ -130,19 +122,17 @@ class AdversarialObjective(DecoderObjective):
 
     def _reals(self, step: int, samples_seen: int) -> list[Float[Tensor, "batch 3 size size"]]:
         """Photographs of a step, in its parts; those of the next step are read while this one computes."""
-        reading = self._reading
-        if reading is None or reading[0] != step:
-            reading = self._read_ahead(step, samples_seen)
-        images = torch.stack([image.result() for image in reading[1]])
+        images = torch.stack([image.result() for image in self._read_ahead(step, samples_seen)])
         shard = self._shard(self.growth.at(step))
         self._read_ahead(step + 1, samples_seen + shard.step_samples)
         return list(from_bytes(images.to(self.world.device, non_blocking=True)).split(shard.batch))
 
-    def _read_ahead(self, step: int, samples_seen: int) -> tuple[int, list[Future[Tensor]]]:
-        size = self.growth.at(step).img_size
-        self._reading = step, [self._pool.submit(self.images.read, index, size, flip)
-                               for index, flip in self._wanted(step, samples_seen)]
-        return self._reading
+    def _read_ahead(self, step: int, samples_seen: int) -> list[Future[Tensor]]:
+        if self._reading is None or self._reading[0] != step:
+            size = self.growth.at(step).img_size
+            self._reading = step, [self._pool.submit(self.images.read, index, size, flip)
+                                   for index, flip in self._wanted(step, samples_seen)]
+        return self._reading[1]
 
     @torch.no_grad()
     def validate(self, stopped: Callable[[], bool] = lambda: False) -> Validation:

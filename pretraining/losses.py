@@ -69,10 +69,9 @@ def render_fakes(siren: FilmSiren, draws: FakeDraws, size: int, preset: CameraPr
     device = siren.final_layer.weight.device
     z, poses = (value.to(device, non_blocking=True) for value in (draws.z, draws.poses))
     origins, directions = pose_rays(poses, size, preset.fov_deg)
-    rgb = render_rays(siren, siren.mapping_network(z), origins, directions, near=preset.ray_start,
-                      far=preset.ray_end, samples=draws.samples, hierarchical=True,
-                      lock_view_dependence=False, last_back=False, clamp=preset.clamp_mode,
-                      noise=draws.noise.to(device)).rgb
+    rgb = render_rays(siren, siren.mapping_network(z), origins, directions, near=preset.ray_start, far=preset.ray_end,
+                      samples=draws.samples, hierarchical=True, lock_view_dependence=False, last_back=False,
+                      clamp=preset.clamp_mode, noise=draws.noise.to(device)).rgb
     return (rgb * 2 - 1).transpose(1, 2).unflatten(2, (size, size))
 
 

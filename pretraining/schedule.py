@@ -23,7 +23,7 @@ from torch import Tensor
 
 from models.pigan.cameras import FRONTAL
 from pretraining.progressive_discriminator import SIZES
-from training.size_schedule import read_steps
+from training.size_schedule import read_steps, steps_error
 from utils.errors import UserError
 
 DISTRIBUTIONS = ("gaussian", "uniform")
@@ -42,10 +42,8 @@ class PoseDistribution:
 
     def draw(self, generator: torch.Generator) -> Float[Tensor, "2"]:
         """Yaw and pitch of a camera."""
-        if self.distribution == "gaussian":
-            unit = torch.randn(2, generator=generator)
-        else:
-            unit = torch.rand(2, generator=generator) * 2 - 1
+        gaussian = self.distribution == "gaussian"
+        unit = torch.randn(2, generator=generator) if gaussian else torch.rand(2, generator=generator) * 2 - 1
         return FRONTAL + unit * torch.tensor([self.yaw, self.pitch])
 
 
@@ -94,30 +92,28 @@ def read_growth(path: str | Path) -> Growth:
     poses = poses if isinstance(poses, dict) else {}
     spread = [_number(poses.get(name)) for name in ("yaw", "pitch")]
     if poses.get("distribution") not in DISTRIBUTIONS or not all(value >= 0 for value in spread):
-        raise UserError(f"`pigan_steps_conf` {path}: poses needs a distribution ({' or '.join(DISTRIBUTIONS)}), yaw "
-                        f"and pitch; {FORM}")
+        raise steps_error(path, f"poses needs a distribution ({' or '.join(DISTRIBUTIONS)}), yaw and pitch; {FORM}")
     if not isinstance(fade, int) or fade < 0:
-        raise UserError(f"`pigan_steps_conf` {path}: fade_steps is {fade}, give a number of steps; {FORM}")
+        raise steps_error(path, f"fade_steps is {fade}, give a number of steps; {FORM}")
     form, weight = general.get("discriminator", "coordinates"), _number(general.get("pose_lambda", 15.0))
     if form not in DISCRIMINATORS:
-        raise UserError(f"`pigan_steps_conf` {path}: discriminator is {form}, give {' or '.join(DISCRIMINATORS)}")
+        raise steps_error(path, f"discriminator is {form}, give {' or '.join(DISCRIMINATORS)}")
     if not 0 <= weight < math.inf:
-        raise UserError(f"`pigan_steps_conf` {path}: pose_lambda is {general['pose_lambda']}, give a number from 0 on")
+        raise steps_error(path, f"pose_lambda is {general['pose_lambda']}, give a number from 0 on")
     keep = _number(general.get("keep_square", 1.0))
     if not 0 < keep <= 1:
-        raise UserError(f"`pigan_steps_conf` {path}: keep_square is {general['keep_square']}, give a fraction above 0, "
-                        "at most 1")
+        raise steps_error(path, f"keep_square is {general['keep_square']}, give a fraction above 0, at most 1")
     stages = tuple(_stage(path, start, values) for start, values in steps.items())
     for one, other in pairwise(stages):
         if other.img_size not in (one.img_size, 2 * one.img_size):
-            raise UserError(f"`pigan_steps_conf` {path}: at step {other.start} images grow from {one.img_size} to "
-                            f"{other.img_size} pixels; they can only double")
+            raise steps_error(path, f"at step {other.start} images grow from {one.img_size} to {other.img_size} "
+                                    "pixels; they can only double")
     return Growth(stages, PoseDistribution(poses["distribution"], *spread), fade, form == "coordinates", weight, keep)
 
 
 def _stage(path: str | Path, start: int, values: dict[str, Any]) -> GrowthStage:
     def refuse(problem: str) -> UserError:
-        return UserError(f"`pigan_steps_conf` {path}: step {start}: {problem}; {FORM}")
+        return steps_error(path, f"step {start}: {problem}; {FORM}")
 
     whole: dict[str, int] = {}
     for name in ("img_size", "batch_size", "batch_split", "samples"):

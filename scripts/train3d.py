@@ -21,7 +21,6 @@ from options.arguments import CommandLine
 from options.train_options import TRAIN3D
 from utils.cli import command, run
 from utils.errors import UserError
-from utils.memory import memory_named
 
 MEMORY = "lower `batch_size`, give `sample_chunk` 200000, or choose smaller sizes with `pigan_steps_conf`"
 
@@ -32,35 +31,28 @@ if TYPE_CHECKING:
 
 @command()
 def main(argv: Sequence[str]) -> None:
-    train_command(argv, "scripts/train3d.py", TRAIN3D)
+    train_command(TRAIN3D.parse(argv), argv, "scripts/train3d.py", TRAIN3D)
 
 
-def train_command(argv: Sequence[str], script: str, command_line: CommandLine,
+def train_command(opts: Namespace, argv: Sequence[str], script: str, command_line: CommandLine,
                   extension: Callable[[Namespace], Extension] | None = None) -> None:
     """What this script does; other commands add options and, made of these, an extension of the training."""
-    opts = command_line.parse(argv)
+    from training import build, loop  # heavy imports stay behind --help
+    from training.objectives.sem2nerf import Sem2NeRFObjective
+    from training.runtime.start import find_start, started
 
-    from training.runtime import processes  # heavy imports stay behind --help
-
-    with processes.running(opts.device, opts.gpu_ids, dist_url=opts.dist_url, local_rank=opts.local_rank,
-                           world_size=opts.world_size, single=opts.no_distributed, debug=opts.debug) as world:
+    with started(opts, MEMORY, dist_url=opts.dist_url, world_size=opts.world_size, single=opts.no_distributed) as world:
         _check_world(opts, world)
-        from training.runtime.start import alone_in, find_start, reporter
-
-        report = reporter(world)
-        with memory_named(MEMORY), alone_in(opts.exp_dir, world, report):
-            from training import build, loop
-            from training.objectives.sem2nerf import Sem2NeRFObjective
-
-            contents, source, resume = find_start(opts, world, report)
-            if contents is not None and resume:
-                opts = command_line.inherit(contents["opts"], argv)
-            elif contents is not None and source is not None:
-                of_weights = build.options_of_weights(contents, source)
-                opts = command_line.inherit(of_weights, argv)
-                build.check_weights_fit(opts, of_weights, source)
-            objective = Sem2NeRFObjective(opts, world, contents, source, resume, report, extension and extension(opts))
-            loop.run(objective, world, contents if resume else None, argv, script)
+        contents, source, resume = find_start(opts, world)
+        if contents is not None and resume:
+            opts = command_line.inherit(contents["opts"], argv)
+        elif contents is not None and source is not None:
+            of_weights = build.options_of_weights(contents, source)
+            opts = command_line.inherit(of_weights, argv)
+            build.check_weights_fit(opts, of_weights, source)
+        further = extension and extension(opts)
+        objective = Sem2NeRFObjective(opts, world, contents, source, resume, world.report, further)
+        loop.run(objective, world, contents if resume else None, argv, script)
 
 
 def _check_world(opts: Namespace, world: World) -> None:

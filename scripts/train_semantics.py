@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -20,19 +19,14 @@ from utils.cli import command, run
 
 MEMORY = "lower `cache_gb`, then `batch_size`"
 
-if TYPE_CHECKING:
-    from semantics.objective import SemanticsObjective
-
 
 @command()
 def main(argv: Sequence[str]) -> None:
-    train_command(argv, "scripts/train_semantics.py", TRAIN_SEMANTICS, _objective, MEMORY)
+    opts = TRAIN_SEMANTICS.parse(argv)
 
+    from semantics.objective import SemanticsObjective  # heavy imports stay behind --help
 
-def _objective() -> type[SemanticsObjective]:
-    from semantics.objective import SemanticsObjective
-
-    return SemanticsObjective
+    train_command(opts, argv, "scripts/train_semantics.py", TRAIN_SEMANTICS, SemanticsObjective, MEMORY)
 
 
 if __name__ == "__main__":

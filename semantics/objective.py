@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from configs.data_configs import data_config
 from configs.label_spaces import shown_palette
 from datasets.masks.files import check_face
-from datasets.masks.mask_input import MaskInput
 from datasets.poses import image_id, poses_of
 from datasets.sample_stream import BatchShard, index_at
 from datasets.split import find_masks
@@ -60,14 +59,13 @@ class SemanticsObjective(Objective):
     def __init__(self, opts: Namespace, world: World, contents: Mapping[str, Any] | None = None,
                  report: Callable[[str], None] = print) -> None:
         self.opts, self.world = opts, world
-        answers = {name: value for name, value in (("dataset_type", opts.dataset_type),) if value}
+        answers = {"dataset_type": opts.dataset_type} if opts.dataset_type else {}
         trained = with_options(read_checkpoint(opts.checkpoint_path), answers, opts.checkpoint_path)
         self.net = Sem2NeRF.from_contents(trained, opts.checkpoint_path).to(world.device)
         if contents is not None and contents.get("decoder_sha256") != decoder_sha256(self.net.siren):
             raise UserError(f"`exp_dir` {opts.exp_dir}: the run in it trains a head for another decoder than that of "
                             f"`checkpoint_path` {opts.checkpoint_path}; give that checkpoint, or `overwrite` the run")
-        reader: MaskInput = self.net.input
-        space = reader.space
+        space = self.net.input.space
         if opts.use_merged_labels and space.merged is not None:
             space = space.merged
         self.space, self.layers = space, tuple(sorted(opts.layers))
@@ -88,7 +86,6 @@ class SemanticsObjective(Objective):
         torch.manual_seed(opts.seed)  # all processes start alike
         linear = nn.Linear(len(self.layers) * self.net.siren.width, len(space)).to(world.device)
         self.model, self.linear = nn.ModuleDict({"semantic_head": linear}), linear
-        self.modules: dict[str, nn.Module] = {}
         optimizer = torch.optim.AdamW(linear.parameters(), lr=opts.learning_rate, weight_decay=opts.weight_decay)
         self.optimizers = {"optimizer": optimizer}
         self._schedule = CosineSchedule(optimizer, opts.max_steps, round(opts.max_steps * WARM_UP), 0.0)
@@ -197,16 +194,11 @@ class SemanticsObjective(Objective):
         with settings_named(data_root="data_path"):
             train, val, words = find_masks(Path(opts.data_path), config, opts.train_paths_conf, opts.test_paths_conf)
         poses = poses_of([*train, *val], config, "leave the mask out with `train_paths_conf` and `test_paths_conf`")
-        if opts.num_masks:
-            train = train[: opts.num_masks]
-        val = val[: opts.val_images]
-
-        reader = self.net.input
+        train, val, reader = train[:opts.num_masks or None], val[:opts.val_images], self.net.input
 
         def check(path: Path) -> None:
             check_face(path, reader.transform.apply(reader.labels(path)), reader.space)
 
-        good = set(check_files(check, [*train, *val], self.world, report))
-        train, val = ([path for path in paths if path in good] for paths in (train, val))
+        train, val = check_files(check, (train, val), self.world, report)
         report(f"data: {len(train)} masks to train on and {len(val)} to validate on in {opts.data_path} ({words})")
         return train, val, poses

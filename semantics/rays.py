@@ -69,9 +69,8 @@ def soft_iou(chances: Float[Tensor, "rays labels"], label: Int[Tensor, " rays"],
 
 
 @torch.no_grad()
-def surface_points(
-    field: FoldedField, origin: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], preset: CameraPreset
-) -> Float[Tensor, "rays points 3"]:
+def surface_points(field: FoldedField, origin: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"],
+                   preset: CameraPreset) -> Float[Tensor, "rays points 3"]:
     """Where the accumulated weight of each ray reaches 1/8, 3/8, 5/8 and 7/8: points that stand for equal shares of its
     pixel. The far end takes what is left over, as in rendering."""
     def density(depths: Float[Tensor, "rays samples"]) -> Float[Tensor, "rays samples"]:

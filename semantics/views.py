@@ -32,6 +32,7 @@ from semantics.rays import draw_rays, surface_points
 
 STYLE_LAYERS = (6, 7, 8)  # FiLM layers that colours come from: labels must not depend on them
 GB = 1 << 30
+THREADS = 4  # that read masks ahead
 
 
 class RayFeatures(NamedTuple):
@@ -110,18 +111,17 @@ class Views:
         cache_gb: most memory for features that are kept.
         others: mask -> further masks of its head. Of a mask that has some, as many rays again go through one of them,
             at its pose and in the field that the mask itself is encoded to.
-        threads: that read masks ahead.
     """
 
     def __init__(self, net: Sem2NeRF, masks: Sequence[Path], poses: dict[int, tuple[float, float]], space: LabelSpace,
                  layers: tuple[int, ...], rays: int, *, seed: int, training: bool, cache_gb: float,
-                 others: Mapping[Path, Sequence[Path]] = MappingProxyType({}), threads: int = 4) -> None:
+                 others: Mapping[Path, Sequence[Path]] = MappingProxyType({})) -> None:
         self.net, self.masks, self.poses, self.space = net, list(masks), poses, space
         self.layers, self.rays, self.seed, self.training = layers, rays, seed, training
         self._others = others
         self._room = cache_gb * GB
         self._kept: dict[int, RayFeatures] = {}
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = ThreadPoolExecutor(THREADS)
         self._reading: dict[int, tuple[Future[ReadMask], Future[UInt8[np.ndarray, "size size"]] | None]] = {}
 
     def __len__(self) -> int:

@@ -41,11 +41,11 @@ class Slow:
 
         check = module.check_masks
 
-        def slowly(data, masks, *others):
-            while not (go := masks[0].parents[2] / "go").exists():
+        def slowly(data, sides, *others):
+            while not (go := sides[0][0].parents[2] / "go").exists():
                 time.sleep(0.02)
             go.unlink()
-            return check(data, masks, *others)
+            return check(data, sides, *others)
 
         module.check_masks = slowly
 

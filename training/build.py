@@ -30,16 +30,13 @@ from training.data_check import check_masks
 from training.extension import Extension
 from training.extreme_poses import ExtremePoseRanges
 from training.patches import PatchConfig
-from training.runtime.processes import World
+from training.runtime.processes import Report, World
 from training.size_schedule import Stage
 from training.step import LossWeights, Rendering
 from training.step_noise import StepNoiseConfig
 from training.validation import ValidationSettings
 from utils.errors import UserError
 from utils.files import in_project
-
-Report = Callable[[str], None]  # prints a line
-
 
 # what the weights of a checkpoint decide: a command line cannot say otherwise
 OF_THE_WEIGHTS = ("encoder_type", "pigan_hidden_dim", "pigan_zdim", "encoder_not_zplus", "start_from_latent_avg",
@@ -90,10 +87,9 @@ def resolve_options(opts: Namespace, stages: tuple[Stage, ...], framing: MaskTra
     framing = framing or MaskTransform()
     output = opts.output_size if opts.output_size != -1 else max(stage.img_size for stage in stages)
     crop = opts.image_crop_size if opts.image_crop_size != -1 else max(256, output)
-    load = opts.image_load_size if opts.image_load_size != -1 else round(
-        crop * framing.load_size / framing.crop_size)
-    sizes = {"output_size": output, "image_crop_size": crop, "image_load_size": load}
-    return Namespace(**{**vars(opts), **derived, **sizes})
+    load = opts.image_load_size if opts.image_load_size != -1 else round(crop * framing.load_size / framing.crop_size)
+    return Namespace(**{**vars(opts), **derived, "output_size": output, "image_crop_size": crop,
+                        "image_load_size": load})
 
 
 def report_steps_file(opts: Namespace, stages: tuple[Stage, ...], report: Report) -> None:
@@ -132,16 +128,15 @@ def build_data(opts: Namespace, extension: Extension, report: Report, world: Wor
     options = ImagesOptions(transform, opts.output_size, opts.use_merged_labels, opts.use_contour, cache,
                             label_order=order)
     train, val, source = find_masks(root, config, opts.train_paths_conf, opts.test_paths_conf)
-    val = val[:opts.val_images] if opts.val_images else val
+    val = val[:opts.val_images or None]
     report(f"data: {len(train)} masks for training, {len(val)} for validation in {root} ({source})")
     extra_data = extension.extra_data(root, [*train, *val])
 
     def side(masks: list[Path], mirror: bool) -> ImagesDataset3D:
         return ImagesDataset3D(root, config, masks, replace(options, mirror=mirror), extra_data)
 
-    both = list(dict.fromkeys([*train, *val]))
-    usable = set(check_masks(side(both, False), both, world, report))
-    train, val = ([path for path in masks if path in usable] for masks in (train, val))
+    both = side(list(dict.fromkeys([*train, *val])), False)
+    train, val = check_masks(both, (train, val), world, report)
     data = Data(side(train, opts.mirror), side(val, False) if val else None)
     extension.check(data.train)
     return data
@@ -206,10 +201,8 @@ def _start_encoder(net: Sem2NeRF, opts: Namespace, report: Report) -> None:
     report(f"encoder: {opts.encoder_type}, {path}")
 
 
-def build_discriminator(
-    opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None, resume: bool = False,
-    report: Report = print,
-) -> nn.Module | None:
+def build_discriminator(opts: Namespace, stages: tuple[Stage, ...], contents: Mapping[str, Any] | None,
+                        resume: bool = False, report: Report = print) -> nn.Module | None:
     """The discriminator for the stages' patches, or None without an adversarial term. It starts from a checkpoint's, as
     released; one that does not fit starts anew, unless a run is resumed.
 
@@ -222,8 +215,8 @@ def build_discriminator(
     if len(sizes) > 1:
         raise UserError(f"`pigan_steps_conf` {opts.pigan_steps_conf}: resolution_vol changes, and the discriminator "
                         "takes patches of one size; keep it the same, or train without it (`dis_lambda` 0)")
-    settings = (sizes.pop(), opts.input_nc if opts.use_cond_dis else 0,
-                torch.bfloat16 if opts.amp == "bf16" else torch.float32)
+    dtype = torch.bfloat16 if opts.amp == "bf16" else torch.float32
+    settings = sizes.pop(), opts.input_nc if opts.use_cond_dis else 0, dtype
     net = PatchDiscriminator(*settings)
     state = (contents or {}).get("dis_state_dict")
     if state:
@@ -234,8 +227,8 @@ def build_discriminator(
                 raise UserError("the checkpoint's discriminator is of another size: continue with the resolution_vol "
                                 "and `use_cond_dis` that it was trained with") from error
             report("the checkpoint's discriminator is of another size: it starts anew")
-            return PatchDiscriminator(*settings).train()
-    return net.train()
+            return PatchDiscriminator(*settings)
+    return net
 
 
 def build_perceptual(opts: Namespace, device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -265,8 +258,7 @@ def rendering(opts: Namespace, device: torch.device, report: Report) -> Renderin
     if precision != "fp32" and device.type == "cuda" and not multiplies(device, torch.bfloat16):
         report(f"field: this GPU has no {precision}, its products stay in fp32")
         precision = "fp32"
-    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, precision,
-                     opts.sample_chunk)
+    return Rendering(opts.pigan_infer_ray_step, opts.pigan_train_hs, opts.pigan_train_lvd, precision, opts.sample_chunk)
 
 
 def noise_config(opts: Namespace, drop_paths: int) -> StepNoiseConfig:
@@ -296,5 +288,5 @@ def validation_settings(opts: Namespace) -> ValidationSettings:
     numbers = [part for part in text.split(",") if part]
     if not all(number.isdigit() and int(number) < FILM_LAYERS for number in numbers):
         raise UserError(f"`val_latent_mask` {opts.val_latent_mask}: give layers from 0 to {FILM_LAYERS - 1}, e.g. 7,8")
-    settings = ValidationSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.pigan_infer_max_batch)
-    return replace(settings, mean_layers=tuple(map(int, numbers)), mean_only=opts.test_pigan_latent_avg)
+    return ValidationSettings(opts.test_output_size, opts.pigan_infer_ray_step, opts.pigan_infer_max_batch,
+                              tuple(map(int, numbers)), opts.test_pigan_latent_avg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from datasets.masks.files import MaskWarning, NoFaceError
 from datasets.photographs import check_photograph
 from datasets.poses import image_id
 from datasets.training_set import ImagesDataset3D
-from training.runtime.processes import World
+from training.runtime.processes import Report, World
 from utils.errors import UserError, listed_warnings
 from utils.progress import progress_bar
 
@@ -21,13 +21,14 @@ SHOWN = 20    # of what cannot be read, with its reason
 MANY = 1000   # masks from which on a line says that they are being read
 
 
-def check_masks(data: ImagesDataset3D, masks: list[Path], world: World, report: Callable[[str], None]) -> list[Path]:
-    """The masks that can be trained on. Each is read once, which fills the map cache, by one of the processes; of
-    photographs only the ends are looked at. What is odd about masks is reported once for all that it is odd about.
+def check_masks(data: ImagesDataset3D, sides: Sequence[list[Path]], world: World, report: Report) -> list[list[Path]]:
+    """The masks of each side that can be trained on. Each is read once, which fills the map cache, by one of the
+    processes; of photographs only the ends are looked at. What is odd about masks is reported once for all that it is
+    odd about.
 
     Args:
         data: knows how masks are read, and their photographs.
-        masks: of `data`, each once.
+        sides: masks of `data`.
         report: prints a line.
 
     Raises:
@@ -37,12 +38,12 @@ def check_masks(data: ImagesDataset3D, masks: list[Path], world: World, report: 
         data.read_planes(path)
         check_photograph(data.images[image_id(path)])
 
-    return check_files(check, masks, world, report)
+    return check_files(check, sides, world, report)
 
 
-def check_files(check_one: Callable[[Path], object], masks: list[Path], world: World, report: Callable[[str], None]
-                ) -> list[Path]:
-    """The masks that `check_one` has nothing against; each is looked at by one of the processes.
+def check_files(check_one: Callable[[Path], object], sides: Sequence[list[Path]], world: World, report: Report
+                ) -> list[list[Path]]:
+    """The masks of each side that `check_one` has nothing against; each is looked at once, by one of the processes.
 
     Args:
         check_one: raises a UserError.
@@ -50,6 +51,7 @@ def check_files(check_one: Callable[[Path], object], masks: list[Path], world: W
     Raises:
         UserError: files cannot be read, or most masks show no face.
     """
+    masks = list(dict.fromkeys(path for side in sides for path in side))
     if len(masks) >= MANY:
         report(f"reading {len(masks)} masks once, so that bad ones are found before the first step")
 
@@ -80,7 +82,7 @@ def check_files(check_one: Callable[[Path], object], masks: list[Path], world: W
     if bad:
         report(f"left out, since they show no face (or too little of one): {', '.join(path.name for path, *_ in bad)}")
     out = {path for path, *_ in bad}
-    return [path for path in masks if path not in out]
+    return [[path for path in side if path not in out] for side in sides]
 
 
 def _joined(texts: list[str]) -> list[str]:

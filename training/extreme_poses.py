@@ -22,9 +22,8 @@ class ExtremePoseRanges:
     pitch: tuple[float, float]
 
 
-def draw_extreme_poses(
-    ranges: ExtremePoseRanges, batch: int, rng: np.random.Generator | np.random.RandomState
-) -> Float[np.ndarray, "{batch} 2"]:
+def draw_extreme_poses(ranges: ExtremePoseRanges, batch: int, rng: np.random.Generator | np.random.RandomState
+                       ) -> Float[np.ndarray, "{batch} 2"]:
     """Draw `batch` poses (yaw, pitch), in radians; each is extreme along one axis and frontal along the other.
 
     A pool of `batch` poses turned to each of the four sides (yaw down, yaw up, pitch down, pitch up) is drawn first,

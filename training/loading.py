@@ -6,46 +6,27 @@ import multiprocessing
 import signal
 import sys
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from datasets.masks.files import MaskWarning
 from datasets.masks.maps import to_network_input
 from datasets.sample_stream import SampleStream
-from datasets.training_set import ImagesDataset3D, TrainItem
+from datasets.training_set import ImagesDataset3D
 from training.runtime.processes import STOP_SIGNALS
 from training.step import Batch
 from utils.errors import UserError
 from utils.images import from_bytes
 
 
-class _ErrorsAsItems(Dataset[Any]):
-    """Returns a UserError as a value: raised in a loader process it would come out wrapped in a traceback."""
-
-    def __init__(self, dataset: ImagesDataset3D) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> TrainItem | UserError:
-        try:
-            return self.dataset[index]
-        except UserError as error:
-            return error
-
-
-def collate(items: list[Any]) -> dict[str, Any] | UserError:
+def collate(items: list[Any]) -> dict[str, Any]:
     """Items -> names in a list, everything else stacked (None where the items have None)."""
-    for item in items:
-        if isinstance(item, UserError):
-            return item
-
     def column(values: list[Any]) -> Any:
         if isinstance(values[0], Tensor):
             return torch.stack(values)
@@ -58,19 +39,32 @@ def collate(items: list[Any]) -> dict[str, Any] | UserError:
 
 def training_loader(dataset: ImagesDataset3D, sampler: SampleStream, workers: int, pin: bool) -> DataLoader[Any]:
     """The batches of one process without end, as the sampler says: the loader processes stay for the run."""
-    return DataLoader(
-        _ErrorsAsItems(dataset), batch_sampler=sampler, collate_fn=collate,
-        num_workers=workers, pin_memory=pin, prefetch_factor=4 if workers else None, worker_init_fn=_start_worker,
-        multiprocessing_context=_context(workers),
-    )
+    return _loader(dataset, sampler, workers, pin, prefetch=4)
 
 
-def validation_loader(dataset: ImagesDataset3D, indices: list[int], batch: int, workers: int, pin: bool
+def validation_loader(dataset: ImagesDataset3D, indices: Sequence[int], batch: int, workers: int, pin: bool
                       ) -> DataLoader[Any]:
     """The given samples once, in order."""
-    batches = [indices[i:i + batch] for i in range(0, len(indices), batch)]
-    return DataLoader(_ErrorsAsItems(dataset), batch_sampler=batches, collate_fn=collate, num_workers=workers,
-                      pin_memory=pin, worker_init_fn=_start_worker, multiprocessing_context=_context(workers))
+    batches = [list(indices[i:i + batch]) for i in range(0, len(indices), batch)]
+    return _loader(dataset, batches, workers, pin, prefetch=2)
+
+
+def _loader(dataset: ImagesDataset3D, batches: Iterable[list[int]], workers: int, pin: bool, prefetch: int
+            ) -> DataLoader[Any]:
+    numbers: Any = range(len(dataset))  # each batch of which becomes one of items in `_read`
+    # forked workers notice when the training process is killed, and end; those of a fork server do not
+    context = "fork" if workers and sys.platform == "linux" else None
+    return DataLoader(numbers, batch_sampler=batches, collate_fn=partial(_read, dataset), num_workers=workers,
+                      pin_memory=pin, prefetch_factor=prefetch if workers else None, worker_init_fn=_start_worker,
+                      multiprocessing_context=context)
+
+
+def _read(dataset: ImagesDataset3D, indices: Sequence[int]) -> dict[str, Any] | UserError:
+    """A batch, or a UserError as a value: raised in a loader process it would come out wrapped in a traceback."""
+    try:
+        return collate([dataset[index] for index in indices])
+    except UserError as error:
+        return error
 
 
 def checked(loader: DataLoader[Any]) -> Generator[dict[str, Any], None, None]:
@@ -105,11 +99,6 @@ def to_device(loaded: dict[str, Any], label_nc: int, device: torch.device) -> Ba
     masks = to_network_input(moved(loaded["label"]), moved(loaded["contour"]), moved(loaded["distance"]), label_nc)
     extra = {name: moved(value) for name, value in loaded["extra"].items()}
     return Batch(masks, from_bytes(moved(loaded["image"])), moved(loaded["pose"]), extra)
-
-
-def _context(workers: int) -> str | None:
-    """Forked workers notice when the training process is killed, and end; those of a fork server do not."""
-    return "fork" if workers and sys.platform == "linux" else None
 
 
 def _start_worker(_: int) -> None:

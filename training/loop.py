@@ -17,7 +17,6 @@ from training.runtime.checkpoints import CheckpointFolder
 from training.runtime.logs import RunLog
 from training.runtime.loss_record import LossRecord
 from training.runtime.processes import StopRequest, World
-from training.runtime.start import reporter
 from training.runtime.state import counters, random_state, restore_random_state
 from training.runtime.weight_average import WeightAverage
 from utils.errors import UserError
@@ -44,10 +43,12 @@ class TrainingLoop:
         if contents is not None:
             objective.restore(contents)
             if math.isinf(self.best_val_loss) and math.isfinite(contents.get("best_val_loss") or math.inf):
-                reporter(world)(f"the lowest validation loss so far, {contents['best_val_loss']:.4g}, was measured in "
-                                "another way and does not compare: the next validation chooses best_model.pt anew")
+                world.report(f"the lowest validation loss so far, {contents['best_val_loss']:.4g}, was measured in "
+                             "another way and does not compare: the next validation chooses best_model.pt anew")
         objective.schedule(self.global_step)
         self.average = WeightAverage(objective.model, self.opts.ema) if self.opts.ema else None
+        # while inside, the model has its averaged weights, if there is an average
+        self._averaged = contextlib.nullcontext if self.average is None else self.average.in_place
         if self.average is not None and contents is not None and "train_state_dict" in contents:
             self.average.load(contents["state_dict"])
         restore_random_state(contents, world)
@@ -111,10 +112,6 @@ class TrainingLoop:
             log.image("train", self.global_step, result.panel)
         log.advance()
 
-    def _averaged(self) -> contextlib.AbstractContextManager[None]:
-        """While inside, the model has its averaged weights, if there is an average."""
-        return contextlib.nullcontext() if self.average is None else self.average.in_place()
-
     def _validate(self, log: RunLog, stop: StopRequest) -> None:
         """Validate; a new lowest loss is kept as best_model.pt."""
         with self._averaged():
@@ -154,14 +151,14 @@ class TrainingLoop:
         self._check_weights()
         own_state = random_state(self.world)
         random_states = [own_state] if alone else self.world.gather(own_state)
-        contents: dict[str, Any] = {} if self.average is None else {"train_state_dict": objective.model.state_dict()}
+        own = {} if self.average is None else {"train_state_dict": dict(objective.model.state_dict())}
         with self._averaged():
             state, mean = objective.model.state_dict(), objective.mean_code()
         trained = {**objective.modules, **objective.optimizers}
         return {
-            "format": FORMAT, "state_dict": dict(state), **{key: dict(value) for key, value in contents.items()},
-            **objective.facts, "opts": vars(self.opts), "latent_avg": (mean.frequencies, mean.phase_shifts),
-            "global_step": self.global_step, "samples_seen": self.samples_seen, "best_val_loss": self.best_val_loss,
+            "format": FORMAT, "state_dict": dict(state), **own, **objective.facts, "opts": vars(self.opts),
+            "latent_avg": (mean.frequencies, mean.phase_shifts), "global_step": self.global_step,
+            "samples_seen": self.samples_seen, "best_val_loss": self.best_val_loss,
             "measure": dict(objective.measure), "rng": random_states,
             **{name: part.state_dict() for name, part in trained.items()},
         }

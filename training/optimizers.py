@@ -62,12 +62,14 @@ def build_optimizer(name: str, params: Iterable[Any], lr: float, **settings: Any
     """
     if name not in OPTIMIZERS:
         raise UserError(f"`optim_name` {name}: choose one of {', '.join(OPTIMIZERS)}")
-    return OPTIMIZERS[name](params, lr=lr, **settings)
+    optimizer = OPTIMIZERS[name](params, lr=lr, **settings)
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    return optimizer
 
 
-def build_scheduler(
-    name: str, optimizer: Optimizer, max_steps: int, warmup_steps: int = 0, final_fraction: float = 0.01
-) -> CosineSchedule | None:
+def build_scheduler(name: str, optimizer: Optimizer, max_steps: int, warmup_steps: int = 0, final_fraction: float = 0.01
+                    ) -> CosineSchedule | None:
     """`none` (no schedule: None), or `cosine`: a `CosineSchedule`, see there.
 
     Raises:
@@ -75,9 +77,7 @@ def build_scheduler(
     """
     if name not in SCHEDULERS:
         raise UserError(f"`scheduler_name` {name}: choose one of {', '.join(SCHEDULERS)}")
-    if name == "none":
-        return None
-    return CosineSchedule(optimizer, max_steps, warmup_steps, final_fraction)
+    return None if name == "none" else CosineSchedule(optimizer, max_steps, warmup_steps, final_fraction)
 
 
 def restore_optimizer(optimizer: Optimizer, state: Any) -> bool:
@@ -88,17 +88,6 @@ def restore_optimizer(optimizer: Optimizer, state: Any) -> bool:
     Returns:
         whether it fits.
     """
-    if not _fits(state, optimizer):
-        return False
-    rates = [group["initial_lr"] for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = group["initial_lr"] = rate
-    return True
-
-
-def _fits(state: Any, optimizer: Optimizer) -> bool:
-    """Whether a state is of this kind of optimiser, with as many parameters of the same shapes."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     try:
         saved = [index for group in state["param_groups"] for index in group["params"]]
@@ -108,6 +97,11 @@ def _fits(state: Any, optimizer: Optimizer) -> bool:
         kinds = {frozenset(values) for values in state["state"].values()}
     except (KeyError, TypeError, AttributeError):
         return False
-    lookahead = all(("slow_buffer" in keys) == (type(optimizer).__name__ == "Ranger") for keys in kinds)
-    return (same_kind and lookahead and len(saved) == len(parameters)
-            and all(there == here for there, here in moments))
+    lookahead = all(("slow_buffer" in keys) == isinstance(optimizer, Ranger) for keys in kinds)
+    if not (same_kind and lookahead and len(saved) == len(parameters) and all(old == new for old, new in moments)):
+        return False
+    rates = [group["initial_lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = group["initial_lr"] = rate
+    return True

@@ -36,10 +36,8 @@ class PatchConfig:
 
     def __post_init__(self):
         if not 0 < self.min_scale <= self.max_scale <= 1:
-            raise UserError(
-                f"`ray_min_scale` {self.min_scale} `ray_max_scale` {self.max_scale}: "
-                "needs 0 < smallest <= greatest <= 1 (1 is the whole image)"
-            )
+            raise UserError(f"`ray_min_scale` {self.min_scale} `ray_max_scale` {self.max_scale}: needs 0 < smallest <= "
+                            "greatest <= 1 (1 is the whole image)")
 
 
 def min_scale_at(config: PatchConfig, iteration: int) -> float:
@@ -50,12 +48,8 @@ def min_scale_at(config: PatchConfig, iteration: int) -> float:
     return min(max(config.min_scale, decayed), ANNEALED_MIN_SCALE_CAP)
 
 
-def patch_grid(
-    resolution: int,
-    scale: Float[Tensor, " batch"],
-    shift_x: Float[Tensor, " batch"],
-    shift_y: Float[Tensor, " batch"],
-) -> Float[Tensor, "batch {resolution} {resolution} 2"]:
+def patch_grid(resolution: int, scale: Float[Tensor, " batch"], shift_x: Float[Tensor, " batch"],
+               shift_y: Float[Tensor, " batch"]) -> Float[Tensor, "batch {resolution} {resolution} 2"]:
     """Grids of (x, y) image coordinates: -1 is the centre of the first pixel (left, top), 1 that of the last.
 
     Args:
@@ -66,14 +60,11 @@ def patch_grid(
     line = torch.linspace(-1, 1, resolution, dtype=scale.dtype, device=scale.device)
     x = line * scale[:, None] + shift_x[:, None]
     y = line * scale[:, None] + shift_y[:, None]
-    return torch.stack(
-        [x[:, None, :].expand(-1, resolution, -1), y[:, :, None].expand(-1, -1, resolution)], dim=-1
-    )
+    return torch.stack([x[:, None, :].expand(-1, resolution, -1), y[:, :, None].expand(-1, -1, resolution)], dim=-1)
 
 
-def draw_patches(
-    config: PatchConfig, resolution: int, iteration: int, batch: int, generator: torch.Generator
-) -> Float[Tensor, "batch {resolution} {resolution} 2"]:
+def draw_patches(config: PatchConfig, resolution: int, iteration: int, batch: int, generator: torch.Generator
+                 ) -> Float[Tensor, "batch {resolution} {resolution} 2"]:
     """Draw one patch grid per sample (on the CPU, where `generator` lives).
 
     `shift="free"`: every sample has its own scale, and its own shift along x and along y. A sample consumes three

@@ -39,25 +39,11 @@ class Ranger(Optimizer):
         gc_conv_only: only where the gradient has more than three dimensions.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-3,
-        alpha: float = 0.5,
-        k: int = 6,
-        N_sma_threshhold: float = 5,
-        betas: tuple[float, float] = (0.95, 0.999),
-        eps: float = 1e-5,
-        weight_decay: float = 0,
-        use_gc: bool = True,
-        gc_conv_only: bool = False,
-    ):
-        if not 0 < alpha <= 1:
-            raise ValueError(f"alpha must be in (0, 1], not {alpha}")
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
-        if lr <= 0 or eps <= 0:
-            raise ValueError(f"lr and eps must be above 0, not {lr}, {eps}")
+    def __init__(self, params: Iterable[Any], lr: float = 1e-3, alpha: float = 0.5, k: int = 6,
+                 N_sma_threshhold: float = 5, betas: tuple[float, float] = (0.95, 0.999), eps: float = 1e-5,
+                 weight_decay: float = 0, use_gc: bool = True, gc_conv_only: bool = False):
+        if not (0 < alpha <= 1 and k >= 1 and lr > 0 and eps > 0):
+            raise ValueError(f"alpha {alpha} must be in (0, 1], k {k} at least 1, lr {lr} and eps {eps} above 0")
         self.use_gc = use_gc
         self.gc_dimensions = 4 if gc_conv_only else 2
         # step_counter is never counted; it is there because official state dicts have it
@@ -80,30 +66,19 @@ class Ranger(Optimizer):
             for (step, device), pairs in by_step.items():
                 rows = ((p, gradient, *(self.state[p][name] for name in BUFFERS)) for p, gradient in pairs)
                 for chunk in _chunks(rows, CHUNK_ELEMENTS.get(device.type, CHUNK_ELEMENTS["cuda"])):
-                    parameters, gradients, first, second, slow = zip(*chunk)
-                    self._update(parameters, gradients, first, second, slow, group, step)
+                    self._update(*zip(*chunk), group=group, step=step)
         return loss
 
     def _count(self, parameter: Tensor) -> int:
         state = self.state[parameter]
         if not state:
-            state["step"] = 0
-            state["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-            state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-            state["slow_buffer"] = parameter.detach().clone()
+            state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter),
+                      "slow_buffer": parameter.detach().clone()}
         state["step"] = int(state["step"]) + 1
         return state["step"]
 
-    def _update(
-        self,
-        parameters: tuple[Tensor, ...],
-        gradients: tuple[Tensor, ...],
-        first: tuple[Tensor, ...],
-        second: tuple[Tensor, ...],
-        slow: tuple[Tensor, ...],
-        group: dict[str, Any],
-        step: int,
-    ) -> None:
+    def _update(self, parameters: tuple[Tensor, ...], gradients: tuple[Tensor, ...], first: tuple[Tensor, ...],
+                second: tuple[Tensor, ...], slow: tuple[Tensor, ...], group: dict[str, Any], step: int) -> None:
         beta1, beta2 = group["betas"]
         gradients = self._centralised(gradients)
         torch._foreach_mul_(second, beta2)

@@ -42,11 +42,11 @@ def read_stages(path: str | Path) -> tuple[Stage, ...]:
         image = values.get("img_size")
         patch = values.get("resolution_vol", image)
         if not isinstance(image, int) or not isinstance(patch, int) or min(image, patch) < 1:
-            raise UserError(f"`pigan_steps_conf` {path}: step {start} needs img_size and resolution_vol; {form}")
+            raise steps_error(path, f"step {start} needs img_size and resolution_vol; {form}")
         samples = values.get("num_steps")
         if samples is not None and (not isinstance(samples, int) or samples < 3):
-            raise UserError(f"`pigan_steps_conf` {path}: step {start}: num_steps is {samples}, give at least 3 samples "
-                            "per ray, or leave it to `pigan_infer_ray_step`")
+            raise steps_error(path, f"step {start}: num_steps is {samples}, give at least 3 samples per ray, or leave "
+                                    "it to `pigan_infer_ray_step`")
         others = {key: value for key, value in {**general, **values}.items() if key not in SIZES}
         stages.append(Stage(start, image, patch, samples, others))
     return tuple(stages)
@@ -70,13 +70,16 @@ def read_steps(path: str | Path, form: str) -> tuple[dict[str, Any], dict[int, d
         content = yaml.safe_load(read_text(in_project(path)))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise UserError(f"`pigan_steps_conf` {path}: cannot be read ({reason}); choose a file of configs/pigan_steps/"
-                        ) from error
+        raise steps_error(path, f"cannot be read ({reason}); choose a file of configs/pigan_steps/") from error
     except yaml.YAMLError as error:
-        what = " ".join(str(error).split())
-        raise UserError(f"`pigan_steps_conf` {path}: this is not YAML ({what}); {form}") from error
+        raise steps_error(path, f"this is not YAML ({' '.join(str(error).split())}); {form}") from error
     content = content if isinstance(content, dict) else {}
     steps = {key: value for key, value in content.items() if isinstance(key, int) and isinstance(value, dict)}
     if not steps or min(steps) != 0:
-        raise UserError(f"`pigan_steps_conf` {path}: it does not say the sizes from step 0 on; {form}")
+        raise steps_error(path, f"it does not say the sizes from step 0 on; {form}")
     return {key: value for key, value in content.items() if isinstance(key, str)}, dict(sorted(steps.items()))
+
+
+def steps_error(path: str | Path, problem: str) -> UserError:
+    """What is wrong with a file of steps."""
+    return UserError(f"`pigan_steps_conf` {path}: {problem}")

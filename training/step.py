@@ -118,15 +118,11 @@ class PatchGenerator(nn.Module):
         super().__init__()
         self.net, self.rendering, self.amp = net, rendering, amp
 
-    def forward(
-        self,
-        masks: Float[Tensor, "batch channels size size"],
-        origins: Float[Tensor, "batch 3"] | None,
-        directions: Float[Tensor, "batch rays 3"] | None,
-        noise: RayNoise,
-        drop_paths: Float[Tensor, "batch layers"] | None = None,
-    ) -> tuple[Float[Tensor, "batch rays 3"] | None, Float[Tensor, "batch codes"], Float[Tensor, "batch codes"],
-               Float[Tensor, "batch out"]]:
+    def forward(self, masks: Float[Tensor, "batch channels size size"], origins: Float[Tensor, "batch 3"] | None,
+                directions: Float[Tensor, "batch rays 3"] | None, noise: RayNoise,
+                drop_paths: Float[Tensor, "batch layers"] | None = None
+                ) -> tuple[Float[Tensor, "batch rays 3"] | None, Float[Tensor, "batch codes"],
+                           Float[Tensor, "batch codes"], Float[Tensor, "batch out"]]:
         """Colours in [0, 1] (of rays, if there are any), frequencies and phase shifts, and the output of the encoder's
         head that they are made of."""
         out = self.encode(masks, drop_paths)
@@ -143,14 +139,11 @@ class PatchGenerator(nn.Module):
     def _render(self, codes: Codes, origins: Tensor, directions: Tensor, noise: RayNoise) -> Tensor:
         settings, preset = self.rendering, self.net.config.camera
         return render_rays(
-            self.net.siren, codes, origins, directions,
-            near=preset.ray_start, far=preset.ray_end,
+            self.net.siren, codes, origins, directions, near=preset.ray_start, far=preset.ray_end,
             samples=settings.samples if noise.perturbation is None else noise.perturbation.shape[-1],
             hierarchical=settings.hierarchical, lock_view_dependence=settings.lock_view_dependence,
-            last_back=preset.last_back, clamp=preset.clamp_mode, noise=noise,
-            sample_chunk=max(1, settings.chunk // len(codes)) if settings.chunk > 0 else None,
-            precision=settings.precision,
-        ).rgb
+            last_back=preset.last_back, clamp=preset.clamp_mode, noise=noise, precision=settings.precision,
+            sample_chunk=max(1, settings.chunk // len(codes)) if settings.chunk > 0 else None).rgb
 
 
 class DiscriminatorLoss(nn.Module):
@@ -160,9 +153,8 @@ class DiscriminatorLoss(nn.Module):
         super().__init__()
         self.discriminator = discriminator
 
-    def forward(
-        self, real: Tensor, fake: Tensor, condition: Tensor | None = None
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+    def forward(self, real: Tensor, fake: Tensor, condition: Tensor | None = None
+                ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
         """Loss on photographs, weighted R1 penalty on them (and on their condition), loss on renderings."""
         inputs = [part.detach().requires_grad_() for part in (real, condition) if part is not None]
         logits = self.discriminator.forward(*inputs)  # what is compiled cannot be differentiated twice
@@ -182,18 +174,11 @@ class TrainStep:
         extra_losses: computed on what `generator` returns, so their gradients are averaged among processes too.
     """
 
-    def __init__(
-        self,
-        generator: nn.Module,
-        net: Sem2NeRF,
-        weights: LossWeights,
-        *,
-        discriminator: Callable[..., Tensor] | None = None,
-        discriminator_pass: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None,
-        perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
-        conditional: bool = False,
-        extra_losses: Sequence[ExtraLoss] = (),
-    ) -> None:
+    def __init__(self, generator: nn.Module, net: Sem2NeRF, weights: LossWeights, *,
+                 discriminator: Callable[..., Tensor] | None = None,
+                 discriminator_pass: Callable[..., tuple[Tensor, Tensor, Tensor]] | None = None,
+                 perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+                 conditional: bool = False, extra_losses: Sequence[ExtraLoss] = ()) -> None:
         self.generator, self.net, self.weights = generator, net, weights
         self.discriminator, self.discriminator_pass = discriminator, discriminator_pass
         self.perceptual, self.conditional, self.extra_losses = perceptual, conditional, extra_losses

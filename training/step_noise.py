@@ -81,10 +81,10 @@ def draw_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int]
         pin: see `PackedNoise.of`.
     """
     grids, perturbations, importances, drops, poses = [], [], [], [], []
-    extreme = [np.random.default_rng(_seed(config, EXTREME, position)).random() < config.extreme_probability
+    extreme = [np.random.default_rng((config.seed, EXTREME, position)).random() < config.extreme_probability
                for position in positions]
     for position in positions:
-        generator = _generator(config, SAMPLE, position)
+        generator = generator_at(config.seed, SAMPLE, position)
         if config.patches is not None and config.patches.shift == "free":
             grids.append(draw_patches(config.patches, resolution, step, 1, generator))
         shape = (1, resolution * resolution, config.samples)
@@ -93,30 +93,22 @@ def draw_step_noise(config: StepNoiseConfig, step: int, positions: Sequence[int]
         if config.hierarchical:
             importances.append(torch.rand(shape, generator=generator))
         if any(extreme):
-            rng = np.random.default_rng(_seed(config, POSE, position))
-            poses.append(draw_extreme_poses(config.extreme_poses, 1, rng))
+            rng = np.random.default_rng((config.seed, POSE, position))
+            poses.append(torch.from_numpy(draw_extreme_poses(config.extreme_poses, 1, rng)).float())
     if config.patches is None:
         one, zero = torch.ones(len(positions)), torch.zeros(len(positions))
         grids = [patch_grid(resolution, one, zero, zero)]
     elif config.patches.shift == "diagonal":  # the whole batch shares its scale
-        shared = draw_patches(config.patches, resolution, step, batch_total, _generator(config, PATCH, step))
+        shared = draw_patches(config.patches, resolution, step, batch_total, generator_at(config.seed, PATCH, step))
         grids = [shared[[position - batch_start for position in positions]]]
     own = [float(index) for index, far in enumerate(extreme) if not far]
     return PackedNoise.of(
         RayNoise(torch.cat(perturbations), torch.cat(importances) if importances else None), torch.cat(grids),
-        torch.cat([torch.from_numpy(pose).float() for pose in poses]) if poses else None,
-        torch.tensor(own) if own and any(extreme) else None, torch.cat(drops) if config.drop_paths else None, pin=pin)
+        torch.cat(poses) if poses else None, torch.tensor(own) if own and any(extreme) else None,
+        torch.cat(drops) if config.drop_paths else None, pin=pin)
 
 
 def generator_at(seed: int, stream: int, number: int) -> torch.Generator:
     """The random numbers of one sample (or step) of a stream."""
     state = int(np.random.SeedSequence((seed, stream, number)).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)  # manual_seed takes 63 bits
-
-
-def _seed(config: StepNoiseConfig, stream: int, number: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence((config.seed, stream, number))
-
-
-def _generator(config: StepNoiseConfig, stream: int, number: int) -> torch.Generator:
-    return generator_at(config.seed, stream, number)

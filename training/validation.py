@@ -14,7 +14,6 @@ from torch import Tensor
 from configs.label_spaces import LabelSpace
 from criteria.w_norm import w_norm
 from models.pigan.cameras import Camera
-from models.pigan.codes import Codes
 from models.sem2nerf import Sem2NeRF
 from training.loading import to_device
 from training.runtime.processes import World
@@ -50,11 +49,9 @@ class Validation:
 
 
 @torch.no_grad()
-def validate(
-    net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace, settings: ValidationSettings,
-    weights: LossWeights, perceptual: Callable[[Tensor, Tensor], Tensor] | None, world: World,
-    stopped: Callable[[], bool] = lambda: False, extra_losses: Sequence[ExtraLoss] = (),
-) -> Validation | None:
+def validate(net: Sem2NeRF, batches: Iterable[dict[str, Any]], space: LabelSpace, settings: ValidationSettings,
+             weights: LossWeights, perceptual: Callable[[Tensor, Tensor], Tensor] | None, world: World,
+             stopped: Callable[[], bool] = lambda: False, extra_losses: Sequence[ExtraLoss] = ()) -> Validation | None:
     """Render each mask of this process's shard at its photograph's pose, and the first ones from two more sides.
 
     The sums of all processes are put together, however many samples each had. The loss is that of the weights: L2, L1
@@ -82,7 +79,8 @@ def validate(
         for name, (weight, value) in (item for loss in extra_losses for item in loss(output).items()):
             sums[name] = sums.get(name, 0.0) + value.item() * len(codes)
             factors[name] = weight
-        codes = _shown_codes(net, codes, settings)
+        codes = (net.latent_avg.expand(len(codes)) if settings.mean_only else
+                 codes.with_layers_from(net.latent_avg, settings.mean_layers, net.config.width))
         joined = torch.cat([codes.frequencies, codes.phase_shifts], 1).double().cpu()
         moments += torch.stack([joined.sum(0), joined.square().sum(0)])
         if weights.w_norm:
@@ -90,17 +88,15 @@ def validate(
         targets = F.interpolate(batch.images, (settings.size,) * 2, mode="nearest").cpu()
         for index, (yaw, pitch) in enumerate(batch.poses.tolist()):
             scene = net.scene_of(codes[index], settings.max_block)
-
-            def render(yaw: float, pitch: float, scene=scene) -> Tensor:
-                return scene.render(Camera(yaw, pitch), settings.size, settings.samples).rgb
-
-            own = render(yaw, pitch)
+            own = scene.render(Camera(yaw, pitch), settings.size, settings.samples).rgb
             for name, value in _distances(own[None], targets[index][None], weights, perceptual, world.device).items():
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
             if world.is_main and len(rows) < PANEL_ROWS:
-                images = (targets[index], own, render(math.pi / 2, math.pi / 2), render(math.pi - yaw, pitch))
-                rows.append([mask_image(loaded["label"][index], space.palette), *map(photo_image, images)])
+                others = [scene.render(camera, settings.size, settings.samples).rgb
+                          for camera in (Camera(math.pi / 2, math.pi / 2), Camera(math.pi - yaw, pitch))]
+                images = map(photo_image, (targets[index], own, *others))
+                rows.append([mask_image(loaded["label"][index], space.palette), *images])
     net.train(was_training)
     everyone = world.gather((sums, count, aborted, moments, factors))
     if any(part[2] for part in everyone):
@@ -122,12 +118,6 @@ def validate(
 def own_indices(count: int, world: World) -> Sequence[int]:
     """Which of `count` samples belong to this process; the processes' numbers of samples differ by at most one."""
     return range(world.rank, count, world.size)
-
-
-def _shown_codes(net: Sem2NeRF, codes: Codes, settings: ValidationSettings) -> Codes:
-    if settings.mean_only:
-        return net.latent_avg.expand(len(codes))
-    return codes.with_layers_from(net.latent_avg, settings.mean_layers, net.config.width)
 
 
 def _distances(image: Tensor, target: Tensor, weights: LossWeights,

@@ -95,7 +95,6 @@ class ReconstructionObjective(DecoderObjective):
         ], betas=BETAS, eps=EPS)}
         self._scheduler = build_scheduler("cosine", self.optimizers["optimizer"], opts.max_steps,
                                           opts.max_steps // 100, 0.03)
-        self.modules: dict[str, nn.Module] = {}
         # with edits, a head's partner comes with it
         self.shard = BatchShard(opts.batch_size // 2 if opts.edit_lambda else opts.batch_size, world.rank, world.size)
 

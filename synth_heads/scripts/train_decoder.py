@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -19,19 +18,14 @@ from scripts.train_pigan import train_command
 from synth_heads.decoder.options import TRAIN_DECODER
 from utils.cli import command, run
 
-if TYPE_CHECKING:
-    from pretraining.decoder import DecoderObjective
-
 
 @command()
 def main(argv: Sequence[str]) -> None:
-    train_command(argv, "synth_heads/scripts/train_decoder.py", TRAIN_DECODER, _objective)
+    opts = TRAIN_DECODER.parse(argv)
 
+    from synth_heads.decoder.objective import ReconstructionObjective  # heavy imports stay behind --help
 
-def _objective() -> type[DecoderObjective]:
-    from synth_heads.decoder.objective import ReconstructionObjective
-
-    return ReconstructionObjective
+    train_command(opts, argv, "synth_heads/scripts/train_decoder.py", TRAIN_DECODER, ReconstructionObjective)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -20,19 +18,14 @@ from scripts.train3d import train_command
 from synth_heads.encoder.options import TRAIN_ENCODER
 from utils.cli import command, run
 
-if TYPE_CHECKING:
-    from training.extension import Extension
-
 
 @command()
 def main(argv: Sequence[str]) -> None:
-    train_command(argv, "synth_heads/scripts/train_encoder.py", TRAIN_ENCODER, _extension)
+    opts = TRAIN_ENCODER.parse(argv)
 
+    from synth_heads.encoder.extension import KnownHeads  # heavy imports stay behind --help
 
-def _extension(opts: Namespace) -> Extension:
-    from synth_heads.encoder.extension import KnownHeads
-
-    return KnownHeads(opts)
+    train_command(opts, argv, "synth_heads/scripts/train_encoder.py", TRAIN_ENCODER, KnownHeads)
 
 
 if __name__ == "__main__":

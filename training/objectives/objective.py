@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jaxtyping import Float
@@ -34,13 +35,14 @@ class Objective:
     Attributes:
         opts: all options of the run, also those that follow from others.
         model: what the run is for, a checkpoint's `state_dict`; it may be averaged over the steps.
-        modules: other networks that train, and `optimizers` of all, by the names a checkpoint keeps them under.
+        modules: other networks that train (none, if it is not set), and `optimizers` of all, by the names a checkpoint
+            keeps them under.
         step_samples: samples of one step over all processes; for checkpoints that do not say how many were seen.
     """
 
     opts: Namespace
     model: nn.Module
-    modules: Mapping[str, nn.Module]
+    modules: Mapping[str, nn.Module] = MappingProxyType({})
     optimizers: Mapping[str, Optimizer]
     step_samples: int = 0
 

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
 from datasets.masks.mask_input import MaskInput
 from datasets.sample_stream import BatchShard
@@ -73,10 +72,11 @@ class Sem2NeRFObjective(Objective):
         self.discriminator = build.build_discriminator(opts, self.stages, contents, resume, report)
         self.modules: dict[str, nn.Module] = {}
         trained = [*self.net.encoder.parameters(), *(self.net.decoder.parameters() if opts.train_decoder else ())]
-        self.optimizers = {"optimizer": self._optimizer(trained, opts.learning_rate)}
+        self.optimizers = {"optimizer": build_optimizer(opts.optim_name, trained, opts.learning_rate)}
         if self.discriminator is not None:
-            self.modules["dis_state_dict"] = self.discriminator.to(world.device)
-            self.optimizers["dis_optimizer"] = self._optimizer(self.discriminator.parameters(), opts.learning_rate_dis)
+            self.modules["dis_state_dict"] = judge = self.discriminator.to(world.device)
+            self.optimizers["dis_optimizer"] = build_optimizer(opts.optim_name, judge.parameters(),
+                                                               opts.learning_rate_dis)
         floor = opts.learning_rate / 100  # of the discriminator's rate too, as released
         self._schedulers = [build_scheduler(opts.scheduler_name, optimizer, opts.max_steps,
                                             final_fraction=floor / optimizer.param_groups[0]["initial_lr"])
@@ -84,12 +84,6 @@ class Sem2NeRFObjective(Objective):
         self.train_step = self._build_step()
         self._batches: Generator[dict[str, Any], None, None] | None = None
         self._feed = Feed(self._read, self._move, world.device)
-
-    def _optimizer(self, parameters: Any, rate: float) -> Optimizer:
-        optimizer = build_optimizer(self.opts.optim_name, list(parameters), rate)
-        for group in optimizer.param_groups:
-            group["initial_lr"] = rate
-        return optimizer
 
     def _build_step(self) -> TrainStep:
         opts = self.opts
@@ -172,11 +166,13 @@ class Sem2NeRFObjective(Objective):
                   ) -> tuple[GeneratorLosses, dict[str, torch.Tensor]]:
         """Gradients of both networks for one micro-batch, and all losses."""
         side = stage.img_size if self.opts.patch_train else stage.resolution_vol
-        with self._discriminator_frozen():
-            generated = self.train_step.generator_losses(batch, noise, side)
-            (generated.total / self.opts.grad_accum).backward()
+        if self.discriminator is not None:  # gradients flow through it, not into it
+            self.discriminator.requires_grad_(False)
+        generated = self.train_step.generator_losses(batch, noise, side)
+        (generated.total / self.opts.grad_accum).backward()
         if self.discriminator is None:
             return generated, generated.terms
+        self.discriminator.requires_grad_(True)
         losses = self.train_step.discriminator_losses(generated)
         (losses.total / self.opts.grad_accum).backward()
         return generated, {**generated.terms, **losses.terms}
@@ -201,8 +197,7 @@ class Sem2NeRFObjective(Objective):
         batch = to_device(loaded, self.opts.label_nc, self.world.device)
         size = stage.img_size if self.opts.patch_train else stage.resolution_vol  # without patches: a small image
         if batch.images.shape[-1] != size and not (self.opts.patch_train and len(self.stages) == 1):
-            images = F.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
-            batch = replace(batch, images=images)
+            batch = replace(batch, images=F.interpolate(batch.images, (size, size), mode="bilinear", antialias=True))
         return batch, noise.to(self.world.device)
 
     @contextlib.contextmanager
@@ -213,15 +208,6 @@ class Sem2NeRFObjective(Objective):
                 if active and isinstance(module, DistributedDataParallel):
                     stack.enter_context(module.no_sync())
             yield
-
-    @contextlib.contextmanager
-    def _discriminator_frozen(self) -> Iterator[None]:
-        """While inside, gradients flow through the discriminator, not into it."""
-        if self.discriminator is not None:
-            self.discriminator.requires_grad_(False)
-        yield
-        if self.discriminator is not None:
-            self.discriminator.requires_grad_(True)
 
     def _panel(self, loaded: dict[str, Any], batch: Batch, noise: StepNoise, target: torch.Tensor,
                rendered: torch.Tensor) -> Image:
@@ -239,9 +225,8 @@ class Sem2NeRFObjective(Objective):
     def validate(self, stopped: Callable[[], bool]) -> Validation | None:
         if self.data.val is None:
             return None
-        indices = list(own_indices(len(self.data.val), self.world))
-        loader = validation_loader(self.data.val, indices, self.opts.test_batch_size, self.opts.test_workers,
-                                   pin=self.world.device.type == "cuda")
+        loader = validation_loader(self.data.val, own_indices(len(self.data.val), self.world),
+                                   self.opts.test_batch_size, self.opts.test_workers, self.world.device.type == "cuda")
         with contextlib.closing(checked(loader)) as batches:
             return validate(self.net, batches, self.data.val.label_space, self.validation_settings,
                             self.train_step.weights, self.perceptual, self.world, stopped,

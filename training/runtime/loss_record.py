@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,19 +14,11 @@ from training.runtime.processes import World
 from utils.errors import UserError
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     step: int
     names: tuple[str, ...]  # of the losses
     samples: tuple[str, ...]
     values: Float[Tensor, " losses"]
-
-    def problem(self, values: Sequence[float]) -> str | None:
-        """What is wrong with the first loss that is no finite number."""
-        for name, value in zip(self.names, values, strict=True):
-            if not math.isfinite(value):
-                return f"step {self.step}: {name} is {value} (batch: {', '.join(self.samples)})"
-        return None
 
 
 class LossRecord:
@@ -46,9 +38,7 @@ class LossRecord:
         Raises:
             UserError: as `means`.
         """
-        problem = self._entries[-1].problem(self._entries[-1].values.tolist())
-        if problem is not None:
-            raise _not_finite(problem)
+        _refuse(_read(self._entries[-1:])[1])
 
     def means(self, world: World) -> dict[str, float]:
         """Mean of each loss over the steps and processes since the last call.
@@ -56,29 +46,30 @@ class LossRecord:
         Raises:
             UserError: a loss was NaN or infinite, with its step, its name and its samples.
         """
-        values = torch.cat([entry.values for entry in self._entries]).cpu().tolist() if self._entries else []
-        sums: dict[str, tuple[float, int]] = {}
-        problems: list[tuple[int, str]] = []
-        start = 0
-        for entry in self._entries:
-            own = values[start:start + len(entry.names)]
-            start += len(own)
-            for name, value in zip(entry.names, own, strict=True):
-                total, count = sums.get(name, (0.0, 0))
-                sums[name] = total + value, count + 1
-            problem = entry.problem(own)
-            if problem is not None:
-                problems.append((entry.step, problem))
+        everyone = world.gather(_read(self._entries))
         self._entries.clear()
-        everyone = world.gather((sums, problems[:1]))
-        problems = sorted(problem for _, found in everyone for problem in found)
-        if problems:
-            raise _not_finite(problems[0][1])
+        _refuse([problem for _, found in everyone for problem in found])
         names = {name: None for sums, _ in everyone for name in sums}
         parts = {name: [sums[name] for sums, _ in everyone if name in sums] for name in names}
         return {name: sum(t for t, _ in part) / sum(n for _, n in part) for name, part in parts.items()}
 
 
-def _not_finite(problem: str) -> UserError:
-    return UserError(f"{problem}; the last checkpoint is from before. Look at these samples, or continue with a "
-                     "smaller `learning_rate` or with `grad_clip` 1")
+def _read(entries: Sequence[_Entry]) -> tuple[dict[str, tuple[float, int]], list[tuple[int, str]]]:
+    """Sum and number of each loss; step and description of the first one that is no finite number."""
+    values = iter(torch.cat([entry.values for entry in entries]).cpu().tolist() if entries else ())
+    sums: dict[str, tuple[float, int]] = {}
+    problems: list[tuple[int, str]] = []
+    for entry in entries:
+        for name, value in zip(entry.names, values):
+            total, count = sums.get(name, (0.0, 0))
+            sums[name] = total + value, count + 1
+            if not math.isfinite(value):
+                problems.append((entry.step, f"{name} is {value} (batch: {', '.join(entry.samples)})"))
+    return sums, problems[:1]
+
+
+def _refuse(problems: Sequence[tuple[int, str]]) -> None:
+    if problems:
+        step, what = min(problems)
+        raise UserError(f"step {step}: {what}; the last checkpoint is from before. Look at these samples, or continue "
+                        "with a smaller `learning_rate` or with `grad_clip` 1")

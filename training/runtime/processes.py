@@ -9,10 +9,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,6 +25,8 @@ from utils.cli import report
 from utils.device import pick_device, pick_local_device
 from utils.errors import UserError
 
+Answer = TypeVar("Answer")
+Report = Callable[[str], None]  # prints a line
 # a system without SIGUSR1 cannot send it
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name))
 
@@ -52,13 +54,25 @@ class World:
         dist.all_gather_object(values, value, group=self.group)
         return values
 
-    def from_main(self, value: Any) -> Any:
-        """The main process's `value`, on every process."""
+    def report(self, text: str) -> None:
+        """Print a line, settings in it as flags, on the main process only."""
+        if self.is_main:
+            print(UserError(text).with_settings(lambda name: f"--{name}"))
+
+    def on_main(self, look: Callable[[], Answer]) -> Answer:
+        """What `look` returns in the main process, or its UserError, in all of them."""
         if self.size == 1:
-            return value
-        values = [value]
-        dist.broadcast_object_list(values, src=0, group=self.group)
-        return values[0]
+            return look()
+        answers: list[Any] = [None]
+        if self.is_main:
+            try:
+                answers = [look()]
+            except UserError as error:
+                answers = [error]
+        dist.broadcast_object_list(answers, src=0, group=self.group)
+        if isinstance(answers[0], UserError):
+            raise answers[0]
+        return answers[0]
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace each gradient by its mean over all processes: for losses whose graph changes from step to step, which
@@ -113,16 +127,13 @@ def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
     Args:
         local_rank: of the command line, for launchers that pass it there.
     """
-    def numbers(*names: str) -> list[int]:
-        return [int(environment[name]) for name in names]
-
     if "RANK" in environment and "WORLD_SIZE" in environment:
         return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]),
                       int(environment.get("LOCAL_RANK", local_rank)), int(environment.get("LOCAL_WORLD_SIZE", 1)))
     # before SLURM: in a batch script mpirun starts its helpers with srun, whose variables its processes inherit
     for names in MPI_VARIABLES:
         if all(name in environment for name in names[:3]):
-            rank, size, local = numbers(*names[:3])
+            rank, size, local = (int(environment[name]) for name in names[:3])
             return Launch(rank, size, local, int(environment.get(names[3], size)))
     # only srun sets SLURM_STEP_NUM_TASKS: plain python inside a batch script is a single process
     if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
@@ -130,7 +141,7 @@ def read_launch(environment: Mapping[str, str], local_rank: int = 0) -> Launch:
         return Launch(int(environment["SLURM_PROCID"]), int(environment["SLURM_STEP_NUM_TASKS"]),
                       int(environment["SLURM_LOCALID"]), int(local_size[0]) if local_size else 1, own_gpus=True)
     if "PMI_RANK" in environment and "PMI_SIZE" in environment:  # an MPI that counts no processes per machine: one
-        rank, size = numbers("PMI_RANK", "PMI_SIZE")
+        rank, size = int(environment["PMI_RANK"]), int(environment["PMI_SIZE"])
         return Launch(rank, size, rank, size)
     return Launch()
 
