@@ -48,10 +48,8 @@ class LabelSpaces(NamedTuple):
     views: LabelSpace | None  # of rendered views; None where they have no labels
 
 
-def write_extras(
-    wanted: ExtraSettings, folder: Path, stem: str, views: Sequence[View], images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
-    mask: MaskItem, spaces: LabelSpaces,
-) -> Iterator[Path]:
+def write_extras(wanted: ExtraSettings, folder: Path, stem: str, views: Sequence[View],
+                 images: Sequence[UInt8[np.ndarray, "_ _ 3"]], mask: MaskItem, spaces: LabelSpaces) -> Iterator[Path]:
     """Write the files of a row; gives their paths.
 
     Args:

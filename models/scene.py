@@ -87,18 +87,9 @@ class Scene:
         self._lock = threading.RLock()
 
     @torch.no_grad()
-    def render(
-        self,
-        camera: Camera | None = None,
-        size: int = 256,
-        samples: int = 24,
-        *,
-        sampler: str = "exact",
-        labels: bool = False,
-        noise: RayNoise | None = None,
-        generator: torch.Generator | None = None,
-        on_rays: Callable[[int], None] | None = None,
-    ) -> View:
+    def render(self, camera: Camera | None = None, size: int = 256, samples: int = 24, *, sampler: str = "exact",
+               labels: bool = False, noise: RayNoise | None = None, generator: torch.Generator | None = None,
+               on_rays: Callable[[int], None] | None = None) -> View:
         """Render one view.
 
         Args:
@@ -138,20 +129,17 @@ class Scene:
         return View.of(pixels, size, evaluations)
 
     @torch.no_grad()
-    def render_rays(
-        self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int, *, labels: bool = False,
-        noise: RayNoise | None = None, on_rays: Callable[[int], None] | None = None,
-    ) -> Pixels:
+    def render_rays(self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int, *,
+                    labels: bool = False, noise: RayNoise | None = None, on_rays: Callable[[int], None] | None = None
+                   ) -> Pixels:
         """Render any rays from one camera position, block by block; results are on the CPU. With `labels`, `channels`
         are those of `LabelledField.colour`."""
         device, field = self.field.device, self.labelled_field if labels else self.field
         pixels = self._render_exactly(field, origin.to(device), directions.to(device), samples, noise, on_rays)
         return Pixels(*(value.cpu() for value in pixels))
 
-    def _render_exactly(
-        self, field: Field, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int,
-        noise: RayNoise | None, on_rays: Callable[[int], None] | None,
-    ) -> Pixels:
+    def _render_exactly(self, field: Field, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+                        samples: int, noise: RayNoise | None, on_rays: Callable[[int], None] | None) -> Pixels:
         noise = noise or RayNoise()
         rays = min(max(self._block(field) // samples, 1), len(directions))
 
@@ -224,10 +212,8 @@ class Scene:
             grid.cover(cameras, preset.fov_deg)
             return grid.bricks_on(self.field.device)
 
-    def _render_with_grid(
-        self, field: Field, camera: Camera, directions: Float[Tensor, "rays 3"], samples: int,
-        on_rays: Callable[[int], None] | None = None,
-    ) -> tuple[Pixels, int]:
+    def _render_with_grid(self, field: Field, camera: Camera, directions: Float[Tensor, "rays 3"], samples: int,
+                          on_rays: Callable[[int], None] | None = None) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
         bricks, on_cpu = self._bricks([camera], samples), field.device.type == "cpu"
         budget = Budget(GRID_DEPTH_PER_SAMPLE / samples, round(GRID_MAX_SAMPLES * math.sqrt(samples)))

@@ -143,13 +143,8 @@ class Sem2NeRF(nn.Module):
         return codes.with_layers_from(style, layers, self.siren.width, alpha)
 
     @torch.no_grad()
-    def scene(
-        self,
-        mask: Mask | Float[Tensor, "channels size size"] | Float[np.ndarray, "channels size size"],
-        style_seed: int | None = None,
-        style_layers: Iterable[int] = (8,),
-        alpha: float = 1.0,
-    ) -> Scene:
+    def scene(self, mask: Mask | Float[Tensor, "channels size size"] | Float[np.ndarray, "channels size size"],
+              style_seed: int | None = None, style_layers: Iterable[int] = (8,), alpha: float = 1.0) -> Scene:
         """Decode one mask into a scene.
 
         Args:

@@ -56,11 +56,8 @@ class PatchDiscriminator(nn.Module):
         layers.append(_normalised_conv(inputs, 1, stride=1, padding=0))
         self.model = nn.ModuleDict({"main": nn.Sequential(*layers)})
 
-    def forward(
-        self,
-        patch: Float[Tensor, "batch 3 size size"],
-        condition: Float[Tensor, "batch channels size size"] | None = None,
-    ) -> Float[Tensor, " batch"]:
+    def forward(self, patch: Float[Tensor, "batch 3 size size"],
+                condition: Float[Tensor, "batch channels size size"] | None = None) -> Float[Tensor, " batch"]:
         """Logits, above 0 for "real".
 
         Args:

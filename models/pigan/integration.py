@@ -18,14 +18,9 @@ class Composite(NamedTuple):
     weights: Float[Tensor, "*rays samples"]
 
 
-def sample_weights(
-    density: Float[Tensor, "*rays samples"],
-    depths: Float[Tensor, "*rays samples"],
-    *,
-    clamp: str = "relu",
-    last_back: bool = False,
-    noise: Float[Tensor, "*rays samples"] | None = None,
-) -> Float[Tensor, "*rays samples"]:
+def sample_weights(density: Float[Tensor, "*rays samples"], depths: Float[Tensor, "*rays samples"], *,
+                   clamp: str = "relu", last_back: bool = False, noise: Float[Tensor, "*rays samples"] | None = None
+                  ) -> Float[Tensor, "*rays samples"]:
     """Weight of each sample: alpha_i * T_i with alpha_i = 1 - exp(-delta_i * clamp(density_i)).
 
     Args:
@@ -67,16 +62,9 @@ def running_product(factors: Float[Tensor, "*rays samples"]) -> Float[Tensor, "*
     return _RunningProduct.apply(factors)
 
 
-def composite(
-    rgb: Float[Tensor, "*rays samples 3"],
-    density: Float[Tensor, "*rays samples"],
-    depths: Float[Tensor, "*rays samples"],
-    *,
-    clamp: str = "relu",
-    last_back: bool = False,
-    white_back: bool = False,
-    noise: Float[Tensor, "*rays samples"] | None = None,
-) -> Composite:
+def composite(rgb: Float[Tensor, "*rays samples 3"], density: Float[Tensor, "*rays samples"],
+              depths: Float[Tensor, "*rays samples"], *, clamp: str = "relu", last_back: bool = False,
+              white_back: bool = False, noise: Float[Tensor, "*rays samples"] | None = None) -> Composite:
     """Blend samples front to back; `white_back` fills what stays transparent with white. See `sample_weights`."""
     weights = sample_weights(density, depths, clamp=clamp, last_back=last_back, noise=noise)
     colour = (weights[..., None] * rgb).sum(-2)

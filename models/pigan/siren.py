@@ -29,12 +29,8 @@ class FilmLayer(nn.Module):
         super().__init__()
         self.layer = nn.Linear(in_dim, width)
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch points inputs"],
-        frequency: Float[Tensor, "batch width"],
-        phase: Float[Tensor, "batch width"],
-    ) -> Float[Tensor, "batch points width"]:
+    def forward(self, x: Float[Tensor, "batch points inputs"], frequency: Float[Tensor, "batch width"],
+                phase: Float[Tensor, "batch width"]) -> Float[Tensor, "batch points width"]:
         return torch.sin(frequency[:, None] * self.layer(x) + phase[:, None])
 
 
@@ -90,20 +86,16 @@ class FilmSiren(nn.Module):
     def colour_output(self) -> nn.Linear:
         return cast(nn.Linear, self.color_layer_linear[0])
 
-    def modulation(
-        self, codes: Codes
-    ) -> tuple[Float[Tensor, "batch layers width"], Float[Tensor, "batch layers width"]]:
+    def modulation(self, codes: Codes
+                  ) -> tuple[Float[Tensor, "batch layers width"], Float[Tensor, "batch layers width"]]:
         """Raw codes -> the frequency and phase that each layer applies."""
         shape = (len(codes), FILM_LAYERS, self.width)
         return (codes.frequencies.reshape(shape) * FREQUENCY_SCALE + FREQUENCY_OFFSET,
                 codes.phase_shifts.reshape(shape))
 
-    def forward(
-        self,
-        points: Float[Tensor, "batch points 3"],
-        codes: Codes,
-        directions: Float[Tensor, "batch points 3"] | None = None,
-    ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
+    def forward(self, points: Float[Tensor, "batch points 3"], codes: Codes,
+                directions: Float[Tensor, "batch points 3"] | None = None
+               ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
         """Evaluate the field, layer by layer as it is defined (differentiable in everything).
 
         Args:

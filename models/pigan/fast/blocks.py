@@ -43,9 +43,8 @@ def labels_of(field: LabelledField, points: Float[Tensor, "points 3"], block: in
 
 
 @torch.no_grad()
-def appearance_of(
-    field: Field, points: Float[Tensor, "points 3"], block: int
-) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points labels"] | None]:
+def appearance_of(field: Field, points: Float[Tensor, "points 3"], block: int
+                 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points labels"] | None]:
     """Colours, and label logits if the field has a semantic head, at world positions, `block` points at a time."""
     if isinstance(field, LabelledField):
         found = labels_of(field, points, block)
@@ -54,9 +53,8 @@ def appearance_of(
     return torch.cat(blocks), None
 
 
-def pixels_of(
-    render: Callable[[slice], Pixels], rays: int, at_a_time: int, threads: int, on_rays: Callable[[int], None] | None
-) -> Pixels:
+def pixels_of(render: Callable[[slice], Pixels], rays: int, at_a_time: int, threads: int,
+              on_rays: Callable[[int], None] | None) -> Pixels:
     """Pixels of all rays.
 
     Args:

@@ -39,16 +39,8 @@ class DensityGrid:
         device: where it is kept, and where `density` takes and gives its values.
     """
 
-    def __init__(
-        self,
-        density: Callable[[Tensor], Tensor],
-        near: float,
-        far: float,
-        tolerance: float = 0.25,
-        refinement: int = 4,
-        fov_deg: float = WIDEST_FOV_DEG,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, density: Callable[[Tensor], Tensor], near: float, far: float, tolerance: float = 0.25,
+                 refinement: int = 4, fov_deg: float = WIDEST_FOV_DEG, device: torch.device | str = "cpu") -> None:
         self.density, self.near, self.far, self.fov_deg = density, near, far, fov_deg
         self.tolerance, self.refinement = tolerance, refinement
         corner = math.atan(math.tan(math.radians(fov_deg) / 2) * math.sqrt(2))

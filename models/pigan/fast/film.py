@@ -14,10 +14,8 @@ from torch import Tensor
 from models.pigan.fast.kernels import cosine_, sine_
 
 
-def sine(
-    z: Float[Tensor, "points width"], frequency: Float[Tensor, " width"], phase: Float[Tensor, " width"],
-    kind: torch.dtype,
-) -> Float[Tensor, "points width"]:
+def sine(z: Float[Tensor, "points width"], frequency: Float[Tensor, " width"], phase: Float[Tensor, " width"],
+         kind: torch.dtype) -> Float[Tensor, "points width"]:
     """sin(frequency * z + phase), of type `kind`."""
     if _has_kernels(z):
         from models.pigan.fast import film_kernel
@@ -26,10 +24,9 @@ def sine(
     return sine_(torch.addcmul(phase, frequency, z)).to(kind)
 
 
-def gradient(
-    z: Float[Tensor, "points width"], grad_x: Float[Tensor, "points width"], frequency: Float[Tensor, " width"],
-    phase: Float[Tensor, " width"], sums: Float[Tensor, "2 width"], kind: torch.dtype,
-) -> Float[Tensor, "points width"]:
+def gradient(z: Float[Tensor, "points width"], grad_x: Float[Tensor, "points width"],
+             frequency: Float[Tensor, " width"], phase: Float[Tensor, " width"], sums: Float[Tensor, "2 width"],
+             kind: torch.dtype) -> Float[Tensor, "points width"]:
     """From the gradient of the sine that of its angle, d = cos(frequency * z + phase) * grad_x, of type `kind`.
 
     Args:

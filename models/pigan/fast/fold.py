@@ -61,11 +61,8 @@ def field_weights(siren: FilmSiren, locked: bool = True) -> FieldWeights:
         direction, (siren.final_layer.weight, siren.final_layer.bias), (output.weight, output.bias))
 
 
-def fold(
-    weights: FieldWeights,
-    frequency: Float[Tensor, "*scenes layers width"],
-    phase: Float[Tensor, "*scenes layers width"],
-) -> list[Layer]:
+def fold(weights: FieldWeights, frequency: Float[Tensor, "*scenes layers width"],
+         phase: Float[Tensor, "*scenes layers width"]) -> list[Layer]:
     """Weight f W and bias f b + p of each sine layer, of one scene or of a batch; differentiable in everything."""
     return [(f[..., None] * weight, torch.addcmul(p, f, bias))
             for (weight, bias), f, p in zip(weights.layers, frequency.unbind(-2), phase.unbind(-2), strict=True)]
@@ -159,9 +156,8 @@ class FoldedField:
         return torch.mv(features, weight[0]).add_(bias)
 
     @torch.no_grad()
-    def colour(
-        self, features: Float[Tensor, "points width"], chosen: Int[Tensor, " chosen"] | None = None
-    ) -> Float[Tensor, "chosen 3"]:
+    def colour(self, features: Float[Tensor, "points width"], chosen: Int[Tensor, " chosen"] | None = None
+              ) -> Float[Tensor, "chosen 3"]:
         """Colour in (0, 1) for the locked view direction, of all points or of these."""
         x = features if chosen is None else features.index_select(0, whole_rows(chosen))
         x = self.sine_(affine(x, *self.colour_layer))

@@ -33,16 +33,8 @@ STEPS_AT_ONCE = 1 << 22  # through the bricks, of all rays together
 
 @torch.no_grad()
 def render_with_grid_at_once(
-    field: FoldedField | FusedField,
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    end: Float[Tensor, " rays"],
-    *,
-    budget: Budget,
-    block: int,
-    last_back: bool,
+    field: FoldedField | FusedField, bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+    start: Float[Tensor, " rays"], end: Float[Tensor, " rays"], *, budget: Budget, block: int, last_back: bool,
 ) -> tuple[Pixels, int]:
     """See `grid_sampling.render_block_with_grid`; everything is on one device."""
     depth, weight, total = place(bricks, origin, directions, start, end, budget)
@@ -67,14 +59,9 @@ def render_with_grid_at_once(
     return Pixels(sums[:, :-2], sums[:, -2], total + sums[:, -1]), len(kept)
 
 
-def place(
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    end: Float[Tensor, " rays"],
-    budget: Budget,
-) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"], Float[Tensor, " rays"]]:
+def place(bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+          start: Float[Tensor, " rays"], end: Float[Tensor, " rays"], budget: Budget
+         ) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"], Float[Tensor, " rays"]]:
     """Depths and weights of the colour samples before the far end (weight 0: none), and each ray's opacity."""
     finest = CELL / bricks.refinement
     device = directions.device
@@ -92,15 +79,9 @@ def place(
     return start[:, None] + invert(opacity, reached * nodes) * width, reached * shares, reached[:, 0]
 
 
-def opacity_at_own_steps(
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    width: Float[Tensor, " rays"],
-    count: Float[Tensor, " rays"],
-    most: int,
-) -> Float[Tensor, "rays most_plus_1"]:
+def opacity_at_own_steps(bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+                         start: Float[Tensor, " rays"], width: Float[Tensor, " rays"], count: Float[Tensor, " rays"],
+                         most: int) -> Float[Tensor, "rays most_plus_1"]:
     """Accumulated opacity at the borders of steps whose `width` and `count` are a ray's own; behind the last border
     the opacity there."""
     if has_kernel(directions.device):

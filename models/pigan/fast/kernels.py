@@ -22,10 +22,8 @@ ROWS = 256
 UNIT_RADII: Any = None  # for OpenCV: none are radii of 1, which its types do not know
 
 
-def affine(
-    x: Float[Tensor, "points inputs"], weight: Float[Tensor, "outputs inputs"],
-    bias: Float[Tensor, " outputs"] | None = None
-) -> Float[Tensor, "points outputs"]:
+def affine(x: Float[Tensor, "points inputs"], weight: Float[Tensor, "outputs inputs"],
+           bias: Float[Tensor, " outputs"] | None = None) -> Float[Tensor, "points outputs"]:
     """x weight^T + bias, without gradients.
 
     PyTorch hands matrix products to MKL, which does not use the wide vector units of AMD's processors. oneDNN, a part
@@ -141,9 +139,8 @@ def multiplying_in(precision: str) -> Iterator[torch.dtype | None]:
 
 
 @functools.lru_cache(maxsize=256)
-def constant(
-    values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
-) -> Float[Tensor, " values"]:
+def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
+            ) -> Float[Tensor, " values"]:
     """These numbers on a device, without waiting for it. Kept for the next call: do not change them in place."""
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)

@@ -27,9 +27,8 @@ class LabelledPoints(NamedTuple):
     logits: Float[Tensor, "points labels"]  # of the semantic head
 
 
-def evaluate_labelled(
-    siren: FilmSiren, codes: Codes, head: SemanticHead, points: Float[Tensor, "points 3"]
-) -> LabelledPoints:
+def evaluate_labelled(siren: FilmSiren, codes: Codes, head: SemanticHead, points: Float[Tensor, "points 3"]
+                     ) -> LabelledPoints:
     """Density, colour and label logits at world positions in one scene, differentiable in codes, positions, weights.
 
     Raises:
@@ -80,9 +79,8 @@ class LabelledField(FoldedField):
         return other
 
     @torch.no_grad()
-    def __call__(
-        self, points: Float[Tensor, "points 3"]
-    ) -> tuple[Float[Tensor, "points channels"], Float[Tensor, " points"]]:
+    def __call__(self, points: Float[Tensor, "points 3"]
+                ) -> tuple[Float[Tensor, "points channels"], Float[Tensor, " points"]]:
         """What `colour` gives, and density before its clamp to positive values."""
         x, logits = self._activations(whole_rows(points))
         return self._shade(x, logits)[: len(points)], super().density(x)[: len(points)]
@@ -139,9 +137,8 @@ class LabelledField(FoldedField):
 
 
 @torch.no_grad()
-def layer_features(
-    field: FoldedField, points: Float[Tensor, "points 3"], layers: Sequence[int]
-) -> Float[Tensor, "points features"]:
+def layer_features(field: FoldedField, points: Float[Tensor, "points 3"], layers: Sequence[int]
+                  ) -> Float[Tensor, "points features"]:
     """Activations of some sine layers of the density, side by side, in their order: what a semantic head reads."""
     x, found = whole_rows(points), {}
     for index, (weight, bias) in enumerate(field.layers):

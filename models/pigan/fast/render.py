@@ -24,21 +24,9 @@ FRONT_TO_BACK_CHUNKS = 3  # of a ray's samples; before each, rays whose transmit
 
 
 def render_rays(
-    siren: FilmSiren,
-    codes: Codes,
-    origins: Float[Tensor, "batch 3"],
-    directions: Float[Tensor, "batch rays 3"],
-    *,
-    near: float,
-    far: float,
-    samples: int,
-    hierarchical: bool,
-    lock_view_dependence: bool,
-    last_back: bool,
-    white_back: bool = False,
-    clamp: str = "relu",
-    noise: RayNoise | None = None,
-    sample_chunk: int | None = None,
+    siren: FilmSiren, codes: Codes, origins: Float[Tensor, "batch 3"], directions: Float[Tensor, "batch rays 3"], *,
+    near: float, far: float, samples: int, hierarchical: bool, lock_view_dependence: bool, last_back: bool,
+    white_back: bool = False, clamp: str = "relu", noise: RayNoise | None = None, sample_chunk: int | None = None,
     precision: str = "fp32",
 ) -> Composite:
     """See `models.pigan.render.render_rays`: the same arguments, and the same pixels and gradients.
@@ -102,10 +90,9 @@ def _needed(depths: Float[Tensor, "batch rays samples"], density: Float[Tensor, 
 
 
 @torch.no_grad()
-def _all_densities(
-    siren: FilmSiren, codes: Codes, origins: Tensor, directions: Tensor, depths: Tensor, u: Tensor | None, clamp: str,
-    precision: str,
-) -> tuple[Float[Tensor, "batch rays all"], Float[Tensor, "batch rays all"]]:
+def _all_densities(siren: FilmSiren, codes: Codes, origins: Tensor, directions: Tensor, depths: Tensor,
+                   u: Tensor | None, clamp: str, precision: str
+                  ) -> tuple[Float[Tensor, "batch rays all"], Float[Tensor, "batch rays all"]]:
     """Depths of all samples, with `u` also of importance samples, in ascending order, and their density."""
     block = max(1, block_features(depths.device) // siren.width)
     fields = inference_fields(siren, codes, precision)
