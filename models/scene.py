@@ -19,7 +19,7 @@ from torch import Tensor
 from configs.data_configs import CameraPreset
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
-from models.pigan.fast.blocks import Field, appearance_of, density_of, labels_of, pixels_of, points_at_a_time, workers
+from models.pigan.fast.blocks import Field, appearance_of, density_of, pixels_of, points_at_a_time, workers
 from models.pigan.fast.bricks import BrickMap
 from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.fast.exact import Pixels, render_block
@@ -27,7 +27,7 @@ from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.fused import inference_field
 from models.pigan.fast.grid_at_once import render_with_grid_at_once
 from models.pigan.fast.grid_sampling import Budget, render_block_with_grid
-from models.pigan.fast.labelled import LabelledField, LabelledPoints
+from models.pigan.fast.labelled import LabelledField
 from models.pigan.sampling import RayNoise
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import FilmSiren
@@ -141,7 +141,7 @@ class Scene:
     def _render_exactly(self, field: Field, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
                         samples: int, noise: RayNoise | None, on_rays: Callable[[int], None] | None) -> Pixels:
         noise = noise or RayNoise()
-        rays = min(max(self._block(field) // samples, 1), len(directions))
+        rays = min(max(points_at_a_time(field, self.max_block) // samples, 1), len(directions))
 
         def render(part: slice) -> Pixels:
             return render_block(
@@ -204,7 +204,7 @@ class Scene:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:
                 # the scene itself, in a cycle, would keep the memory of both until Python looks for cycles
-                density = functools.partial(density_of, self.field, block=self.block)
+                density = functools.partial(density_of, self.field, most=self.max_block)
                 grid = self.grids[samples] = DensityGrid(
                     density, preset.ray_start, preset.ray_end, GRID_TOLERANCE / samples**1.5,
                     6 if samples >= FINE_GRID_SAMPLES else 4,
@@ -221,11 +221,11 @@ class Scene:
         starts, ends = bricks.segments(camera, self.preset.fov_deg, directions)
         rays, render = (GRID_RAYS, render_block_with_grid) if on_cpu else (GRID_RAYS_GPU, render_with_grid_at_once)
 
-        evaluations: list[int] = []  # of each block
+        at_once, evaluations = points_at_a_time(field, self.max_block), []
 
         def block(part: slice) -> Pixels:
             pixels, count = render(field, bricks, origin, directions[part], starts[part], ends[part], budget=budget,
-                                   block=self._block(field), last_back=self.preset.eval_last_back)
+                                   block=at_once, last_back=self.preset.eval_last_back)
             evaluations.append(count)
             return pixels
 
@@ -233,7 +233,7 @@ class Scene:
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density (before its clamp to positive values) at world positions; the result is on the CPU."""
-        return density_of(self.field, points.to(self.field.device), self.block).cpu()
+        return density_of(self.field, points.to(self.field.device), self.max_block).cpu()
 
     @property
     def labelled_field(self) -> LabelledField:
@@ -247,20 +247,9 @@ class Scene:
                             "`semantic_head`, or train it with train_semantics.py")
         return self._labelled
 
-    @torch.no_grad()
-    def evaluate(self, points: Float[Tensor, "points 3"]) -> LabelledPoints:
-        """Density, colour and label logits at world positions; the results are on the CPU.
-
-        Raises:
-            UserError: as `labelled_field`.
-        """
-        field = self.labelled_field
-        values = labels_of(field, points.to(field.device), self._block(field))
-        return LabelledPoints(*(value.cpu() for value in values))
-
     def appearance(self, points: Float[Tensor, "points 3"]) -> tuple[Tensor, Tensor | None]:
         """Colours (points, 3) in (0, 1) and, with a semantic head, label logits (points, labels); on the CPU."""
-        rgb, logits = appearance_of(self._labelled or self.field, points.to(self.field.device), self.block)
+        rgb, logits = appearance_of(self._labelled or self.field, points.to(self.field.device), self.max_block)
         return rgb.cpu(), None if logits is None else logits.cpu()
 
     def mesh(self, resolution: int = 160, level: float | None = None) -> "Mesh":
@@ -272,7 +261,4 @@ class Scene:
     @property
     def block(self) -> int:
         """Points evaluated at a time."""
-        return self._block(self.field)
-
-    def _block(self, field: Field) -> int:
-        return points_at_a_time(field, self.max_block)
+        return points_at_a_time(self.field, self.max_block)

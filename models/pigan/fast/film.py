@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.pigan.fast.kernels import cosine_, sine_
+from models.pigan.fast.kernels import cosine_, has_triton, problem_of, sine_
 
 
 def sine(z: Float[Tensor, "points width"], frequency: Float[Tensor, " width"], phase: Float[Tensor, " width"],
@@ -50,26 +50,20 @@ def _has_kernels(z: Tensor) -> bool:
 @functools.cache
 def _kernels_run(device: torch.device) -> bool:
     """Tried once per device: Triton may be missing, or without a C compiler."""
-    try:
-        import triton  # noqa: F401 - comes with PyTorch for CUDA
-    except ImportError:
+    if not has_triton():
         return False
     from models.pigan.fast import film_kernel
 
     z, grad_x = torch.linspace(-3, 3, 2 * 70 * 24, device=device).reshape(2, 70, 24)
     frequency, phase = torch.linspace(-40, 40, 48, device=device).reshape(2, 24)
-    sums = z.new_empty(2, 24)
     angle = torch.addcmul(phase, frequency, z)
-    try:
+
+    def trial() -> float:
         error = (film_kernel.sine(z, frequency, phase, torch.float32) - angle.sin()).abs().max()
-        grad = film_kernel.gradient(z, grad_x, frequency, phase, sums, torch.float32)
-        error = error.maximum((grad - angle.cos() * grad_x).abs().max()).item()
-    except Exception as failure:
-        reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-    else:
-        if error < 1e-4:
-            return True
-        reason = f"its sines are off by {error:.2g}"
-    warnings.warn(f"the kernels of FiLM layers do not run on {device} ({reason}); PyTorch's operations are used "
-                  "instead", stacklevel=2)
-    return False
+        grad = film_kernel.gradient(z, grad_x, frequency, phase, z.new_empty(2, 24), torch.float32)
+        return error.maximum((grad - angle.cos() * grad_x).abs().max()).item()
+
+    if reason := problem_of(trial, 1e-4):
+        warnings.warn(f"the kernels of FiLM layers do not run on {device} ({reason}); PyTorch's operations are used "
+                      "instead", stacklevel=2)
+    return reason is None

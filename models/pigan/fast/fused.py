@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from models.pigan.codes import Codes
 from models.pigan.fast.fold import FoldedField
-from models.pigan.fast.kernels import multiplies
+from models.pigan.fast.kernels import has_triton, multiplies, problem_of
 from models.pigan.siren import FilmSiren
 
 
@@ -99,7 +99,6 @@ class FusedField:
 
     channels = 3
 
-    @torch.no_grad()
     def __init__(self, field: FoldedField, kind: torch.dtype = torch.float32, shape: Shape | None = None) -> None:
         self.width = field.width
         self.split = kind == torch.float32
@@ -133,13 +132,11 @@ class FusedField:
             setattr(other, name, getattr(self, name).to(device))
         return other
 
-    @torch.no_grad()
     def __call__(self, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "points 3"], Float[Tensor, " points"]]:
         """Colour in (0, 1) for the locked view direction, and density before its clamp to positive values."""
         colour = torch.empty_like(points, memory_format=torch.contiguous_format)
         return colour, self._run(points, colour)
 
-    @torch.no_grad()
     def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         return self._run(points, None)
@@ -165,26 +162,18 @@ class FusedField:
 @functools.cache
 def _shape_that_runs(device: torch.device, width: int, kind: torch.dtype) -> Shape | None:
     """Tried once per device: Triton may be missing, without a C compiler, or the chip too small for the kernel."""
-    if device.type != "cuda" or width > MAX_WIDTH:
+    if device.type != "cuda" or width > MAX_WIDTH or not has_triton():
         return None
-    try:
-        import triton  # noqa: F401 - comes with PyTorch for CUDA
-    except ImportError:
-        return None
-    reason = ""
+    reasons = []
     for shape in SHAPES[kind == torch.float32]:
         if shape == HOPPER and (width <= HOPPER_ABOVE or torch.cuda.get_device_capability(device) != (9, 0)):
             continue
-        try:
-            difference = _trial(device, width, kind, shape)
-        except Exception as error:  # Triton raises many kinds, and none is worth losing the image
-            reason = reason or (str(error).strip() or type(error).__name__).splitlines()[0]
-        else:
-            if difference < TRIAL_BOUND:
-                return shape
-            reason = reason or f"it is off by {difference:.2g}"
-    warnings.warn(f"the fused kernel of the field does not run on {device} ({reason}); PyTorch's operations are used "
-                  "instead", stacklevel=2)
+        reason = problem_of(functools.partial(_trial, device, width, kind, shape), TRIAL_BOUND)
+        if reason is None:
+            return shape
+        reasons.append(reason)
+    warnings.warn(f"the fused kernel of the field does not run on {device} ({reasons[0]}); PyTorch's operations are "
+                  "used instead", stacklevel=2)
     return None
 
 

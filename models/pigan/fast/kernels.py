@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -169,6 +170,20 @@ def multiplies(device: torch.device, kind: torch.dtype) -> bool:
     except (RuntimeError, TypeError):
         return False
     return True
+
+
+def has_triton() -> bool:
+    """It comes with PyTorch for CUDA."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def problem_of(trial: Callable[[], float], bound: float) -> str | None:
+    """What is wrong with a kernel, in a few words: its trial fails, or gives an error of `bound` or more."""
+    try:
+        error = trial()
+    except Exception as failure:  # Triton raises many kinds, and none is worth losing the image
+        return (str(failure).strip() or type(failure).__name__).splitlines()[0]
+    return None if error < bound else f"it is off by {error:.2g}"
 
 
 @functools.cache
