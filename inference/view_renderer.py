@@ -63,10 +63,10 @@ class ViewRenderer:
         sampler = scene.sampler_for(ours.size, ours.samples, ours.sampler)
         return ViewRenderer(self.net, replace(ours, sampler=sampler), self.devices)
 
-    def views(self, scene: Scene, cameras: Sequence[Camera], name: str = "", first: int = 0,
-              progress: Progress | None = None) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-        """Images of these cameras, in order, made as they are asked for; arguments are those of `rendered`."""
-        return (to_uint8(view.rgb) for view in self.rendered(scene, cameras, name, first, progress))
+    def views(self, scene: Scene, cameras: Sequence[Camera], progress: Progress | None = None
+             ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
+        """Images of these cameras, in order, made as they are asked for; see `rendered`."""
+        return (to_uint8(view.rgb) for view in self.rendered(scene, cameras, progress=progress))
 
     def rendered(self, scene: Scene, cameras: Sequence[Camera], name: str = "", first: int = 0,
                  progress: Progress | None = None) -> Iterator[View]:

@@ -61,7 +61,10 @@ def read_contents(path: str | Path) -> dict[str, Any]:
     if not isinstance(contents.get("opts"), dict):
         raise UserError(f"{path}: holds no 'opts', so its architecture is unknown; save it again with train3d.py")
     for name in STATE_DICTS:
-        _check_weights(contents.get(name, {}), f"{path}: '{name}'")
+        state = contents.get(name, {})
+        named = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+        if not named:
+            raise UserError(f"{path}: '{name}' should hold tensors by name, and nothing else; get the file again")
     return contents
 
 
@@ -200,12 +203,3 @@ def latent_avg_of(contents: Mapping[str, Any], source: str | Path, length: int |
         raise UserError(f"{source}: 'latent_avg' holds {frequencies.shape[1]} frequencies and {phase_shifts.shape[1]} "
                         "phase shifts, which does not fit its weights; get the file again")
     return Codes(frequencies, phase_shifts)
-
-
-def _check_weights(state: Any, source: str | Path) -> None:
-    """
-    Raises:
-        UserError: `state` is not a dictionary of tensors by name.
-    """
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise UserError(f"{source} should hold tensors by name, and nothing else; get the file again")

@@ -140,6 +140,5 @@ def with_options(contents: Mapping[str, Any], answers: Mapping[str, Any], source
                         f"{config.camera_preset}; leave it out, or give a checkpoint for this data set")
     sizes = {field: answers[name] for name, field in FRAMING_OPTIONS.items() if name in answers}
     label_order = read_label_order(answers.get("label_order", reader.label_order), reader.space)
-    reader = replace(reader, label_order=label_order,
-                     transform=replace(reader.transform, **sizes))
+    reader = replace(reader, label_order=label_order, transform=replace(reader.transform, **sizes))
     return {**asked, "opts": {**asked["opts"], "dataset_type": config.name}, "input": reader.to_dict()}

@@ -140,16 +140,13 @@ class Scene:
 
     def _render_exactly(self, field: Field, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
                         samples: int, noise: RayNoise | None, on_rays: Callable[[int], None] | None) -> Pixels:
-        noise = noise or RayNoise()
+        noise, preset = noise or RayNoise(), self.preset
         rays = min(max(points_at_a_time(field, self.max_block) // samples, 1), len(directions))
 
         def render(part: slice) -> Pixels:
-            return render_block(
-                field, origin, directions[part], samples=samples,
-                near=self.preset.ray_start, far=self.preset.ray_end,
-                last_back=self.preset.eval_last_back, clamp=self.preset.clamp_mode,
-                noise=RayNoise(*(None if value is None else value[part] for value in noise)).to(field.device),
-            )
+            own = RayNoise(*(None if value is None else value[part] for value in noise)).to(field.device)
+            return render_block(field, origin, directions[part], samples=samples, near=preset.ray_start,
+                                far=preset.ray_end, last_back=preset.eval_last_back, clamp=preset.clamp_mode, noise=own)
 
         return pixels_of(render, len(directions), rays, workers(field), on_rays)
 
@@ -207,8 +204,7 @@ class Scene:
                 density = functools.partial(density_of, self.field, most=self.max_block)
                 grid = self.grids[samples] = DensityGrid(
                     density, preset.ray_start, preset.ray_end, GRID_TOLERANCE / samples**1.5,
-                    6 if samples >= FINE_GRID_SAMPLES else 4,
-                    max(fov_deg, WIDEST_FOV_DEG), self.field.device)
+                    6 if samples >= FINE_GRID_SAMPLES else 4, max(fov_deg, WIDEST_FOV_DEG), self.field.device)
             grid.cover(cameras, preset.fov_deg)
             return grid.bricks_on(self.field.device)
 
@@ -220,7 +216,6 @@ class Scene:
         origin = camera_rays(camera, 1, self.preset.fov_deg, field.device)[0]
         starts, ends = bricks.segments(camera, self.preset.fov_deg, directions)
         rays, render = (GRID_RAYS, render_block_with_grid) if on_cpu else (GRID_RAYS_GPU, render_with_grid_at_once)
-
         at_once, evaluations = points_at_a_time(field, self.max_block), []
 
         def block(part: slice) -> Pixels:
