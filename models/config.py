@@ -59,10 +59,8 @@ class ModelConfig:
             return int(value)
 
         config = cls(
-            encoder_type=opts.get("encoder_type", default.encoder_type),
-            input=mask_input or MaskInput.from_opts(opts),
-            width=size("pigan_hidden_dim", default.width),
-            z_dim=size("pigan_zdim", default.z_dim),
+            encoder_type=opts.get("encoder_type", default.encoder_type), input=mask_input or MaskInput.from_opts(opts),
+            width=size("pigan_hidden_dim", default.width), z_dim=size("pigan_zdim", default.z_dim),
             camera_preset=get_camera_preset(opts.get("pigan_curriculum_type", default.camera_preset)).name,
             encoder_predicts_z=bool(opts.get("encoder_not_zplus", default.encoder_predicts_z)),
             start_from_latent_avg=bool(opts.get("start_from_latent_avg", default.start_from_latent_avg)),

@@ -130,16 +130,16 @@ class Scene:
 
     @torch.no_grad()
     def render_rays(self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int, *,
-                    labels: bool = False, noise: RayNoise | None = None, on_rays: Callable[[int], None] | None = None
-                   ) -> Pixels:
+                    labels: bool = False) -> Pixels:
         """Render any rays from one camera position, block by block; results are on the CPU. With `labels`, `channels`
         are those of `LabelledField.colour`."""
         device, field = self.field.device, self.labelled_field if labels else self.field
-        pixels = self._render_exactly(field, origin.to(device), directions.to(device), samples, noise, on_rays)
+        pixels = self._render_exactly(field, origin.to(device), directions.to(device), samples)
         return Pixels(*(value.cpu() for value in pixels))
 
     def _render_exactly(self, field: Field, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
-                        samples: int, noise: RayNoise | None, on_rays: Callable[[int], None] | None) -> Pixels:
+                        samples: int, noise: RayNoise | None = None, on_rays: Callable[[int], None] | None = None
+                       ) -> Pixels:
         noise, preset = noise or RayNoise(), self.preset
         rays = min(max(points_at_a_time(field, self.max_block) // samples, 1), len(directions))
 
@@ -175,8 +175,8 @@ class Scene:
                 camera = Camera()
                 origin, directions = camera_rays(camera, PROBE_SIZE, self.preset.fov_deg, self.field.device)
                 directions = directions.reshape(PROBE_SIZE, PROBE_SIZE, 3)[::PROBE_STRIDE, ::PROBE_STRIDE].flatten(0, 1)
-                converged = self.render_rays(origin, directions, max(CONVERGED_FACTOR * samples,
-                                                                     MIN_CONVERGED_SAMPLES)).rgb
+                enough = max(CONVERGED_FACTOR * samples, MIN_CONVERGED_SAMPLES)
+                converged = self.render_rays(origin, directions, enough).rgb
                 own = (self.render_rays(origin, directions, samples).rgb - converged).square().mean()
                 difference = self._render_with_grid(self.field, camera, directions, samples)[0].rgb.cpu() - converged
                 error = difference.square().mean()

@@ -11,6 +11,7 @@ window; one that windows do not fit is padded with zeros, which take part in the
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
@@ -94,18 +95,6 @@ class WindowAttention(nn.Module):
         return self.proj((logits.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
-class Perceptron(nn.Module):
-    """Two linear layers, applied to each position."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(channels, MLP_RATIO * channels)
-        self.fc2 = nn.Linear(MLP_RATIO * channels, channels)
-
-    def forward(self, x: Float[Tensor, "*shape channels"]) -> Float[Tensor, "*shape channels"]:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
 class SwinBlock(nn.Module):
     """Attention and perceptron, each on a residual branch that stochastic depth may drop.
 
@@ -127,7 +116,8 @@ class SwinBlock(nn.Module):
         self.norm1 = nn.LayerNorm(channels)
         self.attn = WindowAttention(channels, self.window, heads)
         self.norm2 = nn.LayerNorm(channels)
-        self.mlp = Perceptron(channels)
+        self.mlp = nn.Sequential(OrderedDict(fc1=nn.Linear(channels, MLP_RATIO * channels), act=nn.GELU(),
+                                             fc2=nn.Linear(MLP_RATIO * channels, channels)))
 
     def forward(self, x: Float[Tensor, "batch rows columns channels"], draws: Float[Tensor, "batch 2"] | None = None
                 ) -> Float[Tensor, "batch rows columns channels"]:

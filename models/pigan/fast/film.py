@@ -6,6 +6,7 @@ and what goes into the next product is of the product's own type.
 
 import functools
 import warnings
+from types import ModuleType
 
 import torch
 from jaxtyping import Float
@@ -17,10 +18,8 @@ from models.pigan.fast.kernels import cosine_, has_triton, problem_of, sine_
 def sine(z: Float[Tensor, "points width"], frequency: Float[Tensor, " width"], phase: Float[Tensor, " width"],
          kind: torch.dtype) -> Float[Tensor, "points width"]:
     """sin(frequency * z + phase), of type `kind`."""
-    if _has_kernels(z):
-        from models.pigan.fast import film_kernel
-
-        return film_kernel.sine(z, frequency, phase, kind)
+    if kernels := _kernels(z):
+        return kernels.sine(z, frequency, phase, kind)
     return sine_(torch.addcmul(phase, frequency, z)).to(kind)
 
 
@@ -33,25 +32,23 @@ def gradient(z: Float[Tensor, "points width"], grad_x: Float[Tensor, "points wid
         z: its values are lost.
         sums: to be filled with the gradients of frequency and phase, the sums over the points of d z and of d.
     """
-    if _has_kernels(z):
-        from models.pigan.fast import film_kernel
-
-        return film_kernel.gradient(z, grad_x, frequency, phase, sums, kind)
+    if kernels := _kernels(z):
+        return kernels.gradient(z, grad_x, frequency, phase, sums, kind)
     grad = cosine_(torch.addcmul(phase, frequency, z)).mul_(grad_x)
     torch.sum(grad, 0, out=sums[1])
     torch.sum(z.mul_(grad), 0, out=sums[0])
     return grad.to(kind)
 
 
-def _has_kernels(z: Tensor) -> bool:
-    return z.is_cuda and z.dtype == torch.float32 and _kernels_run(z.device)
+def _kernels(z: Tensor) -> ModuleType | None:
+    return _kernels_on(z.device) if z.is_cuda and z.dtype == torch.float32 else None
 
 
 @functools.cache
-def _kernels_run(device: torch.device) -> bool:
+def _kernels_on(device: torch.device) -> ModuleType | None:
     """Tried once per device: Triton may be missing, or without a C compiler."""
     if not has_triton():
-        return False
+        return None
     from models.pigan.fast import film_kernel
 
     z, grad_x = torch.linspace(-3, 3, 2 * 70 * 24, device=device).reshape(2, 70, 24)
@@ -66,4 +63,4 @@ def _kernels_run(device: torch.device) -> bool:
     if reason := problem_of(trial, 1e-4):
         warnings.warn(f"the kernels of FiLM layers do not run on {device} ({reason}); PyTorch's operations are used "
                       "instead", stacklevel=2)
-    return reason is None
+    return None if reason else film_kernel

@@ -108,18 +108,15 @@ class FusedField:
             raise ValueError(f"the kernel takes a width of at most {MAX_WIDTH}, got {field.width}")
         (first, first_bias), *hidden = *field.layers, field.colour_layer
         missing = padded - field.width
-        rows = torch.cat([first.t(), first_bias[None]])
-        weights = torch.stack([weight for weight, _ in hidden])
-        biases = torch.stack([bias for _, bias in hidden])
-        outputs, output_biases = (torch.cat(values) for values in zip(field.density_output, field.colour_output))
-        weights = F.pad(weights, (0, missing, 0, missing))
+        outputs, self.output_biases = (torch.cat(both) for both in zip(field.density_output, field.colour_output))
+        weights = F.pad(torch.stack([weight for weight, _ in hidden]), (0, missing, 0, missing))
         half = torch.float16 if self.split else kind
         kept = weights.to(half)
         if self.split:
             kept = torch.stack([kept, (weights - kept).to(half)])
-        self.first, self.weights = F.pad(rows, (0, missing)).contiguous(), kept.contiguous()
-        self.biases, self.outputs = F.pad(biases, (0, missing)), F.pad(outputs, (0, missing)).contiguous()
-        self.output_biases = output_biases
+        self.first = F.pad(torch.cat([first.t(), first_bias[None]]), (0, missing)).contiguous()
+        self.weights, self.outputs = kept.contiguous(), F.pad(outputs, (0, missing)).contiguous()
+        self.biases = F.pad(torch.stack([bias for _, bias in hidden]), (0, missing))
 
     @property
     def device(self) -> torch.device:
