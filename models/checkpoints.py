@@ -19,8 +19,7 @@ from torch import Tensor
 from datasets.masks.mask_input import MaskInput
 from models.config import ModelConfig
 from models.encoders import swin_keys
-from models.encoders.swin import WINDOW
-from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
+from models.encoders.swin import SWIN_SIZES, WINDOW, SwinEncoder
 from models.pigan.codes import Codes
 from models.weight_files import WRAPPERS, described, find_weights, read_file, unwrapped
 from utils.errors import UserError

@@ -10,7 +10,7 @@ from typing import Any
 from configs.data_configs import CameraPreset, config_of_opts, data_config, get_camera_preset
 from datasets.masks.mask_input import MaskInput
 from datasets.masks.order import read_label_order
-from models.encoders.swin_encoder import SWIN_SIZES
+from models.encoders.swin import SWIN_SIZES
 from models.pigan.siren import FILM_LAYERS
 from utils.errors import UserError
 

@@ -21,7 +21,7 @@ from datasets.masks.mask_input import Mask, MaskInput
 from datasets.masks.relabel import merged_to
 from models.checkpoints import latent_avg_of, read_checkpoint
 from models.config import ModelConfig
-from models.encoders.swin_encoder import SwinEncoder
+from models.encoders.swin import SwinEncoder
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.pigan.semantic_head import SemanticHead

@@ -40,6 +40,13 @@ class SwinSize:
         return self.patch_size * 2 ** (len(self.depths) - 1)
 
 
+SWIN_SIZES = {
+    "SwinEncoder": SwinSize(4, 96, (2, 2, 6, 2), (3, 6, 12, 24), 0.2),  # Swin-T, the published model
+    "SwinEncoderSmall": SwinSize(4, 96, (2, 2, 18, 2), (3, 6, 12, 24), 0.3),
+    "SwinEncoderNano": SwinSize(8, 48, (2, 4, 2), (2, 4, 8), 0.05),  # 2 M parameters, for laptops
+}
+
+
 class PatchEmbedding(nn.Module):
     """Image -> one feature vector per patch.
 
@@ -161,17 +168,22 @@ class SwinStage(nn.Module):
         return x if self.downsample is None else self.downsample(x)
 
 
-class SwinTransformer(nn.Module):
-    """(batch, inputs, input_size, input_size) images -> (batch, outputs).
+class SwinEncoder(nn.Module):
+    """The mask encoder, a Swin transformer with a linear head: (batch, channels, size, size) masks -> (batch, out_dim)
+    raw codes.
 
     Args:
-        input_size: pixels along each side; a multiple of the size's total stride.
+        encoder_type: a key of SWIN_SIZES.
+        input_nc: channels of the network input (labels + contour + distance map).
+        input_size: pixels along each side; a multiple of the encoder's total stride.
+        out_dim: outputs of the head, which starts at zero so that training starts at the decoder's mean code.
     """
 
-    def __init__(self, size: SwinSize, inputs: int, input_size: int, outputs: int) -> None:
+    def __init__(self, encoder_type: str, input_nc: int, input_size: int, out_dim: int) -> None:
         super().__init__()
-        self.size, self.input_size = size, input_size
-        self.patch_embed = PatchEmbedding(inputs, size.embed_dim, size.patch_size)
+        self.size = size = SWIN_SIZES[encoder_type]
+        self.input_size = input_size
+        self.patch_embed = PatchEmbedding(input_nc, size.embed_dim, size.patch_size)
         rates = torch.linspace(0, size.drop_path_rate, sum(size.depths), device="cpu").split(size.depths)
         self.layers = nn.ModuleList([
             SwinStage(size.embed_dim * 2**stage, input_size // size.patch_size // 2**stage, heads,
@@ -179,7 +191,7 @@ class SwinTransformer(nn.Module):
             for stage, heads in enumerate(size.num_heads)])
         channels = size.embed_dim * 2 ** (len(size.depths) - 1)
         self.norm = nn.LayerNorm(channels)
-        self.head = nn.Linear(channels, outputs)
+        self.head = nn.Linear(channels, out_dim)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -187,6 +199,7 @@ class SwinTransformer(nn.Module):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, WindowAttention):
                 nn.init.trunc_normal_(module.relative_position_bias_table, std=0.02)
+        nn.init.zeros_(self.head.weight)
 
     @property
     def drop_path_layers(self) -> int:
