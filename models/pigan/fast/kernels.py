@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -174,7 +173,11 @@ def multiplies(device: torch.device, kind: torch.dtype) -> bool:
 
 def has_triton() -> bool:
     """It comes with PyTorch for CUDA."""
-    return importlib.util.find_spec("triton") is not None
+    try:
+        import triton  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def problem_of(trial: Callable[[], float], bound: float) -> str | None:
