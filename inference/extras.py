@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
@@ -20,6 +19,7 @@ from configs.label_spaces import LabelSpace, shown_palette
 from datasets.inference_set import MaskItem
 from datasets.layout import DEPTH_UNIT
 from datasets.masks.map_files import save_map
+from models.sem2nerf import Sem2NeRF
 from models.view import View
 from utils.images import colour_labels, resize_labels, save_png, stack_rows
 
@@ -40,33 +40,26 @@ class ExtraSettings:
         return self.labels or self.alpha
 
 
-class LabelSpaces(NamedTuple):
-    """Whose labels are what."""
-
-    files: LabelSpace         # of mask files
-    network: LabelSpace       # of the mask as the network sees it
-    views: LabelSpace | None  # of rendered views; None where they have no labels
-
-
-def write_extras(
-    wanted: ExtraSettings, folder: Path, stem: str, views: Sequence[View], images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
-    mask: MaskItem, spaces: LabelSpaces,
-) -> Iterator[Path]:
+def write_extras(wanted: ExtraSettings, folder: Path, stem: str, views: Sequence[View],
+                 images: Sequence[UInt8[np.ndarray, "_ _ 3"]], mask: MaskItem, net: Sem2NeRF) -> Iterator[Path]:
     """Write the files of a row; gives their paths.
 
     Args:
         images: the row: the views as they are saved, of the size of `mask.painted`.
+        net: that has made the views.
 
     Raises:
         UserError: a file cannot be written.
     """
-    if wanted.labels and spaces.views is not None:
+    space = None if net.semantic_head is None else net.semantic_head.space
+    if wanted.labels and space is not None:
         size = len(mask.painted)
-        maps = [shown(mask.planes.label, spaces.network, size), *(painted(view, spaces.views, size) for view in views)]
+        own = shown(mask.planes.label, net.input.network_space, size)
+        maps = [own, *(painted(view, space, size) for view in views)]
         yield save_png(folder / f"{stem}_labels.png", stack_rows([[mask.painted, *images], maps]))
     for index, view in enumerate(views):
-        if wanted.labels and view.labels is not None and spaces.views is not None:
-            yield save_map(folder / f"{stem}_labels_{index}.png", view.labels.numpy(), spaces.views, spaces.files)
+        if wanted.labels and view.labels is not None and space is not None:
+            yield save_map(folder / f"{stem}_labels_{index}.png", view.labels.numpy(), space, net.input.space)
         if wanted.depth:
             yield save_png(folder / f"{stem}_depth_{index}.png", depth_pixels(view))
         if wanted.alpha:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import UInt8
 
 from datasets.inference_set import MaskItem
-from inference.extras import ExtraSettings, LabelSpaces, painted, write_extras
+from inference.extras import ExtraSettings, painted, write_extras
 from inference.view_renderer import ViewRenderer
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
@@ -115,7 +115,7 @@ class Results:
         yield save_png(self.images / f"{stem}.png", row([mask, *views]))
         for write in self.writers:
             yield write(scene, item, self.images / stem)
-        yield from write_extras(ours.extras, self.images, stem, rendered, views, item, self._spaces)
+        yield from write_extras(ours.extras, self.images, stem, rendered, views, item, self.net)
 
         if ours.overlay_weight > 0 or ours.couple:
             view = views[0] if ours.own_pose else next(self._views(scene, [own], name, len(cameras), "overlay"))
@@ -138,14 +138,14 @@ class Results:
         """Frame by frame, as they are rendered; label maps, where they are wanted, in a second video."""
         cameras = trajectory(video.trajectory, video.frames, self.net.config.camera.fov_deg)
         size, maps = self.settings.saved_size or self.renderer.settings.size, []
-        space = self._spaces.views
+        head = self.net.semantic_head
 
         def frames() -> Iterator[UInt8[np.ndarray, "size size 3"]]:
             shown = []
             for view in self._rendered(scene, cameras, name, FIRST_FRAME, "frame"):
                 frame = self._image(view)
-                if self.settings.extras.labels and space is not None:
-                    maps.append(painted(view, space, size))
+                if self.settings.extras.labels and head is not None:
+                    maps.append(painted(view, head.space, size))
                 if video.ping_pong:
                     shown.append(frame)
                 yield frame
@@ -184,8 +184,3 @@ class Results:
         """As it is saved."""
         image = to_uint8(view.rgb)
         return resize(image, self.settings.saved_size) if self.settings.saved_size else image
-
-    @property
-    def _spaces(self) -> LabelSpaces:
-        head, reader = self.net.semantic_head, self.net.input
-        return LabelSpaces(reader.space, reader.network_space, None if head is None else head.space)

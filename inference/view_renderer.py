@@ -63,15 +63,13 @@ class ViewRenderer:
         sampler = scene.sampler_for(ours.size, ours.samples, ours.sampler)
         return ViewRenderer(self.net, replace(ours, sampler=sampler), self.devices)
 
-    def views(
-        self, scene: Scene, cameras: Sequence[Camera], name: str = "", first: int = 0, progress: Progress | None = None
-    ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-        """Images of these cameras, in order, made as they are asked for; arguments are those of `rendered`."""
-        return (to_uint8(view.rgb) for view in self.rendered(scene, cameras, name, first, progress))
+    def views(self, scene: Scene, cameras: Sequence[Camera], progress: Progress = lambda index, part: None
+             ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
+        """Images of these cameras, in order, made as they are asked for; see `rendered`."""
+        return (to_uint8(view.rgb) for view in self.rendered(scene, cameras, progress=progress))
 
-    def rendered(
-        self, scene: Scene, cameras: Sequence[Camera], name: str = "", first: int = 0, progress: Progress | None = None
-    ) -> Iterator[View]:
+    def rendered(self, scene: Scene, cameras: Sequence[Camera], name: str = "", first: int = 0,
+                 progress: Progress = lambda index, part: None) -> Iterator[View]:
         """Views of these cameras, in order, made as they are asked for.
 
         Args:
@@ -84,10 +82,6 @@ class ViewRenderer:
             scene.prepare(cameras, size, settings.samples, settings.sampler)
         scenes = [scene] + [scene.on(device) for device in self.devices[1:]]
 
-        def report(index: int, rays: int) -> None:
-            if progress is not None:
-                progress(index, rays / size**2)
-
         def render(index: int) -> View:
             generator = None
             if settings.stochastic_seed is not None:
@@ -95,7 +89,7 @@ class ViewRenderer:
                 generator = torch.Generator().manual_seed(seed)
             return scenes[index % len(scenes)].render(
                 cameras[index], size, settings.samples, sampler=settings.sampler, labels=settings.labels,
-                generator=generator, on_rays=lambda rays: report(index, rays))
+                generator=generator, on_rays=lambda rays: progress(index, rays / size**2))
 
         # on one device a view is the work of all its cores, and Ctrl-C ends it at once
         threads = len(scenes) if len(scenes) > 1 else 0

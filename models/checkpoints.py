@@ -19,8 +19,7 @@ from torch import Tensor
 from datasets.masks.mask_input import MaskInput
 from models.config import ModelConfig
 from models.encoders import swin_keys
-from models.encoders.swin import WINDOW
-from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
+from models.encoders.swin import SWIN_SIZES, WINDOW, SwinEncoder
 from models.pigan.codes import Codes
 from models.weight_files import WRAPPERS, described, find_weights, read_file, unwrapped
 from utils.errors import UserError
@@ -61,7 +60,10 @@ def read_contents(path: str | Path) -> dict[str, Any]:
     if not isinstance(contents.get("opts"), dict):
         raise UserError(f"{path}: holds no 'opts', so its architecture is unknown; save it again with train3d.py")
     for name in STATE_DICTS:
-        _check_weights(contents.get(name, {}), f"{path}: '{name}'")
+        state = contents.get(name, {})
+        named = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+        if not named:
+            raise UserError(f"{path}: '{name}' should hold tensors by name, and nothing else; get the file again")
     return contents
 
 
@@ -200,12 +202,3 @@ def latent_avg_of(contents: Mapping[str, Any], source: str | Path, length: int |
         raise UserError(f"{source}: 'latent_avg' holds {frequencies.shape[1]} frequencies and {phase_shifts.shape[1]} "
                         "phase shifts, which does not fit its weights; get the file again")
     return Codes(frequencies, phase_shifts)
-
-
-def _check_weights(state: Any, source: str | Path) -> None:
-    """
-    Raises:
-        UserError: `state` is not a dictionary of tensors by name.
-    """
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise UserError(f"{source} should hold tensors by name, and nothing else; get the file again")

@@ -10,7 +10,7 @@ from typing import Any
 from configs.data_configs import CameraPreset, config_of_opts, data_config, get_camera_preset
 from datasets.masks.mask_input import MaskInput
 from datasets.masks.order import read_label_order
-from models.encoders.swin_encoder import SWIN_SIZES
+from models.encoders.swin import SWIN_SIZES
 from models.pigan.siren import FILM_LAYERS
 from utils.errors import UserError
 
@@ -59,10 +59,8 @@ class ModelConfig:
             return int(value)
 
         config = cls(
-            encoder_type=opts.get("encoder_type", default.encoder_type),
-            input=mask_input or MaskInput.from_opts(opts),
-            width=size("pigan_hidden_dim", default.width),
-            z_dim=size("pigan_zdim", default.z_dim),
+            encoder_type=opts.get("encoder_type", default.encoder_type), input=mask_input or MaskInput.from_opts(opts),
+            width=size("pigan_hidden_dim", default.width), z_dim=size("pigan_zdim", default.z_dim),
             camera_preset=get_camera_preset(opts.get("pigan_curriculum_type", default.camera_preset)).name,
             encoder_predicts_z=bool(opts.get("encoder_not_zplus", default.encoder_predicts_z)),
             start_from_latent_avg=bool(opts.get("start_from_latent_avg", default.start_from_latent_avg)),
@@ -140,6 +138,5 @@ def with_options(contents: Mapping[str, Any], answers: Mapping[str, Any], source
                         f"{config.camera_preset}; leave it out, or give a checkpoint for this data set")
     sizes = {field: answers[name] for name, field in FRAMING_OPTIONS.items() if name in answers}
     label_order = read_label_order(answers.get("label_order", reader.label_order), reader.space)
-    reader = replace(reader, label_order=label_order,
-                     transform=replace(reader.transform, **sizes))
+    reader = replace(reader, label_order=label_order, transform=replace(reader.transform, **sizes))
     return {**asked, "opts": {**asked["opts"], "dataset_type": config.name}, "input": reader.to_dict()}

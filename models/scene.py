@@ -19,7 +19,7 @@ from torch import Tensor
 from configs.data_configs import CameraPreset
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
-from models.pigan.fast.blocks import Field, appearance_of, density_of, labels_of, pixels_of, points_at_a_time, workers
+from models.pigan.fast.blocks import Field, appearance_of, density_of, pixels_of, points_at_a_time, workers
 from models.pigan.fast.bricks import BrickMap
 from models.pigan.fast.density_grid import WIDEST_FOV_DEG, DensityGrid
 from models.pigan.fast.exact import Pixels, render_block
@@ -27,7 +27,7 @@ from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.fused import inference_field
 from models.pigan.fast.grid_at_once import render_with_grid_at_once
 from models.pigan.fast.grid_sampling import Budget, render_block_with_grid
-from models.pigan.fast.labelled import LabelledField, LabelledPoints
+from models.pigan.fast.labelled import LabelledField
 from models.pigan.sampling import RayNoise
 from models.pigan.semantic_head import SemanticHead
 from models.pigan.siren import FilmSiren
@@ -87,18 +87,9 @@ class Scene:
         self._lock = threading.RLock()
 
     @torch.no_grad()
-    def render(
-        self,
-        camera: Camera | None = None,
-        size: int = 256,
-        samples: int = 24,
-        *,
-        sampler: str = "exact",
-        labels: bool = False,
-        noise: RayNoise | None = None,
-        generator: torch.Generator | None = None,
-        on_rays: Callable[[int], None] | None = None,
-    ) -> View:
+    def render(self, camera: Camera | None = None, size: int = 256, samples: int = 24, *, sampler: str = "exact",
+               labels: bool = False, noise: RayNoise | None = None, generator: torch.Generator | None = None,
+               on_rays: Callable[[int], None] | None = None) -> View:
         """Render one view.
 
         Args:
@@ -138,30 +129,24 @@ class Scene:
         return View.of(pixels, size, evaluations)
 
     @torch.no_grad()
-    def render_rays(
-        self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int, *, labels: bool = False,
-        noise: RayNoise | None = None, on_rays: Callable[[int], None] | None = None,
-    ) -> Pixels:
+    def render_rays(self, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int, *,
+                    labels: bool = False) -> Pixels:
         """Render any rays from one camera position, block by block; results are on the CPU. With `labels`, `channels`
         are those of `LabelledField.colour`."""
         device, field = self.field.device, self.labelled_field if labels else self.field
-        pixels = self._render_exactly(field, origin.to(device), directions.to(device), samples, noise, on_rays)
+        pixels = self._render_exactly(field, origin.to(device), directions.to(device), samples)
         return Pixels(*(value.cpu() for value in pixels))
 
-    def _render_exactly(
-        self, field: Field, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], samples: int,
-        noise: RayNoise | None, on_rays: Callable[[int], None] | None,
-    ) -> Pixels:
-        noise = noise or RayNoise()
-        rays = min(max(self._block(field) // samples, 1), len(directions))
+    def _render_exactly(self, field: Field, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+                        samples: int, noise: RayNoise | None = None, on_rays: Callable[[int], None] | None = None
+                       ) -> Pixels:
+        noise, preset = noise or RayNoise(), self.preset
+        rays = min(max(points_at_a_time(field, self.max_block) // samples, 1), len(directions))
 
         def render(part: slice) -> Pixels:
-            return render_block(
-                field, origin, directions[part], samples=samples,
-                near=self.preset.ray_start, far=self.preset.ray_end,
-                last_back=self.preset.eval_last_back, clamp=self.preset.clamp_mode,
-                noise=RayNoise(*(None if value is None else value[part] for value in noise)).to(field.device),
-            )
+            own = RayNoise(*(None if value is None else value[part] for value in noise)).to(field.device)
+            return render_block(field, origin, directions[part], samples=samples, near=preset.ray_start,
+                                far=preset.ray_end, last_back=preset.eval_last_back, clamp=preset.clamp_mode, noise=own)
 
         return pixels_of(render, len(directions), rays, workers(field), on_rays)
 
@@ -190,8 +175,8 @@ class Scene:
                 camera = Camera()
                 origin, directions = camera_rays(camera, PROBE_SIZE, self.preset.fov_deg, self.field.device)
                 directions = directions.reshape(PROBE_SIZE, PROBE_SIZE, 3)[::PROBE_STRIDE, ::PROBE_STRIDE].flatten(0, 1)
-                converged = self.render_rays(origin, directions, max(CONVERGED_FACTOR * samples,
-                                                                     MIN_CONVERGED_SAMPLES)).rgb
+                enough = max(CONVERGED_FACTOR * samples, MIN_CONVERGED_SAMPLES)
+                converged = self.render_rays(origin, directions, enough).rgb
                 own = (self.render_rays(origin, directions, samples).rgb - converged).square().mean()
                 difference = self._render_with_grid(self.field, camera, directions, samples)[0].rgb.cpu() - converged
                 error = difference.square().mean()
@@ -216,30 +201,26 @@ class Scene:
             grid = self.grids.get(samples)
             if grid is None or fov_deg > grid.fov_deg:
                 # the scene itself, in a cycle, would keep the memory of both until Python looks for cycles
-                density = functools.partial(density_of, self.field, block=self.block)
+                density = functools.partial(density_of, self.field, most=self.max_block)
                 grid = self.grids[samples] = DensityGrid(
                     density, preset.ray_start, preset.ray_end, GRID_TOLERANCE / samples**1.5,
-                    6 if samples >= FINE_GRID_SAMPLES else 4,
-                    max(fov_deg, WIDEST_FOV_DEG), self.field.device)
+                    6 if samples >= FINE_GRID_SAMPLES else 4, max(fov_deg, WIDEST_FOV_DEG), self.field.device)
             grid.cover(cameras, preset.fov_deg)
             return grid.bricks_on(self.field.device)
 
-    def _render_with_grid(
-        self, field: Field, camera: Camera, directions: Float[Tensor, "rays 3"], samples: int,
-        on_rays: Callable[[int], None] | None = None,
-    ) -> tuple[Pixels, int]:
+    def _render_with_grid(self, field: Field, camera: Camera, directions: Float[Tensor, "rays 3"], samples: int,
+                          on_rays: Callable[[int], None] | None = None) -> tuple[Pixels, int]:
         """Pixels and the number of field evaluations, without those of the grid."""
         bricks, on_cpu = self._bricks([camera], samples), field.device.type == "cpu"
         budget = Budget(GRID_DEPTH_PER_SAMPLE / samples, round(GRID_MAX_SAMPLES * math.sqrt(samples)))
         origin = camera_rays(camera, 1, self.preset.fov_deg, field.device)[0]
         starts, ends = bricks.segments(camera, self.preset.fov_deg, directions)
         rays, render = (GRID_RAYS, render_block_with_grid) if on_cpu else (GRID_RAYS_GPU, render_with_grid_at_once)
-
-        evaluations: list[int] = []  # of each block
+        at_once, evaluations = points_at_a_time(field, self.max_block), []
 
         def block(part: slice) -> Pixels:
             pixels, count = render(field, bricks, origin, directions[part], starts[part], ends[part], budget=budget,
-                                   block=self._block(field), last_back=self.preset.eval_last_back)
+                                   block=at_once, last_back=self.preset.eval_last_back)
             evaluations.append(count)
             return pixels
 
@@ -247,7 +228,7 @@ class Scene:
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density (before its clamp to positive values) at world positions; the result is on the CPU."""
-        return density_of(self.field, points.to(self.field.device), self.block).cpu()
+        return density_of(self.field, points.to(self.field.device), self.max_block).cpu()
 
     @property
     def labelled_field(self) -> LabelledField:
@@ -261,20 +242,9 @@ class Scene:
                             "`semantic_head`, or train it with train_semantics.py")
         return self._labelled
 
-    @torch.no_grad()
-    def evaluate(self, points: Float[Tensor, "points 3"]) -> LabelledPoints:
-        """Density, colour and label logits at world positions; the results are on the CPU.
-
-        Raises:
-            UserError: as `labelled_field`.
-        """
-        field = self.labelled_field
-        values = labels_of(field, points.to(field.device), self._block(field))
-        return LabelledPoints(*(value.cpu() for value in values))
-
     def appearance(self, points: Float[Tensor, "points 3"]) -> tuple[Tensor, Tensor | None]:
         """Colours (points, 3) in (0, 1) and, with a semantic head, label logits (points, labels); on the CPU."""
-        rgb, logits = appearance_of(self._labelled or self.field, points.to(self.field.device), self.block)
+        rgb, logits = appearance_of(self._labelled or self.field, points.to(self.field.device), self.max_block)
         return rgb.cpu(), None if logits is None else logits.cpu()
 
     def mesh(self, resolution: int = 160, level: float | None = None) -> "Mesh":
@@ -286,7 +256,4 @@ class Scene:
     @property
     def block(self) -> int:
         """Points evaluated at a time."""
-        return self._block(self.field)
-
-    def _block(self, field: Field) -> int:
-        return points_at_a_time(field, self.max_block)
+        return points_at_a_time(self.field, self.max_block)

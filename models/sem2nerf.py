@@ -21,7 +21,7 @@ from datasets.masks.mask_input import Mask, MaskInput
 from datasets.masks.relabel import merged_to
 from models.checkpoints import latent_avg_of, read_checkpoint
 from models.config import ModelConfig
-from models.encoders.swin_encoder import SwinEncoder
+from models.encoders.swin import SwinEncoder
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.pigan.semantic_head import SemanticHead
@@ -143,13 +143,8 @@ class Sem2NeRF(nn.Module):
         return codes.with_layers_from(style, layers, self.siren.width, alpha)
 
     @torch.no_grad()
-    def scene(
-        self,
-        mask: Mask | Float[Tensor, "channels size size"] | Float[np.ndarray, "channels size size"],
-        style_seed: int | None = None,
-        style_layers: Iterable[int] = (8,),
-        alpha: float = 1.0,
-    ) -> Scene:
+    def scene(self, mask: Mask | Float[Tensor, "channels size size"] | Float[np.ndarray, "channels size size"],
+              style_seed: int | None = None, style_layers: Iterable[int] = (8,), alpha: float = 1.0) -> Scene:
         """Decode one mask into a scene.
 
         Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import pathlib
 import pickle
 import re
 import sys
@@ -16,7 +15,7 @@ import types
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -30,15 +29,6 @@ WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoin
 MOST_CLASSES = 500  # that a pickled module may name
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how files of PyTorch before 1.6 begin
 
-
-def _path_text(*parts: str) -> str:
-    return str(pathlib.PurePosixPath(*parts))
-
-
-def _new_dict(*_: Any) -> dict[Any, Any]:
-    return {}
-
-
 # What plain values are made of, by the names that Python 3.10 to 3.14 and numpy 1 and 2 have for it in files. Not among
 # them: numpy's object, structured and string types, whose bytes may hold addresses.
 _PLAIN: list[Any] = [
@@ -46,10 +36,10 @@ _PLAIN: list[Any] = [
     *((np.zeros(0).__reduce__()[0], f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *((np.zeros(1).__reduce_ex__(5)[0], f"numpy.{core}.numeric._frombuffer") for core in ("core", "_core")),
     np.ndarray, np.dtype, *{type(np.dtype(letter)) for letter in "?bBhHiIlLqQefdgFDGSUMm"},
-    argparse.Namespace, types.SimpleNamespace, (_new_dict, "collections.defaultdict"),
+    argparse.Namespace, types.SimpleNamespace, (lambda *_: {}, "collections.defaultdict"),
     datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone,
-    *((_path_text, f"{module}.{kind}") for module in ("pathlib", "pathlib._local") for kind in (
-        "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath", "Path", "PurePath")),
+    *((lambda *parts: str(PurePosixPath(*parts)), f"{module}.{kind}") for module in ("pathlib", "pathlib._local")
+      for kind in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath", "Path", "PurePath")),
     *((kind, f"builtins.{kind.__name__}") for kind in (int, float, bool, str, list, dict, tuple, frozenset, slice,
                                                        range)),
 ]
@@ -60,9 +50,6 @@ class _Object:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Object:
-        return super().__new__(cls)
 
     def __setstate__(self, state: Any) -> None:
         for part in state if isinstance(state, tuple) else (state,):

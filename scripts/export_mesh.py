@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     from datasets.inference_set import InferenceDataset, read_all
     from datasets.masks.mask_input import MaskInput
     from inference.mesh_files import import_trimesh
-    from inference.meshes import MeshSettings, write_mesh_of
+    from inference.meshes import write_mesh_of
     from models.checkpoints import read_checkpoint
     from models.config import with_options
     from models.meshing.extract import NoSurfaceError
@@ -51,13 +51,12 @@ def main(argv: Sequence[str]) -> None:
     if opts.by_label and net.semantic_head is None:
         raise UserError(f"`by_label` {opts.by_label}: {checkpoint} has no semantic head, which labels are read with; "
                         "train one with scripts/train_semantics.py and give it with `semantic_head`")
-    settings = MeshSettings(opts.resolution, opts.density_level, opts.formats, opts.by_label, opts.latent_mask,
-                            opts.inject_code_seed, 1.0 if opts.mix_alpha is None else opts.mix_alpha,
-                            opts.pigan_infer_max_batch)
+    style = opts.latent_mask, opts.inject_code_seed, 1.0 if opts.mix_alpha is None else opts.mix_alpha
     out, start, written, without = make_folder(opts.exp_dir), time.perf_counter(), [], []
     for item in progress_bar(masks, "meshes", len(data)):
         try:
-            written += write_mesh_of(net, item, settings, out)
+            written += write_mesh_of(net, item, out, opts.resolution, opts.density_level, opts.formats, opts.by_label,
+                                     *style, opts.pigan_infer_max_batch)
         except NoSurfaceError as error:
             without.append(f"{item.path}: no mesh, since {error}")
     seconds = time.perf_counter() - start

@@ -33,3 +33,14 @@ class Ball:
         background = ((points.norm(dim=1) - self.radius) * 1e4 + 5).clamp(-10, 20)
         logits = torch.stack([background, torch.where(upper, -5.0, 5.0), torch.where(upper, 5.0, -5.0)], 1)
         return rgb, logits if self.knows else None
+
+
+def logits_by_definition(siren, codes, head, points):
+    """Label logits layer by layer, as the decoder is defined; differentiable."""
+    frequency, phase = siren.modulation(codes)
+    x, logits = points[None] * (2 / 0.24), head.bias.to(points)
+    for index, film in enumerate(siren.network):
+        x = film(x, frequency[:, index], phase[:, index])
+        if index in head.layers:
+            logits = logits + x[0] @ head.by_layer[index].to(points).t()
+    return logits

@@ -22,7 +22,7 @@ from models.checkpoints import (
     to_official,
 )
 from models.config import ModelConfig
-from models.encoders.swin_encoder import SWIN_SIZES
+from models.encoders.swin import SWIN_SIZES
 from models.sem2nerf import Sem2NeRF
 from models.start_weights import read_pigan_weights
 from models.weight_files import read_file

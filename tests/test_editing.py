@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from made_fields import logits_by_definition
 from PIL import Image
 from tiny import FACE_OPTS, tiny_model
 from torch.nn import functional as F
@@ -22,7 +23,6 @@ from editing.region import edit_region, grown
 from models.pigan.cameras import Camera
 from models.pigan.codes import Codes
 from models.pigan.fast.fold import field_weights
-from models.pigan.fast.labelled import evaluate_labelled
 from models.pigan.fast.soft_rays import render_soft_rays
 from models.pigan.integration import sample_weights
 from models.pigan.semantic_head import SemanticHead
@@ -148,10 +148,11 @@ def test_soft_rays_are_the_field_composited_with_a_softened_density(net, last_ba
 
     def plain(codes):
         points = (origin + directions[:, None] * depths[..., None]).reshape(-1, 3)
-        found = evaluate_labelled(net.siren, codes, net.semantic_head, points)
-        density = softness * F.softplus(found.density.reshape(depths.shape) / softness)
+        rgb, density = net.siren(points[None], codes)
+        chances = logits_by_definition(net.siren, codes, net.semantic_head, points).softmax(-1)
+        density = softness * F.softplus(density.reshape(depths.shape) / softness)
         weights = sample_weights(density, depths, last_back=last_back)[..., None]
-        return [(weights * values.reshape(6, 7, -1)).sum(1) for values in (found.logits.softmax(-1), found.rgb)]
+        return [(weights * values.reshape(6, 7, -1)).sum(1) for values in (chances, rgb)]
 
     for got, expected in zip(result(fast), result(plain), strict=True):
         assert torch.allclose(got, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())

@@ -36,6 +36,7 @@ def test_as_pytorch_computes(points, width, kind, bound, monkeypatch):
 
 def test_the_lean_field_with_the_kernels(monkeypatch):
     """The gradients of codes, in float32, against those without."""
+    from models.pigan.fast import film_kernel
     from models.pigan.fast.frozen_field import evaluate_field
     from models.pigan.siren import FilmSiren, style_code
 
@@ -43,8 +44,8 @@ def test_the_lean_field_with_the_kernels(monkeypatch):
     siren = FilmSiren(24, 8).requires_grad_(False).to(DEVICE)
     points = (0.24 * (torch.rand(1, 90, 3) - 0.5)).to(DEVICE)
     results = []
-    for kernels in (False, True):
-        monkeypatch.setattr(film, "_has_kernels", lambda z, kernels=kernels: kernels)
+    for kernels in (None, film_kernel):
+        monkeypatch.setattr(film, "_kernels", lambda z, kernels=kernels: kernels)
         codes = style_code(siren, 1)
         codes.frequencies.requires_grad_()
         codes.phase_shifts.requires_grad_()

@@ -71,7 +71,7 @@ def test_an_empty_scene_has_no_samples_and_refines_nothing():
     samples, opacity = place_samples(grid.bricks, origin, directions, *segments, BUDGET)
     assert len(samples.ray) == 0
     assert opacity.max() == 0
-    assert not grid.refined.any()
+    assert not (grid.refined_for > 0).any()
 
 
 def test_what_a_camera_sees_is_evaluated_once():
@@ -193,7 +193,8 @@ def test_only_where_interpolation_errs_all_points_are_asked_for():
         slab(1e4), lambda points: slab(1e4)(points) + 600 * torch.sin(points[:, 0] * math.pi / CELL * 1.5)))
     for grid in (straight, rippled):
         grid.cover([Camera()], 12.0)
-    points_of_a_cell = ((grid.evaluations - grid.evaluated.sum()) / grid.refined.sum() for grid in (straight, rippled))
+    points_of_a_cell = ((grid.evaluations - grid.evaluated.sum()) / (grid.refined_for > 0).sum()
+                        for grid in (straight, rippled))
     few, many = (float(value) for value in points_of_a_cell)
     assert few < 3**3 < many < 3**3 + 5**3
 
@@ -208,7 +209,7 @@ def test_a_cell_seen_dimly_is_refined_when_it_is_seen_well():
     front, behind = Camera(), Camera(-math.pi / 2)
     grid = DensityGrid(density, NEAR, FAR)
     grid.cover([front], 3.0)
-    only_dimly = grid.refined & (grid.refined_for < 1)
+    only_dimly = (grid.refined_for > 0) & (grid.refined_for < 1)
     grid.cover([behind], 3.0)
     assert (grid.refined_for.isinf() & only_dimly).any()
 
@@ -260,8 +261,8 @@ def test_what_no_camera_saw_is_interpolated():
     z = torch.linspace(-0.1, 0.05, 40)
     points = torch.stack([torch.full_like(z, 0.003), torch.full_like(z, -0.002), z], -1)
     cell = grid.bricks.cell_at(((points + grid.bricks.radius) / CELL).floor())
-    assert grid.refined[cell].any()
-    assert (~grid.refined[cell] & (grid.bricks.brick_index[cell] > 0)).any()
+    assert (grid.refined_for[cell] > 0).any()
+    assert ((grid.refined_for[cell] == 0) & (grid.bricks.brick_index[cell] > 0)).any()
     assert torch.allclose(grid.bricks.lookup(points), -1e4 * z.clamp(max=0), atol=0.05)
 
 

@@ -157,7 +157,7 @@ def test_what_was_trained_is_saved_when_a_file_goes_bad(options, tmp_path):
 
 class Full:
     def __call__(self):
-        from models.encoders.swin_encoder import SwinEncoder
+        from models.encoders.swin import SwinEncoder
 
         def forward(*_):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from made_fields import logits_by_definition
 from tiny import CAT_OPTS, FACE_OPTS, tiny_checkpoint, tiny_model
-from torch.nn import functional as F
 
 from configs.label_spaces import LABEL_SPACES
 from models.checkpoints import read_checkpoint, to_official
 from models.pigan.cameras import Camera, camera_rays
 from models.pigan.codes import Codes
-from models.pigan.fast.labelled import evaluate_labelled
 from models.pigan.integration import sample_weights
 from models.pigan.sampling import RayNoise, importance_depths, stratified_depths
 from models.pigan.semantic_head import SemanticHead
@@ -44,17 +43,6 @@ def net():
 @pytest.fixture(scope="module")
 def scene(net):
     return net.scene_of(style_code(net.siren, 3))
-
-
-def logits_by_definition(siren, codes, head, points):
-    """Layer by layer, as the decoder is defined."""
-    frequency, phase = siren.modulation(codes)
-    x, logits = points[None] * (2 / 0.24), head.bias.to(points)
-    for index, film in enumerate(siren.network):
-        x = film(x, frequency[:, index], phase[:, index])
-        if index in head.layers:
-            logits = logits + x[0] @ head.by_layer[index].to(points).t()
-    return logits
 
 
 def test_label_probabilities_are_composited_as_colours_are(net, scene):
@@ -106,22 +94,14 @@ def test_grid_and_exact_label_maps_agree():
     assert (exact.label_probabilities - grid.label_probabilities).abs().mean() < 5e-3
 
 
-def test_points_are_evaluated_alike_with_and_without_gradients(net, scene):
+def test_points_are_evaluated_as_the_decoder_is_defined(net, scene):
     points = torch.randn(300, 3, generator=torch.Generator().manual_seed(0)) * 0.05
-    codes = Codes(*(value.clone().requires_grad_() for value in vars(scene.codes).values()))
-    found = evaluate_labelled(net.siren, codes, net.semantic_head, points)
-    for fast, slow in zip(scene.evaluate(points), found, strict=True):
-        assert torch.allclose(fast, slow, atol=1e-3, rtol=1e-4)
-    double, head = copy.deepcopy(net.siren).double(), net.semantic_head
-    exact_codes = Codes(*(value.double() for value in vars(scene.codes).values()))
-    exact = logits_by_definition(double, exact_codes, head, points.double())
-    assert torch.allclose(found.logits, exact.float(), atol=1e-3)
-    F.cross_entropy(found.logits, torch.zeros(300, dtype=torch.long)).backward()
-    width = net.siren.width
-    for value in vars(codes).values():
-        assert value.grad.abs().sum() > 0
-        assert not value.grad[:, 8 * width:].any()  # colours are no business of labels
-    assert scene.evaluate(points[:0]).logits.shape == (0, 16)
+    siren, codes = copy.deepcopy(net.siren).double(), Codes(*(value.double() for value in vars(scene.codes).values()))
+    rgb, density = siren(points[None].double(), codes)
+    exact = density[0], rgb[0], logits_by_definition(siren, codes, net.semantic_head, points.double())
+    for fast, slow in zip(scene.labelled_field.evaluate(points), exact, strict=True):
+        assert torch.allclose(fast, slow.float(), atol=1e-3, rtol=1e-4)
+    assert scene.appearance(points[:0])[1].shape == (0, 16)
 
 
 def test_the_background_becomes_transparent(net):
@@ -142,7 +122,7 @@ def test_a_scene_without_a_head_says_so(net):
     with pytest.raises(UserError, match=r"no semantic head.*`semantic_head`.*train_semantics"):
         bare.render(None, 8, 4, labels=True)
     with pytest.raises(UserError, match="no semantic head"):
-        bare.evaluate(torch.zeros(1, 3))
+        bare.labelled_field  # noqa: B018
 
 
 @pytest.mark.parametrize("sampler", ["exact", "grid"])

@@ -14,7 +14,7 @@ from timm.models.swin_transformer import SwinTransformer as TimmSwin
 from datasets.masks.maps import MaskTransform
 from datasets.masks.mask_input import MaskInput
 from models.config import ModelConfig
-from models.encoders.swin_encoder import SWIN_SIZES, SwinEncoder
+from models.encoders.swin import SWIN_SIZES, SwinEncoder
 from models.encoders.swin_keys import to_native_names
 from models.sem2nerf import Sem2NeRF
 
@@ -160,7 +160,7 @@ def test_pickled_and_copied():
 
 COMPILED = """
 import torch
-from models.encoders.swin_encoder import SwinEncoder
+from models.encoders.swin import SwinEncoder
 
 encoder = SwinEncoder("SwinEncoderNano", 5, 64, 4)
 torch.nn.init.normal_(encoder.head.weight)

@@ -193,7 +193,7 @@ def test_labels_of_a_scene_with_a_semantic_head():
     net.semantic_head = SemanticHead((1, 3), "CatMask_merged", torch.randn(8, 32, generator=generator), torch.zeros(8))
     scene = net.scene_of(style_code(net.siren, 1))
     coarse, fine = bake(scene, (8, 16))
-    wanted = scene.evaluate(centres(8, coarse.half, torch.device("cpu"))).logits.argmax(1)
+    wanted = scene.appearance(centres(8, coarse.half, torch.device("cpu")))[1].argmax(1)
     assert coarse.labels.reshape(-1).tolist() == wanted.tolist()
     assert len(set(wanted.tolist())) > 2
     assert fine.labels.shape == (16, 16, 16)

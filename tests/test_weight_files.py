@@ -12,7 +12,7 @@ from timm.models.swin_transformer import SwinTransformer as TimmSwin
 from tiny import FACE_OPTS, tiny_model
 
 from models.checkpoints import to_official
-from models.encoders.swin_encoder import SwinEncoder
+from models.encoders.swin import SwinEncoder
 from models.pigan.siren import FilmSiren
 from models.sem2nerf import Decoder, Sem2NeRF
 from models.start_weights import load_siren, read_pigan_weights, read_swin_weights

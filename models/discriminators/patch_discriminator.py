@@ -13,11 +13,7 @@ from torch.nn.utils import spectral_norm
 from utils.errors import UserError
 
 # patch side in pixels -> channels after each halving; the last map is always 4 x 4 with 512 channels
-CHANNELS = {
-    32: (128, 256, 512),
-    64: (64, 128, 256, 512),
-    128: (32, 64, 128, 256, 512),
-}
+CHANNELS = {32: (128, 256, 512), 64: (64, 128, 256, 512), 128: (32, 64, 128, 256, 512)}
 
 
 class PatchDiscriminator(nn.Module):
@@ -40,10 +36,8 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, size: int, condition_channels: int = 0, dtype: torch.dtype = torch.float32):
         super().__init__()
         if size not in CHANNELS:
-            raise UserError(
-                f"the patch discriminator judges patches of 32, 64 or 128 rays per side, not {size}: change the "
-                "resolution of the training volume, or train without it (`dis_lambda` 0)"
-            )
+            raise UserError(f"the patch discriminator judges patches of 32, 64 or 128 rays per side, not {size}: "
+                            "change the resolution of the training volume, or train without it (`dis_lambda` 0)")
         self.condition_channels, self.dtype = condition_channels, dtype
         layers: list[nn.Module] = []
         inputs = 3 + condition_channels
@@ -56,11 +50,8 @@ class PatchDiscriminator(nn.Module):
         layers.append(_normalised_conv(inputs, 1, stride=1, padding=0))
         self.model = nn.ModuleDict({"main": nn.Sequential(*layers)})
 
-    def forward(
-        self,
-        patch: Float[Tensor, "batch 3 size size"],
-        condition: Float[Tensor, "batch channels size size"] | None = None,
-    ) -> Float[Tensor, " batch"]:
+    def forward(self, patch: Float[Tensor, "batch 3 size size"],
+                condition: Float[Tensor, "batch channels size size"] | None = None) -> Float[Tensor, " batch"]:
         """Logits, above 0 for "real".
 
         Args:

@@ -11,6 +11,7 @@ window; one that windows do not fit is padded with zeros, which take part in the
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,13 @@ class SwinSize:
     def total_stride(self) -> int:
         """Input pixels per position of the last stage."""
         return self.patch_size * 2 ** (len(self.depths) - 1)
+
+
+SWIN_SIZES = {
+    "SwinEncoder": SwinSize(4, 96, (2, 2, 6, 2), (3, 6, 12, 24), 0.2),  # Swin-T, the published model
+    "SwinEncoderSmall": SwinSize(4, 96, (2, 2, 18, 2), (3, 6, 12, 24), 0.3),
+    "SwinEncoderNano": SwinSize(8, 48, (2, 4, 2), (2, 4, 8), 0.05),  # 2 M parameters, for laptops
+}
 
 
 class PatchEmbedding(nn.Module):
@@ -94,18 +102,6 @@ class WindowAttention(nn.Module):
         return self.proj((logits.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
-class Perceptron(nn.Module):
-    """Two linear layers, applied to each position."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(channels, MLP_RATIO * channels)
-        self.fc2 = nn.Linear(MLP_RATIO * channels, channels)
-
-    def forward(self, x: Float[Tensor, "*shape channels"]) -> Float[Tensor, "*shape channels"]:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
 class SwinBlock(nn.Module):
     """Attention and perceptron, each on a residual branch that stochastic depth may drop.
 
@@ -127,7 +123,8 @@ class SwinBlock(nn.Module):
         self.norm1 = nn.LayerNorm(channels)
         self.attn = WindowAttention(channels, self.window, heads)
         self.norm2 = nn.LayerNorm(channels)
-        self.mlp = Perceptron(channels)
+        self.mlp = nn.Sequential(OrderedDict(fc1=nn.Linear(channels, MLP_RATIO * channels), act=nn.GELU(),
+                                             fc2=nn.Linear(MLP_RATIO * channels, channels)))
 
     def forward(self, x: Float[Tensor, "batch rows columns channels"], draws: Float[Tensor, "batch 2"] | None = None
                 ) -> Float[Tensor, "batch rows columns channels"]:
@@ -171,17 +168,22 @@ class SwinStage(nn.Module):
         return x if self.downsample is None else self.downsample(x)
 
 
-class SwinTransformer(nn.Module):
-    """(batch, inputs, input_size, input_size) images -> (batch, outputs).
+class SwinEncoder(nn.Module):
+    """The mask encoder, a Swin transformer with a linear head: (batch, channels, size, size) masks -> (batch, out_dim)
+    raw codes.
 
     Args:
-        input_size: pixels along each side; a multiple of the size's total stride.
+        encoder_type: a key of SWIN_SIZES.
+        input_nc: channels of the network input (labels + contour + distance map).
+        input_size: pixels along each side; a multiple of the encoder's total stride.
+        out_dim: outputs of the head, which starts at zero so that training starts at the decoder's mean code.
     """
 
-    def __init__(self, size: SwinSize, inputs: int, input_size: int, outputs: int) -> None:
+    def __init__(self, encoder_type: str, input_nc: int, input_size: int, out_dim: int) -> None:
         super().__init__()
-        self.size, self.input_size = size, input_size
-        self.patch_embed = PatchEmbedding(inputs, size.embed_dim, size.patch_size)
+        self.size = size = SWIN_SIZES[encoder_type]
+        self.input_size = input_size
+        self.patch_embed = PatchEmbedding(input_nc, size.embed_dim, size.patch_size)
         rates = torch.linspace(0, size.drop_path_rate, sum(size.depths), device="cpu").split(size.depths)
         self.layers = nn.ModuleList([
             SwinStage(size.embed_dim * 2**stage, input_size // size.patch_size // 2**stage, heads,
@@ -189,7 +191,7 @@ class SwinTransformer(nn.Module):
             for stage, heads in enumerate(size.num_heads)])
         channels = size.embed_dim * 2 ** (len(size.depths) - 1)
         self.norm = nn.LayerNorm(channels)
-        self.head = nn.Linear(channels, outputs)
+        self.head = nn.Linear(channels, out_dim)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -197,6 +199,7 @@ class SwinTransformer(nn.Module):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, WindowAttention):
                 nn.init.trunc_normal_(module.relative_position_bias_table, std=0.02)
+        nn.init.zeros_(self.head.weight)
 
     @property
     def drop_path_layers(self) -> int:

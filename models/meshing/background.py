@@ -26,8 +26,6 @@ def without_background(field: MeshableField, volume: Volume, grid: Float[Tensor,
     stride = min(volume.stride, 2)
     filled = F.max_pool3d((grid > 0).float()[None], 2 * stride - 1, stride, stride - 1)[0] > 0  # or a neighbour is
     index = filled.nonzero()
-    if not len(index):
-        return grid
     _, logits = field.appearance(volume.places(index * stride))
     if logits is None:
         return grid

@@ -70,11 +70,6 @@ def _first_surface(volume: Volume, grid: Float[Tensor, "x y z"], camera: Camera,
     return found.reshape(size, size)
 
 
-def anything_seen(maps: Sequence[Float[Tensor, "size size"]]) -> bool:
-    """Whether any ray meets a surface."""
-    return any(bool((depth < NOWHERE).any()) for depth in maps)
-
-
 def reach_of(volume: Volume, camera: Camera, depth: Float[Tensor, "size size"], points: Float[Tensor, "points 3"]
              ) -> Float[Tensor, " points"]:
     """How far before (positive) or behind (negative) the surface that a camera sees points lie; minus infinity where it

@@ -23,10 +23,8 @@ SHARE = 0.25  # of the density where a ray loses half of its light; before the s
 
 def coarse_densities(field: MeshableField, volume: Volume) -> Float[Tensor, "x y z"]:
     """Of every `volume.stride`-th point of the grid; far outside of the volume's cut, the least of all densities."""
-    points = volume.indices(volume.stride)
-    values = _evaluate(field, volume, points, None)
     side = volume.cells // volume.stride + 1
-    return values.reshape(side, side, side)
+    return _evaluate(field, volume, volume.indices(volume.stride), None).reshape(side, side, side)
 
 
 def surface_level(volume: Volume, grid: Float[Tensor, "x y z"]) -> float | None:

@@ -70,7 +70,7 @@ def mesh_of(field: MeshableField, resolution: int = 160, level: float | None = N
     head = without_background(field, volume, grid)
     maps = carving.depth_maps(volume, head)
     found = surface.zero_surface(carved := carving.carved(volume, head, maps))
-    if found is None or not carving.anything_seen(maps):
+    if found is None or not any(bool((depth < carving.NOWHERE).any()) for depth in maps):
         raise NoSurfaceError(f"the field has no surface: no camera sees a place where its density is above {level:g}")
     found, own = surface.on_the_field(found, lambda at: field.density(volume.places(at)) - level, grid, carved)
     places = volume.places(torch.from_numpy(found.vertices))

@@ -20,8 +20,7 @@ class MeshableField(Protocol):
         """Density before its clamp to positive values."""
         ...
 
-    def appearance(
-        self, points: Float[Tensor, "points 3"]
-    ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points labels"] | None]:
+    def appearance(self, points: Float[Tensor, "points 3"]
+                  ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points labels"] | None]:
         """Colours in [0, 1], and the logits of the labels; None if the field knows none. Label 0 is the background."""
         ...

@@ -3,8 +3,6 @@ nearby, since the field knows nothing there."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -17,16 +15,11 @@ BLENDINGS = 60  # of each vertex that is not seen with those around it
 NEAREST = 48  # seen vertices that decide about one that is not
 
 
-class Paint(NamedTuple):
-    """Of each vertex."""
-
-    colours: Float[np.ndarray, "vertices 3"]       # in [0, 1], as in rendered views
-    labels: UInt8[np.ndarray, " vertices"] | None  # None if the field knows none
-
-
 def paint(field: MeshableField, surface: Surface, places: Float[Tensor, "vertices 3"],
-          seen: Bool[np.ndarray, " vertices"]) -> Paint:
-    """
+          seen: Bool[np.ndarray, " vertices"]
+         ) -> tuple[Float[np.ndarray, "vertices 3"], UInt8[np.ndarray, " vertices"] | None]:
+    """Colour of each vertex in [0, 1], as in rendered views, and its label; None if the field knows none.
+
     Args:
         places: of the vertices, world units.
         seen: by a camera; the others take colours and labels from these. If there are none, all count as seen.
@@ -42,7 +35,8 @@ def paint(field: MeshableField, surface: Surface, places: Float[Tensor, "vertice
 
 
 def _spread(surface: Surface, places: Float[np.ndarray, "vertices 3"], sources: np.ndarray,
-            colours: Float[np.ndarray, "sources 3"], labels: UInt8[np.ndarray, " sources"] | None) -> Paint:
+            colours: Float[np.ndarray, "sources 3"], labels: UInt8[np.ndarray, " sources"] | None
+           ) -> tuple[np.ndarray, np.ndarray | None]:
     """All other vertices have the label of most of the nearest `sources` and that label's median colour; without
     labels, the mean colour of these. (At its rim a head is often darker than anywhere else.) Colours are blended where
     they meet.
@@ -65,4 +59,4 @@ def _spread(surface: Surface, places: Float[np.ndarray, "vertices 3"], sources: 
     counts = np.asarray(links.sum(1))
     for _ in range(BLENDINGS):
         out[others] = links @ out / counts
-    return Paint(out, found)
+    return out, found

@@ -70,12 +70,9 @@ def neighbours(faces: Int[np.ndarray, "faces 3"], count: int):
     return one_way + one_way.T
 
 
-def on_the_field(
-    surface: Surface,
-    value_at: Callable[[Float[Tensor, "points 3"]], Float[Tensor, " points"]],
-    grid: Float[Tensor, "x y z"],
-    values: Float[Tensor, "x y z"],
-) -> tuple[Surface, Bool[np.ndarray, " vertices"]]:
+def on_the_field(surface: Surface, value_at: Callable[[Float[Tensor, "points 3"]], Float[Tensor, " points"]],
+                 grid: Float[Tensor, "x y z"], values: Float[Tensor, "x y z"]
+                ) -> tuple[Surface, Bool[np.ndarray, " vertices"]]:
     """Move vertices along their edges to where the field itself changes its sign, by bisection.
 
     Args:

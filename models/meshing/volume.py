@@ -22,6 +22,7 @@ SIDES = (1.065, 1.095)  # from the axis to where the left and right, the top and
 BACK = 0.81  # behind the origin
 MARGIN = 0.1  # of `Volume.inside_cut`: densities are of interest this far outside of the cut
 LEAST_CELLS = 40  # along each side of the coarsest grid
+SLAB = 1 << 18  # points of the grid that are looked at together
 
 
 class Volume:
@@ -50,11 +51,10 @@ class Volume:
         line = torch.arange(0, self.cells + 1, stride)
         return torch.cartesian_prod(line, line, line)
 
-    def slabs(self, points: int = 1 << 18) -> Iterator[tuple[slice, Float[Tensor, "points 3"]]]:
-        """Slabs of the grid along x, some `points` each: which, and the positions of their points."""
+    def slabs(self) -> Iterator[tuple[slice, Float[Tensor, "points 3"]]]:
+        """Slabs of the grid along x, some SLAB points each: which, and the positions of their points."""
         line = torch.arange(self.cells + 1)
-        thickness = max(points // len(line) ** 2, 1)
-        for part in line.split(thickness):
+        for part in line.split(max(SLAB // len(line) ** 2, 1)):
             yield slice(int(part[0]), int(part[-1]) + 1), self.places(torch.cartesian_prod(part, line, line))
 
     def inside_cut(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:

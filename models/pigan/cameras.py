@@ -32,9 +32,7 @@ class Camera:
         return default if self.fov_deg is None else self.fov_deg
 
 
-def camera_origins(
-    yaw: Float[Tensor, " batch"], pitch: Float[Tensor, " batch"]
-) -> Float[Tensor, "batch 3"]:
+def camera_origins(yaw: Float[Tensor, " batch"], pitch: Float[Tensor, " batch"]) -> Float[Tensor, "batch 3"]:
     """Camera positions on the unit sphere; pitch is clamped to [1e-5, pi - 1e-5]."""
     pitch = pitch.clamp(PITCH_MARGIN, math.pi - PITCH_MARGIN)
     return torch.stack([pitch.sin() * yaw.cos(), pitch.cos(), pitch.sin() * yaw.sin()], -1)
@@ -64,35 +62,28 @@ def pixel_directions(size: int, fov_deg: float, device: torch.device | str = "cp
         return F.normalize(torch.stack([x, y, z], -1).reshape(-1, 3), dim=-1).to(device, non_blocking=True)
 
 
-def rotate(
-    directions: Float[Tensor, "*batch rays 3"], to_world: Float[Tensor, "batch 4 4"]
-) -> Float[Tensor, "batch rays 3"]:
+def rotate(directions: Float[Tensor, "*batch rays 3"], to_world: Float[Tensor, "batch 4 4"]
+          ) -> Float[Tensor, "batch rays 3"]:
     """Directions from camera to world space; one set of rays is shared by all cameras if it has no batch dimension."""
     return directions @ to_world[:, :3, :3].transpose(1, 2)
 
 
-def pose_rays(
-    poses: Float[Tensor, "batch 2"], size: int, fov_deg: float
-) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch rays 3"]]:
+def pose_rays(poses: Float[Tensor, "batch 2"], size: int, fov_deg: float
+             ) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch rays 3"]]:
     """Origins and world directions of whole images' rays, row by row; poses are yaw and pitch, radians."""
     origins = camera_origins(*poses.unbind(-1))
     return origins, rotate(pixel_directions(size, fov_deg, poses.device), camera_to_world(origins))
 
 
-def camera_rays(
-    camera: Camera, size: int, fov_deg: float, device: torch.device | str = "cpu"
-) -> tuple[Float[Tensor, "3"], Float[Tensor, "rays 3"]]:
+def camera_rays(camera: Camera, size: int, fov_deg: float, device: torch.device | str = "cpu"
+               ) -> tuple[Float[Tensor, "3"], Float[Tensor, "rays 3"]]:
     """Origin and world directions of one camera's rays, row by row; `fov_deg` holds where the camera has none."""
     to_world = _to_world(camera).to(device, non_blocking=True)
     return to_world[0, :3, 3], rotate(pixel_directions(size, camera.field_of_view(fov_deg), device), to_world)[0]
 
 
-def patch_rays(
-    poses: Float[Tensor, "batch 2"],
-    grid: Float[Tensor, "batch rows columns 2"],
-    image_size: int,
-    fov_deg: float,
-) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch rows*columns 3"]]:
+def patch_rays(poses: Float[Tensor, "batch 2"], grid: Float[Tensor, "batch rows columns 2"], image_size: int,
+               fov_deg: float) -> tuple[Float[Tensor, "batch 3"], Float[Tensor, "batch rows*columns 3"]]:
     """Origins and world directions of the rays through a patch, row by row.
 
     Args:
@@ -107,9 +98,8 @@ def patch_rays(
     return origins, rotate(directions, camera_to_world(origins))
 
 
-def world_rays(
-    poses: Float[Tensor, "batch rays 2"], image_xy: Float[Tensor, "batch rays 2"], fov_deg: float
-) -> tuple[Float[Tensor, "batch rays 3"], Float[Tensor, "batch rays 3"]]:
+def world_rays(poses: Float[Tensor, "batch rays 2"], image_xy: Float[Tensor, "batch rays 2"], fov_deg: float
+              ) -> tuple[Float[Tensor, "batch rays 3"], Float[Tensor, "batch rays 3"]]:
     """Origins and unit directions of rays that have a camera each.
 
     Args:
@@ -133,9 +123,7 @@ def _to_world(camera: Camera) -> Float[Tensor, "1 4 4"]:
     return camera_to_world(camera_origins(yaw, pitch))
 
 
-def grid_position(
-    directions: Float[Tensor, "rays 3"], camera: Camera, fov_deg: float
-) -> Float[Tensor, "rays 2"]:
+def grid_position(directions: Float[Tensor, "rays 3"], camera: Camera, fov_deg: float) -> Float[Tensor, "rays 2"]:
     """Where a camera sees what lies in these directions (of any length) from it.
 
     (x to the right, y down) as `sample_image` takes it: the outermost pixels lie at -1 and 1. `fov_deg` holds where
@@ -146,17 +134,15 @@ def grid_position(
     return torch.stack([right / scale, -up / scale], 1)
 
 
-def project(
-    points: Float[Tensor, "points 3"], camera: Camera, fov_deg: float
-) -> tuple[Float[Tensor, "points 2"], Float[Tensor, " points"]]:
+def project(points: Float[Tensor, "points 3"], camera: Camera, fov_deg: float
+           ) -> tuple[Float[Tensor, "points 2"], Float[Tensor, " points"]]:
     """Where a camera sees points of the world (see `grid_position`), and their distance from it in world units."""
     offset = points - camera_rays(camera, 1, fov_deg, points.device)[0]
     return grid_position(offset, camera, fov_deg), offset.norm(dim=1)
 
 
-def sample_image(
-    image: Float[Tensor, "batch channels height width"], grid: Float[Tensor, "batch rows columns 2"]
-) -> Float[Tensor, "batch channels rows columns"]:
+def sample_image(image: Float[Tensor, "batch channels height width"], grid: Float[Tensor, "batch rows columns 2"]
+                ) -> Float[Tensor, "batch channels rows columns"]:
     """Read an image (or a map of ray directions) bilinearly at (x to the right, y down).
 
     The centres of the outermost pixels lie at -1 and 1; what rounding puts a hair outside reads the border's value.

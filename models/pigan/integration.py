@@ -18,14 +18,8 @@ class Composite(NamedTuple):
     weights: Float[Tensor, "*rays samples"]
 
 
-def sample_weights(
-    density: Float[Tensor, "*rays samples"],
-    depths: Float[Tensor, "*rays samples"],
-    *,
-    clamp: str = "relu",
-    last_back: bool = False,
-    noise: Float[Tensor, "*rays samples"] | None = None,
-) -> Float[Tensor, "*rays samples"]:
+def sample_weights(density: Float[Tensor, "*rays samples"], depths: Float[Tensor, "*rays samples"], *,
+                   clamp: str = "relu", last_back: bool = False) -> Float[Tensor, "*rays samples"]:
     """Weight of each sample: alpha_i * T_i with alpha_i = 1 - exp(-delta_i * clamp(density_i)).
 
     Args:
@@ -33,22 +27,22 @@ def sample_weights(
         depths: ascending.
         clamp: 'relu' or 'softplus'.
         last_back: give the last sample whatever weight is left over, so that each ray is opaque.
-        noise: added to the density before the clamp (a training regulariser).
     """
     delta = torch.cat([depths[..., 1:] - depths[..., :-1], torch.full_like(depths[..., :1], LAST_INTERVAL)], -1)
-    if noise is not None:
-        density = density + noise
     positive = {"relu": F.relu, "softplus": F.softplus}[clamp](density)
     alpha = 1 - torch.exp(-delta * positive)
     passed = torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha + 1e-10], -1)
-    weights = alpha * running_product(passed)[..., :-1]
+    weights = alpha * RunningProduct.apply(passed)[..., :-1]
     if last_back:
         left_over = 1 - weights.sum(-1, keepdim=True)
         weights = torch.cat([weights[..., :-1], weights[..., -1:] + left_over], -1)
     return weights
 
 
-class _RunningProduct(torch.autograd.Function):
+class RunningProduct(torch.autograd.Function):
+    """`factors.cumprod(-1)` of factors none of which is zero. The gradient is `cumprod`'s own, bit for bit, but for its
+    looking for zeros first, for which a GPU would have to be waited for."""
+
     @staticmethod
     def forward(ctx: Any, factors: Tensor) -> Tensor:
         products = factors.cumprod(-1)
@@ -61,25 +55,8 @@ class _RunningProduct(torch.autograd.Function):
         return (products * grad_outputs[0]).flip(-1).cumsum(-1).flip(-1) / factors
 
 
-def running_product(factors: Float[Tensor, "*rays samples"]) -> Float[Tensor, "*rays samples"]:
-    """`factors.cumprod(-1)` of factors none of which is zero. The gradient is `cumprod`'s own, bit for bit, but for its
-    looking for zeros first, for which a GPU would have to be waited for."""
-    return _RunningProduct.apply(factors)
-
-
-def composite(
-    rgb: Float[Tensor, "*rays samples 3"],
-    density: Float[Tensor, "*rays samples"],
-    depths: Float[Tensor, "*rays samples"],
-    *,
-    clamp: str = "relu",
-    last_back: bool = False,
-    white_back: bool = False,
-    noise: Float[Tensor, "*rays samples"] | None = None,
-) -> Composite:
-    """Blend samples front to back; `white_back` fills what stays transparent with white. See `sample_weights`."""
-    weights = sample_weights(density, depths, clamp=clamp, last_back=last_back, noise=noise)
-    colour = (weights[..., None] * rgb).sum(-2)
-    if white_back:
-        colour = colour + 1 - weights.sum(-1, keepdim=True)
-    return Composite(colour, (weights * depths).sum(-1), weights)
+def composite(rgb: Float[Tensor, "*rays samples 3"], density: Float[Tensor, "*rays samples"],
+              depths: Float[Tensor, "*rays samples"], *, clamp: str = "relu", last_back: bool = False) -> Composite:
+    """Blend samples front to back; see `sample_weights`."""
+    weights = sample_weights(density, depths, clamp=clamp, last_back=last_back)
+    return Composite((weights[..., None] * rgb).sum(-2), (weights * depths).sum(-1), weights)

@@ -16,20 +16,9 @@ from models.pigan.siren import FilmSiren
 
 
 def render_rays(
-    siren: FilmSiren,
-    codes: Codes,
-    origins: Float[Tensor, "batch 3"],
-    directions: Float[Tensor, "batch rays 3"],
-    *,
-    near: float,
-    far: float,
-    samples: int,
-    hierarchical: bool,
-    lock_view_dependence: bool,
-    last_back: bool,
-    white_back: bool = False,
-    clamp: str = "relu",
-    noise: RayNoise | None = None,
+    siren: FilmSiren, codes: Codes, origins: Float[Tensor, "batch 3"], directions: Float[Tensor, "batch rays 3"], *,
+    near: float, far: float, samples: int, hierarchical: bool, lock_view_dependence: bool, last_back: bool,
+    clamp: str = "relu", noise: RayNoise | None = None,
 ) -> Composite:
     """Render rays of a batch of scenes, differentiable with respect to codes and field.
 
@@ -39,7 +28,7 @@ def render_rays(
         hierarchical: a second pass places as many more where the first one's weights are, and both are composited; no
             gradient flows through the placement.
         lock_view_dependence: colours are those seen from the front.
-        last_back, white_back, clamp: see `models.pigan.integration.composite`.
+        last_back, clamp: see `models.pigan.integration.composite`.
     """
     def field(depths: Float[Tensor, "batch rays part"]) -> tuple[Tensor, Tensor]:
         points = origins[:, None, None] + directions[:, :, None] * depths[..., None]
@@ -52,16 +41,13 @@ def render_rays(
     rgb, density = field(depths)
     if hierarchical:
         depths, rgb, density = with_importance_samples(field, depths, rgb, density, u, clamp)
-    return composite(rgb, density, depths, clamp=clamp, last_back=last_back, white_back=white_back)
+    return composite(rgb, density, depths, clamp=clamp, last_back=last_back)
 
 
 def with_importance_samples(
-    field: Callable[[Tensor], tuple[Tensor, Tensor]],
-    depths: Float[Tensor, "batch rays coarse"],
-    rgb: Float[Tensor, "batch rays coarse 3"],
-    density: Float[Tensor, "batch rays coarse"],
-    u: Float[Tensor, "batch rays fine"],
-    clamp: str,
+    field: Callable[[Tensor], tuple[Tensor, Tensor]], depths: Float[Tensor, "batch rays coarse"],
+    rgb: Float[Tensor, "batch rays coarse 3"], density: Float[Tensor, "batch rays coarse"],
+    u: Float[Tensor, "batch rays fine"], clamp: str,
 ) -> tuple[Float[Tensor, "batch rays all"], Float[Tensor, "batch rays all 3"], Float[Tensor, "batch rays all"]]:
     """Samples of a first pass joined by those of a second one, which lie where the first one's weights are.
 

@@ -29,9 +29,8 @@ class RayNoise(NamedTuple):
         return perturbation, importance
 
 
-def stratified_depths(
-    near: float, far: float, samples: int, perturbation: Float[Tensor, "*rays samples"]
-) -> Float[Tensor, "*rays samples"]:
+def stratified_depths(near: float, far: float, samples: int, perturbation: Float[Tensor, "*rays samples"]
+                     ) -> Float[Tensor, "*rays samples"]:
     """Evenly spaced depths, each moved by (perturbation - 0.5) of the spacing; perturbation in [0, 1], 0.5 for none."""
     depths = torch.linspace(near, far, samples, dtype=perturbation.dtype, device=perturbation.device)
     spacing = (far - near) / max(samples - 1, 1)
@@ -43,11 +42,8 @@ def midpoints(samples: int, like: Tensor) -> Float[Tensor, " samples"]:
     return (torch.arange(samples, dtype=like.dtype, device=like.device) + 0.5) / samples
 
 
-def inverse_cdf(
-    edges: Float[Tensor, "*rays bins_plus_1"],
-    weights: Float[Tensor, "*rays bins"],
-    u: Float[Tensor, "*rays samples"],
-) -> Float[Tensor, "*rays samples"]:
+def inverse_cdf(edges: Float[Tensor, "*rays bins_plus_1"], weights: Float[Tensor, "*rays bins"],
+                u: Float[Tensor, "*rays samples"]) -> Float[Tensor, "*rays samples"]:
     """Inverse-transform sampling of the piecewise-constant density `weights` over `edges` (NeRF, ECCV 2020, sec. 5.2).
 
     Args:
@@ -67,11 +63,8 @@ def inverse_cdf(
     return edge_below + (u - cdf_below) / width * (edge_above - edge_below)
 
 
-def importance_depths(
-    depths: Float[Tensor, "*rays coarse"],
-    weights: Float[Tensor, "*rays coarse"],
-    u: Float[Tensor, "*rays fine"],
-) -> Float[Tensor, "*rays fine"]:
+def importance_depths(depths: Float[Tensor, "*rays coarse"], weights: Float[Tensor, "*rays coarse"],
+                      u: Float[Tensor, "*rays fine"]) -> Float[Tensor, "*rays fine"]:
     """Second-pass depths from the first pass's compositing weights.
 
     Bins lie between the midpoints of neighbouring coarse samples, so the two outermost weights do not take part.

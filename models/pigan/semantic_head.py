@@ -11,7 +11,7 @@ colours of the samples p_i. Gradients never reach the field; docs/semantic_field
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,6 @@ class SemanticHead:
         for value in (self.weight, self.bias):
             digest.update(value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
-
-    def logits(self, features: Sequence[Float[Tensor, "*points width"]]) -> Float[Tensor, "*points labels"]:
-        """From the activations of its layers, in their order; differentiable."""
-        return torch.nn.functional.linear(torch.cat(tuple(features), -1), self.weight, self.bias)
 
     def to(self, device: torch.device | str) -> SemanticHead:
         """The same on a device."""

@@ -17,6 +17,7 @@ from models.pigan.codes import Codes
 
 FREQUENCY_SCALE, FREQUENCY_OFFSET = 15.0, 30.0
 BOX_SCALE = 2 / 0.24  # the field was trained on a cube of side 0.24, stretched to [-1, 1]
+MAPPING_WIDTH = 256  # hidden units of the mapping network
 DENSITY_LAYERS = 8
 FILM_LAYERS = DENSITY_LAYERS + 1  # the last one is the colour layer
 LOCKED_DIRECTION = (0.0, 0.0, -1.0)
@@ -29,29 +30,21 @@ class FilmLayer(nn.Module):
         super().__init__()
         self.layer = nn.Linear(in_dim, width)
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch points inputs"],
-        frequency: Float[Tensor, "batch width"],
-        phase: Float[Tensor, "batch width"],
-    ) -> Float[Tensor, "batch points width"]:
+    def forward(self, x: Float[Tensor, "batch points inputs"], frequency: Float[Tensor, "batch width"],
+                phase: Float[Tensor, "batch width"]) -> Float[Tensor, "batch points width"]:
         return torch.sin(frequency[:, None] * self.layer(x) + phase[:, None])
 
 
 class MappingNetwork(nn.Module):
     """z -> codes of every FiLM layer: four linear layers with leaky ReLUs (0.2) between them."""
 
-    def __init__(self, z_dim: int, codes_dim: int, hidden_dim: int = 256) -> None:
+    def __init__(self, z_dim: int, codes_dim: int) -> None:
         super().__init__()
-        widths = [z_dim, hidden_dim, hidden_dim, hidden_dim]
-        layers: list[nn.Module] = []
-        for fan_in, fan_out in pairwise(widths):
-            layers += [nn.Linear(fan_in, fan_out), nn.LeakyReLU(0.2)]
-        last = nn.Linear(hidden_dim, 2 * codes_dim)
-        self.network = nn.Sequential(*layers, last)
-        for module in self.network:
-            if isinstance(module, nn.Linear):
-                nn.init.kaiming_normal_(module.weight, a=0.2, mode="fan_in", nonlinearity="leaky_relu")
+        widths = z_dim, *[MAPPING_WIDTH] * 3, 2 * codes_dim
+        *hidden, last = (nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(widths))
+        self.network = nn.Sequential(*(part for linear in hidden for part in (linear, nn.LeakyReLU(0.2))), last)
+        for linear in (*hidden, last):
+            nn.init.kaiming_normal_(linear.weight, a=0.2, mode="fan_in", nonlinearity="leaky_relu")
         with torch.no_grad():
             last.weight.mul_(0.25)
 
@@ -90,20 +83,16 @@ class FilmSiren(nn.Module):
     def colour_output(self) -> nn.Linear:
         return cast(nn.Linear, self.color_layer_linear[0])
 
-    def modulation(
-        self, codes: Codes
-    ) -> tuple[Float[Tensor, "batch layers width"], Float[Tensor, "batch layers width"]]:
+    def modulation(self, codes: Codes
+                  ) -> tuple[Float[Tensor, "batch layers width"], Float[Tensor, "batch layers width"]]:
         """Raw codes -> the frequency and phase that each layer applies."""
         shape = (len(codes), FILM_LAYERS, self.width)
         return (codes.frequencies.reshape(shape) * FREQUENCY_SCALE + FREQUENCY_OFFSET,
                 codes.phase_shifts.reshape(shape))
 
-    def forward(
-        self,
-        points: Float[Tensor, "batch points 3"],
-        codes: Codes,
-        directions: Float[Tensor, "batch points 3"] | None = None,
-    ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
+    def forward(self, points: Float[Tensor, "batch points 3"], codes: Codes,
+                directions: Float[Tensor, "batch points 3"] | None = None
+               ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
         """Evaluate the field, layer by layer as it is defined (differentiable in everything).
 
         Args:

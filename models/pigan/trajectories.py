@@ -20,21 +20,16 @@ def front_trajectory(frames: int) -> list[Camera]:
     return [Camera(FRONTAL + 0.4 * math.sin(t), FRONTAL + 0.2 * math.cos(t), 17 + 5 * math.sin(t)) for t in turns]
 
 
-def turn_trajectory(frames: int) -> list[Camera]:
-    """From the front to both sides and back, at the model's own field of view: yaw pi/2 + .4 sin(2 pi t)."""
-    return [Camera(FRONTAL + 0.4 * math.sin(t)) for t in 2 * math.pi * np.linspace(0, 1, frames)]
-
-
 def orbit_trajectory(frames: int, fov_deg: float) -> list[Camera]:
     """Once around the head from above: pitch pi/4, yaw 0 to 2 pi (both ends included)."""
     return [Camera(float(t), math.pi / 4, fov_deg) for t in 2 * math.pi * np.linspace(0, 1, frames)]
 
 
 def trajectory(name: str, frames: int, fov_deg: float) -> list[Camera]:
-    """`front`, `turn` or `orbit`."""
-    if name == "orbit":
-        return orbit_trajectory(frames, fov_deg)
-    return front_trajectory(frames) if name == "front" else turn_trajectory(frames)
+    """`front`, `orbit`, or `turn`: from the front to both sides and back, at the model's own field of view."""
+    if name == "turn":
+        return [Camera(camera.yaw) for camera in front_trajectory(frames)]
+    return front_trajectory(frames) if name == "front" else orbit_trajectory(frames, fov_deg)
 
 
 def sweep(mode: str, offsets: Sequence[float], views: int, fov_deg: float) -> list[Camera]:

@@ -11,8 +11,7 @@ from engine_pages import as_stored, floats, octets, one_row, packed, write_page
 from tiny import CAT_OPTS, FACE_OPTS, tiny_model
 
 from datasets.masks.maps import distance_map
-from models.encoders.swin import SwinSize
-from models.encoders.swin_encoder import SWIN_SIZES
+from models.encoders.swin import SWIN_SIZES, SwinSize
 from models.sem2nerf import Sem2NeRF
 from web.engine.model_file import model_file
 

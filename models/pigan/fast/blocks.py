@@ -10,7 +10,7 @@ from models.pigan.fast.exact import Pixels
 from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.fused import FusedField
 from models.pigan.fast.kernels import block_size
-from models.pigan.fast.labelled import LabelledField, LabelledPoints
+from models.pigan.fast.labelled import LabelledField
 from utils.parallel import thread_map
 
 Field = FoldedField | FusedField
@@ -28,35 +28,24 @@ def workers(field: Field) -> int:
     return torch.get_num_threads() if field.device.type == "cpu" else 1
 
 
-@torch.no_grad()
-def density_of(field: Field, points: Float[Tensor, "points 3"], block: int) -> Float[Tensor, " points"]:
-    """Density (before its clamp to positive values) at world positions, `block` points at a time."""
-    blocks = list(thread_map(field.density_at, points.split(block), workers(field)))
-    return torch.cat(blocks) if blocks else points.new_zeros(0)
+def density_of(field: Field, points: Float[Tensor, "points 3"], most: int | None) -> Float[Tensor, " points"]:
+    """Density (before its clamp to positive values) at world positions; for `most` see `points_at_a_time`."""
+    blocks = points.split(points_at_a_time(field, most))
+    return torch.cat(list(thread_map(field.density_at, blocks, workers(field))))
 
 
-@torch.no_grad()
-def labels_of(field: LabelledField, points: Float[Tensor, "points 3"], block: int) -> LabelledPoints:
-    """Density, colour and label logits at world positions, `block` points at a time."""
-    blocks = list(thread_map(field.evaluate, points.split(block), workers(field))) or [field.evaluate(points)]
-    return LabelledPoints(*(torch.cat(values) for values in zip(*blocks, strict=True)))
+def appearance_of(field: Field, points: Float[Tensor, "points 3"], most: int | None) -> tuple[Tensor, Tensor | None]:
+    """Colours, and label logits if the field has a semantic head, at world positions; see `Scene.appearance`."""
+    def of(part: Tensor) -> tuple[Tensor, ...]:
+        return field.evaluate(part)[1:] if isinstance(field, LabelledField) else field(part)[:1]
+
+    found = thread_map(of, points.split(points_at_a_time(field, most)), workers(field))
+    rgb, *logits = (torch.cat(values) for values in zip(*found, strict=True))
+    return rgb, logits[0] if logits else None
 
 
-@torch.no_grad()
-def appearance_of(
-    field: Field, points: Float[Tensor, "points 3"], block: int
-) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points labels"] | None]:
-    """Colours, and label logits if the field has a semantic head, at world positions, `block` points at a time."""
-    if isinstance(field, LabelledField):
-        found = labels_of(field, points, block)
-        return found.rgb, found.logits
-    blocks = list(thread_map(lambda part: field(part)[0], points.split(block), workers(field)))
-    return torch.cat(blocks), None
-
-
-def pixels_of(
-    render: Callable[[slice], Pixels], rays: int, at_a_time: int, threads: int, on_rays: Callable[[int], None] | None
-) -> Pixels:
+def pixels_of(render: Callable[[slice], Pixels], rays: int, at_a_time: int, threads: int,
+              on_rays: Callable[[int], None] | None) -> Pixels:
     """Pixels of all rays.
 
     Args:

@@ -60,9 +60,8 @@ class BrickMap:
     num_bricks: int = 1
 
     @classmethod
-    def empty(
-        cls, near: float, far: float, cells: int, refinement: int, device: torch.device | str = "cpu"
-    ) -> "BrickMap":
+    def empty(cls, near: float, far: float, cells: int, refinement: int, device: torch.device | str = "cpu"
+             ) -> "BrickMap":
         side = refinement + 1
         atlas = torch.zeros(side, BRICKS_PER_ROW * side, BRICKS_PER_ROW * side, device=device)
         return cls(near, far, cells, refinement, torch.zeros(cells**3, dtype=torch.int32, device=device), atlas)
@@ -144,9 +143,8 @@ class BrickMap:
         depth, shape = depth.reshape(-1, steps), (-1, steps)
         return March(cell.reshape(shape), depth.cumsum(1) - depth, filled.reshape(shape), width)
 
-    def segments(
-        self, camera: Camera, fov_deg: float, directions: Float[Tensor, "rays 3"]
-    ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    def segments(self, camera: Camera, fov_deg: float, directions: Float[Tensor, "rays 3"]
+                ) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
         """Where rays of a camera may meet something before they end: from and to which distance, the same if nowhere.
 
         Found for a lattice of rays, RAYS_PER_CELL per cell; each ray takes what those around it need.

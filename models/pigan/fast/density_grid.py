@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,16 +39,8 @@ class DensityGrid:
         device: where it is kept, and where `density` takes and gives its values.
     """
 
-    def __init__(
-        self,
-        density: Callable[[Tensor], Tensor],
-        near: float,
-        far: float,
-        tolerance: float = 0.25,
-        refinement: int = 4,
-        fov_deg: float = WIDEST_FOV_DEG,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, density: Callable[[Tensor], Tensor], near: float, far: float, tolerance: float = 0.25,
+                 refinement: int = 4, fov_deg: float = WIDEST_FOV_DEG, device: torch.device | str = "cpu") -> None:
         self.density, self.near, self.far, self.fov_deg = density, near, far, fov_deg
         self.tolerance, self.refinement = tolerance, refinement
         corner = math.atan(math.tan(math.radians(fov_deg) / 2) * math.sqrt(2))
@@ -62,7 +54,8 @@ class DensityGrid:
         corners = (self.cells + 1,) * 3
         self.coarse = torch.zeros(corners, device=device)  # density at the cells' corners, [z, y, x]
         self.evaluated = torch.zeros(corners, dtype=torch.bool, device=device)
-        # the greatest transmittance between a camera and the cell for which the cell is fine enough
+        # the greatest transmittance between a camera and the cell for which the cell is fine enough; 0 where the field
+        # was not evaluated at finer points
         self.refined_for = torch.zeros(self.cells**3, device=device)
 
     def cover(self, cameras: Sequence[Camera], fov_deg: float) -> None:
@@ -100,11 +93,6 @@ class DensityGrid:
         if device not in self._copies:
             self._copies[device] = self.bricks.to(device)
         return self._copies[device]
-
-    @property
-    def refined(self) -> Bool[Tensor, " all_cells"]:
-        """Cells in which the field was evaluated at finer points."""
-        return self.refined_for > 0
 
     def _evaluate(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         self.evaluations += len(points)
@@ -150,8 +138,7 @@ class DensityGrid:
         inner = ((line[:, None, None] * points + line[:, None]) * points + line).reshape(-1)
         return self.coarse.reshape(-1)[((z * points + y) * points + x)[:, None] + inner]
 
-    def _refine(self, cells: Int[Tensor, " cells"], light: Float[Tensor, " cells"],
-                bricks: BrickMap) -> None:
+    def _refine(self, cells: Int[Tensor, " cells"], light: Float[Tensor, " cells"], bricks: BrickMap) -> None:
         """Evaluate every second fine point of these cells, and all of them where the interpolation was wrong.
 
         Args:
@@ -204,7 +191,7 @@ def _interpolation(coarse: int, fine: int) -> Float[Tensor, "fine_points coarse_
         nodes = range(first, first + degree + 1)
         for i in nodes:
             matrix[row, i] = math.prod((at - j) / (i - j) for j in nodes if j != i)
-    return _along_each_side(matrix)
+    return torch.kron(torch.kron(matrix, matrix), matrix).float()
 
 
 @functools.cache
@@ -219,7 +206,3 @@ def _sharpened(coarse: int, fine: int) -> Float[Tensor, "fine_points coarse_poin
     terms = [torch.kron(torch.kron(a, b), c) for a, b, c in ((bend, one, one), (one, bend, one), (one, one, bend))]
     return ((torch.eye((fine + 1) ** 3, dtype=torch.float64) - sum(terms)) @ _interpolation(coarse, fine).double()
             ).float()
-
-
-def _along_each_side(matrix: Tensor) -> Tensor:
-    return torch.kron(torch.kron(matrix, matrix), matrix).float()

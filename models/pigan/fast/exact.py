@@ -34,18 +34,9 @@ class Pixels(NamedTuple):
 
 
 @torch.no_grad()
-def render_block(
-    field: FoldedField | FusedField,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    *,
-    samples: int,
-    near: float,
-    far: float,
-    last_back: bool,
-    clamp: str = "relu",
-    noise: RayNoise | None = None,
-) -> Pixels:
+def render_block(field: FoldedField | FusedField, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"], *,
+                 samples: int, near: float, far: float, last_back: bool, clamp: str = "relu",
+                 noise: RayNoise | None = None) -> Pixels:
     """Hierarchical rendering of a block of rays of one scene and one camera; same samples as `render_rays`."""
     rays = len(directions)
     # a GPU would have to be waited for to know which samples are seen: it colours them all
@@ -93,9 +84,7 @@ def render_block(
     return Pixels(rgb, (weights * depths).sum(1), opacity)
 
 
-def merged_order(
-    first: Float[Tensor, "rays first"], second: Float[Tensor, "rays second"]
-) -> Int[Tensor, "rays both"]:
+def merged_order(first: Float[Tensor, "rays first"], second: Float[Tensor, "rays second"]) -> Int[Tensor, "rays both"]:
     """The order that sorts two ascending rows laid behind one another; on a GPU three times as fast as sorting."""
     count = torch.arange(first.shape[1] + second.shape[1], device=first.device)
     places = torch.cat([torch.searchsorted(second, first) + count[: first.shape[1]],

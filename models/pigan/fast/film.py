@@ -6,73 +6,61 @@ and what goes into the next product is of the product's own type.
 
 import functools
 import warnings
+from types import ModuleType
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.pigan.fast.kernels import cosine_, sine_
+from models.pigan.fast.kernels import cosine_, has_triton, problem_of, sine_
 
 
-def sine(
-    z: Float[Tensor, "points width"], frequency: Float[Tensor, " width"], phase: Float[Tensor, " width"],
-    kind: torch.dtype,
-) -> Float[Tensor, "points width"]:
+def sine(z: Float[Tensor, "points width"], frequency: Float[Tensor, " width"], phase: Float[Tensor, " width"],
+         kind: torch.dtype) -> Float[Tensor, "points width"]:
     """sin(frequency * z + phase), of type `kind`."""
-    if _has_kernels(z):
-        from models.pigan.fast import film_kernel
-
-        return film_kernel.sine(z, frequency, phase, kind)
+    if kernels := _kernels(z):
+        return kernels.sine(z, frequency, phase, kind)
     return sine_(torch.addcmul(phase, frequency, z)).to(kind)
 
 
-def gradient(
-    z: Float[Tensor, "points width"], grad_x: Float[Tensor, "points width"], frequency: Float[Tensor, " width"],
-    phase: Float[Tensor, " width"], sums: Float[Tensor, "2 width"], kind: torch.dtype,
-) -> Float[Tensor, "points width"]:
+def gradient(z: Float[Tensor, "points width"], grad_x: Float[Tensor, "points width"],
+             frequency: Float[Tensor, " width"], phase: Float[Tensor, " width"], sums: Float[Tensor, "2 width"],
+             kind: torch.dtype) -> Float[Tensor, "points width"]:
     """From the gradient of the sine that of its angle, d = cos(frequency * z + phase) * grad_x, of type `kind`.
 
     Args:
         z: its values are lost.
         sums: to be filled with the gradients of frequency and phase, the sums over the points of d z and of d.
     """
-    if _has_kernels(z):
-        from models.pigan.fast import film_kernel
-
-        return film_kernel.gradient(z, grad_x, frequency, phase, sums, kind)
+    if kernels := _kernels(z):
+        return kernels.gradient(z, grad_x, frequency, phase, sums, kind)
     grad = cosine_(torch.addcmul(phase, frequency, z)).mul_(grad_x)
     torch.sum(grad, 0, out=sums[1])
     torch.sum(z.mul_(grad), 0, out=sums[0])
     return grad.to(kind)
 
 
-def _has_kernels(z: Tensor) -> bool:
-    return z.is_cuda and z.dtype == torch.float32 and _kernels_run(z.device)
+def _kernels(z: Tensor) -> ModuleType | None:
+    return _kernels_on(z.device) if z.is_cuda and z.dtype == torch.float32 else None
 
 
 @functools.cache
-def _kernels_run(device: torch.device) -> bool:
+def _kernels_on(device: torch.device) -> ModuleType | None:
     """Tried once per device: Triton may be missing, or without a C compiler."""
-    try:
-        import triton  # noqa: F401 - comes with PyTorch for CUDA
-    except ImportError:
-        return False
+    if not has_triton():
+        return None
     from models.pigan.fast import film_kernel
 
     z, grad_x = torch.linspace(-3, 3, 2 * 70 * 24, device=device).reshape(2, 70, 24)
     frequency, phase = torch.linspace(-40, 40, 48, device=device).reshape(2, 24)
-    sums = z.new_empty(2, 24)
     angle = torch.addcmul(phase, frequency, z)
-    try:
+
+    def trial() -> float:
         error = (film_kernel.sine(z, frequency, phase, torch.float32) - angle.sin()).abs().max()
-        grad = film_kernel.gradient(z, grad_x, frequency, phase, sums, torch.float32)
-        error = error.maximum((grad - angle.cos() * grad_x).abs().max()).item()
-    except Exception as failure:
-        reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-    else:
-        if error < 1e-4:
-            return True
-        reason = f"its sines are off by {error:.2g}"
-    warnings.warn(f"the kernels of FiLM layers do not run on {device} ({reason}); PyTorch's operations are used "
-                  "instead", stacklevel=2)
-    return False
+        grad = film_kernel.gradient(z, grad_x, frequency, phase, z.new_empty(2, 24), torch.float32)
+        return error.maximum((grad - angle.cos() * grad_x).abs().max()).item()
+
+    if reason := problem_of(trial, 1e-4):
+        warnings.warn(f"the kernels of FiLM layers do not run on {device} ({reason}); PyTorch's operations are used "
+                      "instead", stacklevel=2)
+    return None if reason else film_kernel

@@ -61,11 +61,8 @@ def field_weights(siren: FilmSiren, locked: bool = True) -> FieldWeights:
         direction, (siren.final_layer.weight, siren.final_layer.bias), (output.weight, output.bias))
 
 
-def fold(
-    weights: FieldWeights,
-    frequency: Float[Tensor, "*scenes layers width"],
-    phase: Float[Tensor, "*scenes layers width"],
-) -> list[Layer]:
+def fold(weights: FieldWeights, frequency: Float[Tensor, "*scenes layers width"],
+         phase: Float[Tensor, "*scenes layers width"]) -> list[Layer]:
     """Weight f W and bias f b + p of each sine layer, of one scene or of a batch; differentiable in everything."""
     return [(f[..., None] * weight, torch.addcmul(p, f, bias))
             for (weight, bias), f, p in zip(weights.layers, frequency.unbind(-2), phase.unbind(-2), strict=True)]
@@ -94,7 +91,6 @@ class FoldedField:
     colour_output: Layer
     sine_ = staticmethod(sine_)
 
-    @torch.no_grad()
     def __init__(self, siren: FilmSiren, codes: Codes, hidden: torch.dtype | None = None) -> None:
         if len(codes) != 1:
             raise ValueError(f"a folded field holds one scene, got codes of {len(codes)}")
@@ -133,35 +129,30 @@ class FoldedField:
         vars(other)["sine_"] = quick_sine_()
         return other
 
-    @torch.no_grad()
     def __call__(self, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "points 3"], Float[Tensor, " points"]]:
         """Colour in (0, 1) for the locked view direction, and density before its clamp to positive values."""
         features = self.features(whole_rows(points))
         return self.colour(features)[: len(points)], self.density(features)[: len(points)]
 
-    @torch.no_grad()
     def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         return self.density(self.features(points))
 
     @torch.no_grad()
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points width"]:
-        """The last density layer's activations."""
+        """The last density layer's activations; what is made of them records no gradients either."""
         x = whole_rows(points)
         for weight, bias in self.layers:
             x = self.sine_(affine(x, weight, bias))
         return x[: len(points)]
 
-    @torch.no_grad()
     def density(self, features: Float[Tensor, "points width"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         weight, bias = self.density_output
         return torch.mv(features, weight[0]).add_(bias)
 
-    @torch.no_grad()
-    def colour(
-        self, features: Float[Tensor, "points width"], chosen: Int[Tensor, " chosen"] | None = None
-    ) -> Float[Tensor, "chosen 3"]:
+    def colour(self, features: Float[Tensor, "points width"], chosen: Int[Tensor, " chosen"] | None = None
+              ) -> Float[Tensor, "chosen 3"]:
         """Colour in (0, 1) for the locked view direction, of all points or of these."""
         x = features if chosen is None else features.index_select(0, whole_rows(chosen))
         x = self.sine_(affine(x, *self.colour_layer))

@@ -42,16 +42,10 @@ Result = TypeVar("Result")
 
 
 def evaluate_field(
-    siren: FilmSiren,
-    points: Float[Tensor, "batch points 3"],
-    codes: Codes,
-    directions: Float[Tensor, "batch points 3"] | None = None,
-    *,
-    visible: Bool[Tensor, "batch points"] | None = None,
-    solid: Bool[Tensor, "batch points"] | None = None,
-    known_density: Float[Tensor, "batch points"] | None = None,
-    block: int | None = None,
-    precision: str = "fp32",
+    siren: FilmSiren, points: Float[Tensor, "batch points 3"], codes: Codes,
+    directions: Float[Tensor, "batch points 3"] | None = None, *, visible: Bool[Tensor, "batch points"] | None = None,
+    solid: Bool[Tensor, "batch points"] | None = None, known_density: Float[Tensor, "batch points"] | None = None,
+    block: int | None = None, precision: str = "fp32",
 ) -> tuple[Float[Tensor, "batch points 3"], Float[Tensor, "batch points"]]:
     """`siren(points, codes, directions)`, differentiable in whatever requires a gradient, with little kept for that.
 
@@ -85,10 +79,9 @@ def is_frozen(siren: FilmSiren, *inputs: Tensor | None) -> bool:
 
 
 @torch.compiler.disable()
-def _evaluate_frozen(
-    siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, visible: Tensor | None,
-    solid: Tensor | None, known_density: Tensor | None, block: int | None, precision: str,
-) -> tuple[Tensor, Tensor]:
+def _evaluate_frozen(siren: FilmSiren, points: Tensor, codes: Codes, directions: Tensor | None, visible: Tensor | None,
+                     solid: Tensor | None, known_density: Tensor | None, block: int | None, precision: str
+                    ) -> tuple[Tensor, Tensor]:
     default = max(1, block_features(points.device) // siren.width)
     block = min(default, block) if block else default
     with torch.autocast(points.device.type, enabled=False):  # phases of many turns need all the digits there are
@@ -176,10 +169,9 @@ class RecomputedField(torch.autograd.Function):
     """(frequency, phase) of shape (batch, layers, width) -> colour, density at points of shape (batch, points, 3)."""
 
     @staticmethod
-    def forward(
-        ctx: Any, frequency: Tensor, phase: Tensor, points: _Points, visible: Tensor | None, solid: Tensor | None,
-        known_density: Tensor | None, weights: FieldWeights, block: int, precision: str,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, frequency: Tensor, phase: Tensor, points: _Points, visible: Tensor | None,
+                solid: Tensor | None, known_density: Tensor | None, weights: FieldWeights, block: int, precision: str
+               ) -> tuple[Tensor, Tensor]:
         rgb = torch.zeros_like(points.positions)
         density = torch.zeros_like(rgb[..., 0]) if known_density is None else known_density.clone()
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from models.pigan.codes import Codes
 from models.pigan.fast.fold import FoldedField
-from models.pigan.fast.kernels import multiplies
+from models.pigan.fast.kernels import has_triton, multiplies, problem_of
 from models.pigan.siren import FilmSiren
 
 
@@ -99,7 +99,6 @@ class FusedField:
 
     channels = 3
 
-    @torch.no_grad()
     def __init__(self, field: FoldedField, kind: torch.dtype = torch.float32, shape: Shape | None = None) -> None:
         self.width = field.width
         self.split = kind == torch.float32
@@ -109,18 +108,15 @@ class FusedField:
             raise ValueError(f"the kernel takes a width of at most {MAX_WIDTH}, got {field.width}")
         (first, first_bias), *hidden = *field.layers, field.colour_layer
         missing = padded - field.width
-        rows = torch.cat([first.t(), first_bias[None]])
-        weights = torch.stack([weight for weight, _ in hidden])
-        biases = torch.stack([bias for _, bias in hidden])
-        outputs, output_biases = (torch.cat(values) for values in zip(field.density_output, field.colour_output))
-        weights = F.pad(weights, (0, missing, 0, missing))
+        outputs, self.output_biases = (torch.cat(both) for both in zip(field.density_output, field.colour_output))
+        weights = F.pad(torch.stack([weight for weight, _ in hidden]), (0, missing, 0, missing))
         half = torch.float16 if self.split else kind
         kept = weights.to(half)
         if self.split:
             kept = torch.stack([kept, (weights - kept).to(half)])
-        self.first, self.weights = F.pad(rows, (0, missing)).contiguous(), kept.contiguous()
-        self.biases, self.outputs = F.pad(biases, (0, missing)), F.pad(outputs, (0, missing)).contiguous()
-        self.output_biases = output_biases
+        self.first = F.pad(torch.cat([first.t(), first_bias[None]]), (0, missing)).contiguous()
+        self.weights, self.outputs = kept.contiguous(), F.pad(outputs, (0, missing)).contiguous()
+        self.biases = F.pad(torch.stack([bias for _, bias in hidden]), (0, missing))
 
     @property
     def device(self) -> torch.device:
@@ -133,13 +129,11 @@ class FusedField:
             setattr(other, name, getattr(self, name).to(device))
         return other
 
-    @torch.no_grad()
     def __call__(self, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "points 3"], Float[Tensor, " points"]]:
         """Colour in (0, 1) for the locked view direction, and density before its clamp to positive values."""
         colour = torch.empty_like(points, memory_format=torch.contiguous_format)
         return colour, self._run(points, colour)
 
-    @torch.no_grad()
     def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         return self._run(points, None)
@@ -165,26 +159,18 @@ class FusedField:
 @functools.cache
 def _shape_that_runs(device: torch.device, width: int, kind: torch.dtype) -> Shape | None:
     """Tried once per device: Triton may be missing, without a C compiler, or the chip too small for the kernel."""
-    if device.type != "cuda" or width > MAX_WIDTH:
+    if device.type != "cuda" or width > MAX_WIDTH or not has_triton():
         return None
-    try:
-        import triton  # noqa: F401 - comes with PyTorch for CUDA
-    except ImportError:
-        return None
-    reason = ""
+    reasons = []
     for shape in SHAPES[kind == torch.float32]:
         if shape == HOPPER and (width <= HOPPER_ABOVE or torch.cuda.get_device_capability(device) != (9, 0)):
             continue
-        try:
-            difference = _trial(device, width, kind, shape)
-        except Exception as error:  # Triton raises many kinds, and none is worth losing the image
-            reason = reason or (str(error).strip() or type(error).__name__).splitlines()[0]
-        else:
-            if difference < TRIAL_BOUND:
-                return shape
-            reason = reason or f"it is off by {difference:.2g}"
-    warnings.warn(f"the fused kernel of the field does not run on {device} ({reason}); PyTorch's operations are used "
-                  "instead", stacklevel=2)
+        reason = problem_of(functools.partial(_trial, device, width, kind, shape), TRIAL_BOUND)
+        if reason is None:
+            return shape
+        reasons.append(reason)
+    warnings.warn(f"the fused kernel of the field does not run on {device} ({reasons[0]}); PyTorch's operations are "
+                  "used instead", stacklevel=2)
     return None
 
 

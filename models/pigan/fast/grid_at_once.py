@@ -6,6 +6,7 @@ which the host waits.
 """
 
 import functools
+import math
 import warnings
 
 import torch
@@ -26,23 +27,15 @@ from models.pigan.fast.grid_sampling import (
     legendre,
     samples_needed,
 )
-from models.pigan.fast.kernels import constant
+from models.pigan.fast.kernels import constant, has_triton, problem_of
 
 STEPS_AT_ONCE = 1 << 22  # through the bricks, of all rays together
 
 
 @torch.no_grad()
 def render_with_grid_at_once(
-    field: FoldedField | FusedField,
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    end: Float[Tensor, " rays"],
-    *,
-    budget: Budget,
-    block: int,
-    last_back: bool,
+    field: FoldedField | FusedField, bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+    start: Float[Tensor, " rays"], end: Float[Tensor, " rays"], *, budget: Budget, block: int, last_back: bool,
 ) -> tuple[Pixels, int]:
     """See `grid_sampling.render_block_with_grid`; everything is on one device."""
     depth, weight, total = place(bricks, origin, directions, start, end, budget)
@@ -67,14 +60,9 @@ def render_with_grid_at_once(
     return Pixels(sums[:, :-2], sums[:, -2], total + sums[:, -1]), len(kept)
 
 
-def place(
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    end: Float[Tensor, " rays"],
-    budget: Budget,
-) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"], Float[Tensor, " rays"]]:
+def place(bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+          start: Float[Tensor, " rays"], end: Float[Tensor, " rays"], budget: Budget
+         ) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"], Float[Tensor, " rays"]]:
     """Depths and weights of the colour samples before the far end (weight 0: none), and each ray's opacity."""
     finest = CELL / bricks.refinement
     device = directions.device
@@ -92,15 +80,9 @@ def place(
     return start[:, None] + invert(opacity, reached * nodes) * width, reached * shares, reached[:, 0]
 
 
-def opacity_at_own_steps(
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    width: Float[Tensor, " rays"],
-    count: Float[Tensor, " rays"],
-    most: int,
-) -> Float[Tensor, "rays most_plus_1"]:
+def opacity_at_own_steps(bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+                         start: Float[Tensor, " rays"], width: Float[Tensor, " rays"], count: Float[Tensor, " rays"],
+                         most: int) -> Float[Tensor, "rays most_plus_1"]:
     """Accumulated opacity at the borders of steps whose `width` and `count` are a ray's own; behind the last border
     the opacity there."""
     if has_kernel(directions.device):
@@ -121,22 +103,19 @@ def opacity_at_own_steps(
 @functools.cache
 def has_kernel(device: torch.device) -> bool:
     """Whether Triton's kernel works there; tried once. A line says so where it should and does not."""
-    if device.type != "cuda":
+    if device.type != "cuda" or not has_triton():
         return False
-    try:
-        from models.pigan.fast import march_kernel
-    except ImportError:
-        return False
-    try:
-        ray = torch.ones(1, device=device)
-        march_kernel.opacity_at_own_steps(BrickMap.empty(0.9, 1.1, 4, 4, device), torch.zeros(3, device=device),
-                                          torch.ones(1, 3, device=device), ray, ray, ray, 16).sum().item()
-    except Exception as error:  # whatever a compiler may say
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    from models.pigan.fast import march_kernel
+
+    def trial() -> float:
+        ray, bricks = torch.ones(1, device=device), BrickMap.empty(0.9, 1.1, 4, 4, device)
+        way = torch.zeros(3, device=device), torch.ones(1, 3, device=device), ray, ray, ray
+        return march_kernel.opacity_at_own_steps(bricks, *way, 16).sum().item()
+
+    if reason := problem_of(trial, math.inf):
         warnings.warn(f"no Triton kernel for the density grid on {device} ({reason}): it is read by PyTorch, which is "
                       "slower", stacklevel=2)
-        return False
-    return True
+    return reason is None
 
 
 @functools.lru_cache(maxsize=64)

@@ -32,14 +32,9 @@ def legendre(samples: int) -> tuple[Float[Tensor, " samples"], Float[Tensor, " s
     return torch.from_numpy((nodes + 1) / 2).float(), torch.from_numpy(weights / 2).float()
 
 
-def opacity_at_steps(
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    end: Float[Tensor, " rays"],
-    steps: int,
-) -> Float[Tensor, "rays steps_plus_1"]:
+def opacity_at_steps(bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+                     start: Float[Tensor, " rays"], end: Float[Tensor, " rays"], steps: int
+                    ) -> Float[Tensor, "rays steps_plus_1"]:
     """Accumulated opacity at the borders of equal steps from `start` to `end`."""
     width = (end - start)[:, None] / steps
     depths = start[:, None] + width * (torch.arange(steps) + 0.5)
@@ -47,9 +42,8 @@ def opacity_at_steps(
     return -torch.expm1(-F.pad(density.mul_(width).cumsum(1), (1, 0)))
 
 
-def invert(
-    opacity: Float[Tensor, "rays steps_plus_1"], wanted: Float[Tensor, "rays samples"]
-) -> Float[Tensor, "rays samples"]:
+def invert(opacity: Float[Tensor, "rays steps_plus_1"], wanted: Float[Tensor, "rays samples"]
+          ) -> Float[Tensor, "rays samples"]:
     """Where the accumulated opacity reaches `wanted`, in steps from the first border."""
     index = torch.searchsorted(opacity, wanted).clamp_(1, opacity.shape[1] - 1)
     below, above = opacity.gather(1, index - 1), opacity.gather(1, index)
@@ -63,9 +57,8 @@ class Budget(NamedTuple):
     max_samples: int
 
 
-def samples_needed(
-    depth: Float[Tensor, "*rays"], opacity: Float[Tensor, "*rays"], budget: Budget
-) -> Int[Tensor, "*rays"]:
+def samples_needed(depth: Float[Tensor, "*rays"], opacity: Float[Tensor, "*rays"], budget: Budget
+                  ) -> Int[Tensor, "*rays"]:
     """Index into QUADRATURE_SIZES for rays that gain the middle 80 % of their opacity within `depth` world units."""
     wanted = (QUADRATURE_SIZES[1] + depth / budget.depth_per_sample).clamp(max=budget.max_samples)
     return index_of(wanted * (opacity / FULL_BUDGET_OPACITY).clamp(max=1), QUADRATURE_SIZES)
@@ -84,14 +77,9 @@ class Samples(NamedTuple):
     weight: Float[Tensor, " samples"]
 
 
-def place_samples(
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    end: Float[Tensor, " rays"],
-    budget: Budget,
-) -> tuple[Samples, Float[Tensor, " rays"]]:
+def place_samples(bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+                  start: Float[Tensor, " rays"], end: Float[Tensor, " rays"], budget: Budget
+                 ) -> tuple[Samples, Float[Tensor, " rays"]]:
     """The colour samples before the far end, and the opacity of each ray (which its weights sum to).
 
     `start` and `end` are those of `BrickMap.segments`.
@@ -121,16 +109,8 @@ def place_samples(
 
 @torch.no_grad()
 def render_block_with_grid(
-    field: FoldedField | FusedField,
-    bricks: BrickMap,
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    start: Float[Tensor, " rays"],
-    end: Float[Tensor, " rays"],
-    *,
-    budget: Budget,
-    block: int,
-    last_back: bool,
+    field: FoldedField | FusedField, bricks: BrickMap, origin: Float[Tensor, "3"], directions: Float[Tensor, "rays 3"],
+    start: Float[Tensor, " rays"], end: Float[Tensor, " rays"], *, budget: Budget, block: int, last_back: bool,
 ) -> tuple[Pixels, int]:
     """Pixels of a block of rays and the number of field evaluations they took, on a CPU.
 

@@ -22,10 +22,8 @@ ROWS = 256
 UNIT_RADII: Any = None  # for OpenCV: none are radii of 1, which its types do not know
 
 
-def affine(
-    x: Float[Tensor, "points inputs"], weight: Float[Tensor, "outputs inputs"],
-    bias: Float[Tensor, " outputs"] | None = None
-) -> Float[Tensor, "points outputs"]:
+def affine(x: Float[Tensor, "points inputs"], weight: Float[Tensor, "outputs inputs"],
+           bias: Float[Tensor, " outputs"] | None = None) -> Float[Tensor, "points outputs"]:
     """x weight^T + bias, without gradients.
 
     PyTorch hands matrix products to MKL, which does not use the wide vector units of AMD's processors. oneDNN, a part
@@ -141,9 +139,8 @@ def multiplying_in(precision: str) -> Iterator[torch.dtype | None]:
 
 
 @functools.lru_cache(maxsize=256)
-def constant(
-    values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
-) -> Float[Tensor, " values"]:
+def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32
+            ) -> Float[Tensor, " values"]:
     """These numbers on a device, without waiting for it. Kept for the next call: do not change them in place."""
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype).to(device, non_blocking=True)
@@ -172,6 +169,24 @@ def multiplies(device: torch.device, kind: torch.dtype) -> bool:
     except (RuntimeError, TypeError):
         return False
     return True
+
+
+def has_triton() -> bool:
+    """It comes with PyTorch for CUDA."""
+    try:
+        import triton  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def problem_of(trial: Callable[[], float], bound: float) -> str | None:
+    """What is wrong with a kernel, in a few words: its trial fails, or gives an error of `bound` or more."""
+    try:
+        error = trial()
+    except Exception as failure:  # Triton raises many kinds, and none is worth losing the image
+        return (str(failure).strip() or type(failure).__name__).splitlines()[0]
+    return None if error < bound else f"it is off by {error:.2g}"
 
 
 @functools.cache

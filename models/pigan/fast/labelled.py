@@ -10,13 +10,10 @@ from typing import NamedTuple, cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
-from models.pigan.codes import Codes
-from models.pigan.fast.fold import FoldedField, field_weights, fold
+from models.pigan.fast.fold import FoldedField
 from models.pigan.fast.kernels import affine, sine_, whole_rows
 from models.pigan.semantic_head import SemanticHead
-from models.pigan.siren import FilmSiren
 
 
 class LabelledPoints(NamedTuple):
@@ -25,29 +22,6 @@ class LabelledPoints(NamedTuple):
     density: Float[Tensor, " points"]  # before its clamp to positive values
     rgb: Float[Tensor, "points 3"]  # in (0, 1), for the locked view direction
     logits: Float[Tensor, "points labels"]  # of the semantic head
-
-
-def evaluate_labelled(
-    siren: FilmSiren, codes: Codes, head: SemanticHead, points: Float[Tensor, "points 3"]
-) -> LabelledPoints:
-    """Density, colour and label logits at world positions in one scene, differentiable in codes, positions, weights.
-
-    Raises:
-        ValueError: codes of more than one scene.
-    """
-    if len(codes) != 1:
-        raise ValueError(f"points are of one scene, got codes of {len(codes)}")
-    weights = field_weights(siren)
-    frequency, phase = (value[0] for value in siren.modulation(codes))
-    *layers, colour = fold(weights, frequency, phase)
-    x, features = points, []
-    for index, (weight, bias) in enumerate(layers):
-        x = F.linear(x, weight, bias).sin()
-        if index in head.layers:
-            features.append(x)
-    density = F.linear(x, *weights.density)[:, 0]
-    rgb = F.linear(F.linear(x, *colour).sin(), *weights.colour).sigmoid()
-    return LabelledPoints(density, rgb, head.logits(features))
 
 
 class Features(NamedTuple):
@@ -65,7 +39,6 @@ class LabelledField(FoldedField):
         head: of the same decoder.
     """
 
-    @torch.no_grad()
     def __init__(self, field: FoldedField, head: SemanticHead) -> None:
         vars(self).update(vars(field))
         self.channels = 6 + len(head.bias)
@@ -79,14 +52,13 @@ class LabelledField(FoldedField):
         other._of_layer = other.head.by_layer
         return other
 
-    @torch.no_grad()
-    def __call__(
-        self, points: Float[Tensor, "points 3"]
-    ) -> tuple[Float[Tensor, "points channels"], Float[Tensor, " points"]]:
+    def __call__(self, points: Float[Tensor, "points 3"]
+                ) -> tuple[Float[Tensor, "points channels"], Float[Tensor, " points"]]:
         """What `colour` gives, and density before its clamp to positive values."""
         x, logits = self._activations(whole_rows(points))
         return self._shade(x, logits)[: len(points)], super().density(x)[: len(points)]
 
+    @torch.no_grad()
     def _activations(self, x: Tensor) -> "Features":
         """Of whole rows. Logits of all points, not only of those that are coloured: while a layer's activations are in
         the cache they take less time than fetching those of the others' half."""
@@ -104,22 +76,18 @@ class LabelledField(FoldedField):
         rgb, chances = super().colour(x), logits.softmax(1)
         return torch.cat([rgb, rgb * (1 - chances[:, :1]), chances], 1)
 
-    @torch.no_grad()
     def features(self, points: Float[Tensor, "points 3"]) -> "Features":  # type: ignore[override]
         """What density, colours and labels are computed of."""
         return Features(*(values[: len(points)] for values in self._activations(whole_rows(points))))
 
-    @torch.no_grad()
     def density(self, features: "Features") -> Float[Tensor, " points"]:  # type: ignore[override]
         """Density before its clamp to positive values."""
         return super().density(features.last)
 
-    @torch.no_grad()
     def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density before its clamp to positive values."""
         return super().density(super().features(points))
 
-    @torch.no_grad()
     def colour(  # type: ignore[override]
         self, features: "Features", chosen: Int[Tensor, " chosen"] | None = None
     ) -> Float[Tensor, "chosen channels"]:
@@ -130,18 +98,16 @@ class LabelledField(FoldedField):
         rows = whole_rows(chosen)
         return self._shade(*(values.index_select(0, rows) for values in features))[: len(chosen)]
 
-    @torch.no_grad()
     def evaluate(self, points: Float[Tensor, "points 3"]) -> LabelledPoints:
-        """The same numbers as `evaluate_labelled`."""
+        """Density, colour and label logits at world positions."""
         x, logits = self._activations(whole_rows(points))
         count = len(points)
         return LabelledPoints(super().density(x)[:count], super().colour(x)[:count], logits[:count])
 
 
 @torch.no_grad()
-def layer_features(
-    field: FoldedField, points: Float[Tensor, "points 3"], layers: Sequence[int]
-) -> Float[Tensor, "points features"]:
+def layer_features(field: FoldedField, points: Float[Tensor, "points 3"], layers: Sequence[int]
+                  ) -> Float[Tensor, "points features"]:
     """Activations of some sine layers of the density, side by side, in their order: what a semantic head reads."""
     x, found = whole_rows(points), {}
     for index, (weight, bias) in enumerate(field.layers):

@@ -49,14 +49,9 @@ class FrozenFilm(torch.autograd.Function):
 
 
 def render_soft_rays(
-    weights: FieldWeights,
-    head: SemanticHead | None,
-    modulation: tuple[Float[Tensor, "layers width"], Float[Tensor, "layers width"]],
-    origin: Float[Tensor, "3"],
-    directions: Float[Tensor, "rays 3"],
-    depths: Float[Tensor, "rays samples"],
-    softness: float,
-    last_back: bool,
+    weights: FieldWeights, head: SemanticHead | None,
+    modulation: tuple[Float[Tensor, "layers width"], Float[Tensor, "layers width"]], origin: Float[Tensor, "3"],
+    directions: Float[Tensor, "rays 3"], depths: Float[Tensor, "rays samples"], softness: float, last_back: bool,
 ) -> SoftPixels:
     """Composite labels and colours of rays of one scene at given depths.
 
