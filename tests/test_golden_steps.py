@@ -96,7 +96,7 @@ def test_features_of_the_folded_field(net, tag, golden):  # noqa: F811
         assert_close(features[:4, :64], reference[k], 5e-4)
 
 
-# name, and whether: hierarchical, view dependence locked, last_back, what stays transparent is filled with white
+# name, and whether: hierarchical, view dependence locked, last_back, white_back
 TRAINING = [("hier_lock", True, True, True, False), ("hier_nolock", True, False, False, False),
             ("flat_nolock", False, False, True, False), ("flat_white", False, True, False, True)]
 
@@ -111,10 +111,10 @@ def small_render(net, tag, name, hierarchical, lock, last_back, white, first, re
     dirs = rotate(pixel_directions(8, camera_preset.fov_deg), camera_to_world(origin))
     draws = [torch.from_numpy(gv.uniform(f"{tag}.inner.{name}.{first + k}", (1, 64, 6))) for k in (0, 4)]
     with torch.no_grad():
-        out = renderer.render_rays(
+        return renderer.render_rays(
             net.siren, codes, origin, dirs, near=camera_preset.ray_start, far=camera_preset.ray_end, samples=6,
-            hierarchical=hierarchical, lock_view_dependence=lock, last_back=last_back, noise=RayNoise(*draws))
-    return out._replace(rgb=out.rgb + white * (1 - out.weights.sum(-1, keepdim=True)))
+            hierarchical=hierarchical, lock_view_dependence=lock, last_back=last_back, white_back=white,
+            noise=RayNoise(*draws))
 
 
 @pytest.mark.parametrize("renderer", [definition, fast], ids=["definition", "fast"])

@@ -27,22 +27,34 @@ def test_empty_ray():
     density, depths = torch.full((1, 3), -1.0), torch.tensor([[1.0, 2.0, 3.0]])
     rgb = torch.full((1, 3, 3), 0.25)
     assert composite(rgb, density, depths).rgb.abs().max() == 0
+    assert torch.allclose(composite(rgb, density, depths, white_back=True).rgb, torch.ones(1, 3))
     assert torch.allclose(composite(rgb, density, depths, last_back=True).rgb, torch.full((1, 3), 0.25))
 
 
 @pytest.mark.parametrize("clamp", ["relu", "softplus"])
 @pytest.mark.parametrize("last_back, white_back", [(0, 0), (1, 0), (0, 1)])
 def test_golden_compositing(golden, clamp, last_back, white_back):
-    """The official code may fill what stays transparent with white."""
     reference = golden("integrate")
     rgb, density = torch.from_numpy(reference["in_rgb_sigma"]).split([3, 1], -1)
     depths = torch.from_numpy(reference["in_z"])[..., 0]
-    out = composite(rgb, density[..., 0], depths, clamp=clamp, last_back=bool(last_back))
-    white = white_back * (1 - out.weights.sum(-1, keepdim=True))
+    out = composite(rgb, density[..., 0], depths, clamp=clamp, last_back=bool(last_back), white_back=bool(white_back))
     name = f"{clamp}_lb{last_back}_wb{white_back}_None"
-    np.testing.assert_allclose(out.rgb + white, reference[f"{name}_rgb"], atol=1e-5)
+    np.testing.assert_allclose(out.rgb, reference[f"{name}_rgb"], atol=1e-5)
     np.testing.assert_allclose(out.depth[..., None], reference[f"{name}_depth"], atol=1e-5)
     np.testing.assert_allclose(out.weights[..., None], reference[f"{name}_w"], atol=1e-5)
+
+
+@pytest.mark.parametrize("clamp", ["relu", "softplus"])
+def test_both_backgrounds_fill_once(golden, clamp):
+    """The official code fills with white what the last sample has already been given; here nothing is left to fill."""
+    reference = golden("integrate")
+    rgb, density = torch.from_numpy(reference["in_rgb_sigma"]).split([3, 1], -1)
+    depths = torch.from_numpy(reference["in_z"])[..., 0]
+    out = composite(rgb, density[..., 0], depths, clamp=clamp, last_back=True, white_back=True)
+    twice = 1 - reference[f"{clamp}_lb0_wb0_None_w"].sum(2)
+    assert twice.max() > 0.5
+    np.testing.assert_allclose(out.rgb, reference[f"{clamp}_lb1_wb1_None_rgb"] - twice, atol=1e-5)
+    np.testing.assert_allclose(out.weights[..., None], reference[f"{clamp}_lb1_wb1_None_w"], atol=1e-5)
 
 
 def test_golden_density_noise(golden):
@@ -52,7 +64,7 @@ def test_golden_density_noise(golden):
     rgb, density = torch.from_numpy(reference["in_rgb_sigma"]).split([3, 1], -1)
     depths = torch.from_numpy(reference["in_z"])[..., 0]
     noise = 0.5 * torch.from_numpy(gv.normal("integ.noise.0", (2, 16, 9, 1)))[..., 0]
-    out = composite(rgb, density[..., 0] + noise, depths)
+    out = composite(rgb, density[..., 0], depths, noise=noise)
     np.testing.assert_allclose(out.rgb, reference["noise_rgb"], atol=1e-5)
     np.testing.assert_allclose(out.weights[..., None], reference["noise_w"], atol=1e-5)
 

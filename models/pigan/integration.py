@@ -19,7 +19,8 @@ class Composite(NamedTuple):
 
 
 def sample_weights(density: Float[Tensor, "*rays samples"], depths: Float[Tensor, "*rays samples"], *,
-                   clamp: str = "relu", last_back: bool = False) -> Float[Tensor, "*rays samples"]:
+                   clamp: str = "relu", last_back: bool = False, noise: Float[Tensor, "*rays samples"] | None = None
+                  ) -> Float[Tensor, "*rays samples"]:
     """Weight of each sample: alpha_i * T_i with alpha_i = 1 - exp(-delta_i * clamp(density_i)).
 
     Args:
@@ -27,8 +28,11 @@ def sample_weights(density: Float[Tensor, "*rays samples"], depths: Float[Tensor
         depths: ascending.
         clamp: 'relu' or 'softplus'.
         last_back: give the last sample whatever weight is left over, so that each ray is opaque.
+        noise: added to the density before the clamp (a training regulariser).
     """
     delta = torch.cat([depths[..., 1:] - depths[..., :-1], torch.full_like(depths[..., :1], LAST_INTERVAL)], -1)
+    if noise is not None:
+        density = density + noise
     positive = {"relu": F.relu, "softplus": F.softplus}[clamp](density)
     alpha = 1 - torch.exp(-delta * positive)
     passed = torch.cat([torch.ones_like(alpha[..., :1]), 1 - alpha + 1e-10], -1)
@@ -56,7 +60,11 @@ class RunningProduct(torch.autograd.Function):
 
 
 def composite(rgb: Float[Tensor, "*rays samples 3"], density: Float[Tensor, "*rays samples"],
-              depths: Float[Tensor, "*rays samples"], *, clamp: str = "relu", last_back: bool = False) -> Composite:
-    """Blend samples front to back; see `sample_weights`."""
-    weights = sample_weights(density, depths, clamp=clamp, last_back=last_back)
-    return Composite((weights[..., None] * rgb).sum(-2), (weights * depths).sum(-1), weights)
+              depths: Float[Tensor, "*rays samples"], *, clamp: str = "relu", last_back: bool = False,
+              white_back: bool = False, noise: Float[Tensor, "*rays samples"] | None = None) -> Composite:
+    """Blend samples front to back; `white_back` fills what stays transparent with white. See `sample_weights`."""
+    weights = sample_weights(density, depths, clamp=clamp, last_back=last_back, noise=noise)
+    colour = (weights[..., None] * rgb).sum(-2)
+    if white_back:
+        colour = colour + 1 - weights.sum(-1, keepdim=True)
+    return Composite(colour, (weights * depths).sum(-1), weights)

@@ -18,7 +18,7 @@ from models.pigan.siren import FilmSiren
 def render_rays(
     siren: FilmSiren, codes: Codes, origins: Float[Tensor, "batch 3"], directions: Float[Tensor, "batch rays 3"], *,
     near: float, far: float, samples: int, hierarchical: bool, lock_view_dependence: bool, last_back: bool,
-    clamp: str = "relu", noise: RayNoise | None = None,
+    white_back: bool = False, clamp: str = "relu", noise: RayNoise | None = None,
 ) -> Composite:
     """Render rays of a batch of scenes, differentiable with respect to codes and field.
 
@@ -28,7 +28,7 @@ def render_rays(
         hierarchical: a second pass places as many more where the first one's weights are, and both are composited; no
             gradient flows through the placement.
         lock_view_dependence: colours are those seen from the front.
-        last_back, clamp: see `models.pigan.integration.composite`.
+        last_back, white_back, clamp: see `models.pigan.integration.composite`.
     """
     def field(depths: Float[Tensor, "batch rays part"]) -> tuple[Tensor, Tensor]:
         points = origins[:, None, None] + directions[:, :, None] * depths[..., None]
@@ -41,7 +41,7 @@ def render_rays(
     rgb, density = field(depths)
     if hierarchical:
         depths, rgb, density = with_importance_samples(field, depths, rgb, density, u, clamp)
-    return composite(rgb, density, depths, clamp=clamp, last_back=last_back)
+    return composite(rgb, density, depths, clamp=clamp, last_back=last_back, white_back=white_back)
 
 
 def with_importance_samples(

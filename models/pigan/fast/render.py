@@ -26,7 +26,8 @@ FRONT_TO_BACK_CHUNKS = 3  # of a ray's samples; before each, rays whose transmit
 def render_rays(
     siren: FilmSiren, codes: Codes, origins: Float[Tensor, "batch 3"], directions: Float[Tensor, "batch rays 3"], *,
     near: float, far: float, samples: int, hierarchical: bool, lock_view_dependence: bool, last_back: bool,
-    clamp: str = "relu", noise: RayNoise | None = None, sample_chunk: int | None = None, precision: str = "fp32",
+    white_back: bool = False, clamp: str = "relu", noise: RayNoise | None = None,
+    sample_chunk: int | None = None, precision: str = "fp32",
 ) -> Composite:
     """See `models.pigan.render.render_rays`: the same arguments, and the same pixels and gradients.
 
@@ -68,7 +69,7 @@ def render_rays(
             with torch.no_grad():
                 optical_depth += (getattr(F, clamp)(chunks[-1][1]) * step).sum(-1)
         rgb, density = torch.cat([rgb for rgb, _ in chunks], -2), torch.cat([value for _, value in chunks], -1)
-    return composite(rgb, density, depths, clamp=clamp, last_back=last_back)
+    return composite(rgb, density, depths, clamp=clamp, last_back=last_back, white_back=white_back)
 
 
 def _light_passes(optical_depth: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
