@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,8 +30,8 @@ class StepResult:
     waited: float = 0.0  # seconds that this process waited for data
 
 
-class Objective:
-    """What a run learns. Subclasses set the attributes and override the methods that raise NotImplementedError.
+class Objective(ABC):
+    """What a run learns. Subclasses set the attributes and define the abstract methods.
 
     Attributes:
         opts: all options of the run, also those that follow from others.
@@ -46,18 +47,19 @@ class Objective:
     optimizers: Mapping[str, Optimizer]
     step_samples: int = 0
 
+    @abstractmethod
     def schedule(self, step: int) -> None:
         """Set the learning rates of step number `step` (from 0)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, step: int, samples_seen: int) -> StepResult:
         """Take step number `step` (from 0), without schedules and averages.
 
         Args:
             samples_seen: by the steps before, over all processes.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def validate(self, stopped: Callable[[], bool]) -> Validation | None:
         """Metrics, of which `loss` chooses the best checkpoint, and a panel (call it on every process). None where
         there is nothing to validate on.
@@ -65,11 +67,10 @@ class Objective:
         Args:
             stopped: whether to give up (the result is None then).
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def mean_code(self) -> Codes:
         """The decoder's mean FiLM codes, with the weights that `model` has now."""
-        raise NotImplementedError
 
     @property
     def measure(self) -> Mapping[str, Any]:
@@ -96,8 +97,8 @@ class Objective:
             raise UserError(f"`exp_dir` {self.opts.exp_dir}: its checkpoint is of another kind of run "
                             f"({str(error).splitlines()[0]}); give that run's options, or `overwrite` it") from error
 
-    def export(self, folder: Path, contents: Mapping[str, Any]) -> None:
+    def export(self, folder: Path, contents: Mapping[str, Any]) -> None:  # noqa: B027 - most have none
         """Write further files beside a checkpoint (on the main process)."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - some have nothing to end
         """End what `step` has started, such as loader processes."""
